@@ -1,0 +1,1 @@
+//! The *what* of an entry: exec, shell, http, stream, list, publish.

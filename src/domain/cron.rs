@@ -1,0 +1,1 @@
+//! Cron expressions: a strict parser over crate `cron`.

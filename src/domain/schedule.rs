@@ -1,0 +1,1 @@
+//! The *when* of an entry: cron, every, at, with zone, start and end.

@@ -1,0 +1,1 @@
+//! Time zones by IANA name, over bundled zone data.

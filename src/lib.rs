@@ -1,0 +1,4 @@
+//! upbeat: the cron of a fleet.
+
+pub mod domain;
+pub mod error;
