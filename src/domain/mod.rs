@@ -9,6 +9,7 @@ pub mod entry;
 pub mod file;
 pub mod id;
 pub mod ledger;
+pub mod moment;
 pub mod plan;
 pub mod policy;
 pub mod run;
