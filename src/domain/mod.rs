@@ -12,6 +12,7 @@ pub mod ledger;
 pub mod moment;
 pub mod plan;
 pub mod policy;
+pub mod record;
 pub mod run;
 pub mod schedule;
 pub mod span;
