@@ -22,4 +22,5 @@ pub mod secret;
 mod shell_words;
 pub mod span;
 pub mod timestamp;
+pub mod toml_text;
 pub mod zone;
