@@ -1,1 +1,201 @@
-//! entry
+//! An entry: what a user registers, a definition that is valid.
+
+mod action;
+mod http;
+mod read;
+mod schedule;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::domain::action::{Action, DirectForm};
+use crate::domain::fields::{ACTION_KINDS, SCHEDULE_FIELDS, SCHEDULE_KINDS, unknown_field};
+use crate::domain::id::QueueName;
+use crate::domain::policy::{CatchUp, Overlap};
+use crate::domain::reading::{Complaints, flag};
+use crate::domain::schedule::Schedule;
+use crate::domain::shell_words::{escaped, quoted_line};
+use crate::domain::span::Span;
+use crate::error::{Error, Result};
+
+pub use crate::domain::fields::FIELDS;
+pub(crate) use action::is_env_name;
+
+/// What a user registers: schedule, action and policies.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    fields: Map<String, Value>,
+    /// When it fires.
+    pub schedule: Schedule,
+    /// What a run does.
+    pub action: Action,
+    /// Variables of a command; values may be `secret:NAME`.
+    pub env: BTreeMap<String, String>,
+    /// Folder of a command.
+    pub cwd: Option<String>,
+    /// What the action is given.
+    pub payload: Option<Value>,
+    /// Where runs wait.
+    pub queue: QueueName,
+    /// Length of one attempt as the entry names it; see [`Entry::effective_timeout`].
+    pub timeout: Option<Span>,
+    /// When the run before is still active.
+    pub overlap: Overlap,
+    /// What becomes of fire times that are found late.
+    pub catch_up: CatchUp,
+    /// What has not started by then is missed.
+    pub start_within: Option<Span>,
+    /// Runs that stay on record.
+    pub keep_runs: u16,
+    /// For people and selections.
+    pub labels: BTreeMap<String, String>,
+    /// For people.
+    pub note: Option<String>,
+}
+
+/// Takes `paused` out of the fields, if it is given; it counts only when an entry is created and is no part of its
+/// definition.
+pub fn take_paused(fields: &mut Map<String, Value>) -> Result<Option<bool>> {
+    fields.shift_remove("paused").map(|value| flag("paused", &value)).transpose()
+}
+
+impl Entry {
+    /// Reads a definition and checks all of it; the first complaint.
+    pub fn parse(fields: Map<String, Value>) -> Result<Entry> {
+        Self::parse_all(fields).map_err(|mut errors| errors.swap_remove(0))
+    }
+
+    /// Reads a definition and checks all of it; every complaint, at least one.
+    pub fn parse_all(fields: Map<String, Value>) -> Result<Entry, Vec<Error>> {
+        let mut complaints = Complaints::default();
+        let entry = read::read(fields, &mut complaints);
+        match entry {
+            Some(entry) if complaints.0.is_empty() => Ok(entry),
+            _ if complaints.0.is_empty() => Err(vec![Error::internal("a definition was refused without a reason")]),
+            _ => Err(complaints.0),
+        }
+    }
+
+    /// The definition, as the user wrote it, in the order of the contract.
+    pub fn fields(&self) -> &Map<String, Value> {
+        &self.fields
+    }
+
+    /// The definition as compact JSON; parsing it gives the same entry.
+    pub fn to_json(&self) -> String {
+        Value::Object(self.fields.clone()).to_string()
+    }
+
+    /// Only the fields that say *when*.
+    pub fn schedule_json(&self) -> Value {
+        self.only(SCHEDULE_FIELDS)
+    }
+
+    /// Only the field that says *what*.
+    pub fn action_json(&self) -> Value {
+        self.only(ACTION_KINDS)
+    }
+
+    fn only(&self, wanted: &[&str]) -> Value {
+        let chosen = self.fields.iter().filter(|(field, _)| wanted.contains(&field.as_str()));
+        Value::Object(chosen.map(|(field, value)| (field.clone(), value.clone())).collect())
+    }
+
+    /// The payload as it is sent: a text as it is, anything else as compact JSON.
+    pub fn payload_bytes(&self) -> Option<Vec<u8>> {
+        self.payload.as_ref().map(payload_bytes)
+    }
+
+    /// The span after which an attempt ends, the default of its action included.
+    pub fn effective_timeout(&self) -> Option<Span> {
+        self.timeout.or_else(|| self.action.default_timeout())
+    }
+
+    /// What it does, on one line for people.
+    pub fn reads(&self) -> String {
+        match &self.action {
+            Action::Exec(words) => format!("exec {}", quoted_line(words.iter().map(String::as_str))),
+            Action::Shell(text) if text.chars().any(char::is_control) => format!("shell $'{}'", escaped(text)),
+            Action::Shell(text) => format!("shell {text}"),
+            Action::Http(http) => format!("http {} {}", http.method, without_password(&http.url)),
+            Action::Direct(direct) => {
+                let form = match direct.form {
+                    DirectForm::Stream => "stream",
+                    DirectForm::List => "list",
+                    DirectForm::Publish => "publish",
+                };
+                format!("{form} {}", quoted_line([direct.target.as_str()]))
+            }
+        }
+    }
+
+    /// The entry with other fields. Another kind of schedule or action takes the place of the old one; `labels` and
+    /// `env` are merged key by key; `unset` takes fields away, or one key as `labels.KEY` and `env.KEY`.
+    pub fn with(&self, set: Map<String, Value>, unset: &[String]) -> Result<Entry> {
+        if set.contains_key("paused") || unset.iter().any(|field| field == "paused") {
+            return Err(Error::invalid("paused", "counts only when the entry is created")
+                .hint("upbeat pause ID, upbeat resume ID"));
+        }
+        let mut fields = self.fields.clone();
+        for name in unset {
+            unset_field(&mut fields, name)?;
+        }
+        for kinds in [SCHEDULE_KINDS, ACTION_KINDS] {
+            if set.keys().any(|field| kinds.contains(&field.as_str())) {
+                fields.retain(|field, _| !kinds.contains(&field.as_str()));
+            }
+        }
+        // The anchor is the program's own note: another schedule or another start makes it void.
+        let is_still_every = set.contains_key("every") || fields.contains_key("every");
+        if !is_still_every || set.contains_key("start") {
+            fields.shift_remove("anchor");
+        }
+        for (field, value) in set {
+            match (fields.get_mut(&field), value) {
+                (Some(Value::Object(old)), Value::Object(new)) if field == "labels" || field == "env" => {
+                    old.extend(new);
+                }
+                (_, value) => {
+                    fields.insert(field, value);
+                }
+            }
+        }
+        Entry::parse(fields)
+    }
+}
+
+fn unset_field(fields: &mut Map<String, Value>, name: &str) -> Result<()> {
+    if FIELDS.contains(&name) {
+        fields.shift_remove(name);
+        return Ok(());
+    }
+    match name.split_once('.') {
+        Some((field @ ("labels" | "env"), key)) => {
+            if let Some(Value::Object(table)) = fields.get_mut(field) {
+                table.shift_remove(key);
+            }
+            Ok(())
+        }
+        _ => Err(unknown_field(name)),
+    }
+}
+
+/// A payload as it is sent: a text as it is, anything else as compact JSON.
+pub fn payload_bytes(payload: &Value) -> Vec<u8> {
+    match payload {
+        Value::String(text) => text.clone().into_bytes(),
+        other => other.to_string().into_bytes(),
+    }
+}
+
+/// A url as people may see it: without what stands between `//` and `@`.
+fn without_password(text: &str) -> String {
+    match url::Url::parse(text) {
+        Ok(mut url) if url.password().is_some() => match url.set_password(Some("***")) {
+            Ok(()) => url.to_string(),
+            Err(()) => text.to_owned(),
+        },
+        _ => text.to_owned(),
+    }
+}

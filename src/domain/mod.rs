@@ -3,18 +3,28 @@
 //! Nothing here knows a clock, tokio or Redis: time comes in as an argument.
 
 pub mod action;
+pub mod address;
 pub mod cron;
 pub mod crontab;
+pub mod definition;
 pub mod entry;
+pub mod fields;
 pub mod file;
 pub mod id;
+mod json_text;
 pub mod ledger;
 pub mod moment;
+pub mod nearest;
+pub mod node;
 pub mod plan;
 pub mod policy;
+pub mod reading;
 pub mod record;
 pub mod run;
 pub mod schedule;
+pub mod secret;
+mod shell_words;
 pub mod span;
 pub mod timestamp;
+mod toml_text;
 pub mod zone;

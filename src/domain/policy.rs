@@ -1,6 +1,12 @@
 //! The *how* of an entry: overlap, catch-up and their defaults.
 
+use serde_json::Value;
+
+use crate::domain::fields::not_yet;
+use crate::domain::nearest::one_of;
+use crate::domain::reading::{inside, known_keys, shown, text, whole};
 use crate::domain::span::Span;
+use crate::error::{Error, Result};
 
 /// What to do when a fire time comes while another run of the entry is active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,6 +45,8 @@ impl CatchUp {
     pub const MAX_RUNS: u16 = 100;
     /// `per_minute` of `all` where it is not named.
     pub const PER_MINUTE: u16 = 60;
+    /// Greatest `per_minute`.
+    pub const PER_MINUTE_MAX: u16 = 60_000;
 }
 
 /// Runs of each entry that stay on record, and as many that did not succeed, apart.
@@ -59,5 +67,101 @@ pub const OUTPUT_MAX_BYTES: usize = 64 * 1024;
 pub const RESULT_MAX_BYTES: usize = 16 * 1024;
 /// Take-overs of one run after which it is `failed`, `lost`.
 pub const TAKE_OVERS: u8 = 3;
+/// Greatest number of labels.
+pub const LABELS_MAX: usize = 32;
+/// Longest key of a label, bytes.
+pub const LABEL_KEY_MAX_BYTES: usize = 64;
+/// Longest value of a label, bytes.
+pub const LABEL_VALUE_MAX_BYTES: usize = 256;
+/// Longest note, bytes.
+pub const NOTE_MAX_BYTES: usize = 1024;
+/// Greatest number of expressions in one `cron` list.
+pub const CRONS_MAX: usize = 32;
 /// `max_len` of a list or stream where the entry names none.
 pub const TARGET_MAX_LEN: u64 = 100_000;
+
+impl Overlap {
+    /// The word in definitions.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Skip => "skip",
+        }
+    }
+
+    /// Reads [`Self::word`]; words of later versions are refused by name.
+    pub fn parse(field: &str, word: &str) -> Result<Self> {
+        let refuse = |why: String| Error::invalid(field, why).value(word);
+        match word {
+            "allow" => Ok(Self::Allow),
+            "skip" => Ok(Self::Skip),
+            "buffer_one" | "buffer_all" | "cancel_other" => Err(not_yet(field).value(word).hint("allow and skip are")),
+            _ => {
+                let known = ["allow", "skip", "buffer_one", "buffer_all", "cancel_other"];
+                // Words of Kubernetes and Temporal.
+                Err(match word.to_lowercase().as_str() {
+                    "forbid" | "no" | "false" => refuse(format!("{word:?} is called skip here")),
+                    "parallel" | "yes" | "true" => refuse(format!("{word:?} is called allow here")),
+                    "replace" => refuse(format!("{word:?} is called cancel_other here")),
+                    "queue" | "buffer" => refuse(format!("{word:?} is called buffer_all here")),
+                    _ => refuse(one_of(word, &known)),
+                })
+            }
+        }
+    }
+}
+
+impl CatchUp {
+    /// The word in definitions.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Latest => "latest",
+            Self::All { .. } => "all",
+        }
+    }
+
+    /// Reads `none`, `latest`, `all`, or a table of `mode`, `max_runs` and `per_minute`.
+    pub fn parse(field: &str, value: &Value) -> Result<Self> {
+        match value {
+            Value::Object(settings) => {
+                known_keys(field, settings, &["mode", "max_runs", "per_minute"])?;
+                let mode_field = inside(field, "mode");
+                let mode = match settings.get("mode") {
+                    Some(value) => Self::mode(&mode_field, text(&mode_field, value)?)?,
+                    None => return Err(Error::invalid(mode_field, "is missing").hint("none, latest or all")),
+                };
+                let Self::All { mut max_runs, mut per_minute } = mode else {
+                    return match settings.keys().find(|key| *key != "mode") {
+                        Some(key) => Err(Error::invalid(inside(field, key), "goes with mode = \"all\" only")),
+                        None => Ok(mode),
+                    };
+                };
+                if let Some(value) = settings.get("max_runs") {
+                    max_runs = small(&inside(field, "max_runs"), value, Self::MAX_RUNS)?;
+                }
+                if let Some(value) = settings.get("per_minute") {
+                    per_minute = small(&inside(field, "per_minute"), value, Self::PER_MINUTE_MAX)?;
+                }
+                Ok(Self::All { max_runs, per_minute })
+            }
+            Value::String(word) => Self::mode(field, word),
+            _ => Err(Error::invalid(field, format!("{} is not one of none, latest, all", shown(value)))
+                .value(shown(value))
+                .hint("or { mode = \"all\", max_runs = 100, per_minute = 60 }")),
+        }
+    }
+
+    fn mode(field: &str, word: &str) -> Result<Self> {
+        match word {
+            "none" => Ok(Self::None),
+            "latest" => Ok(Self::Latest),
+            "all" => Ok(Self::All { max_runs: Self::MAX_RUNS, per_minute: Self::PER_MINUTE }),
+            _ => Err(Error::invalid(field, one_of(word, &["none", "latest", "all"])).value(word)),
+        }
+    }
+}
+
+fn small(field: &str, value: &Value, max: u16) -> Result<u16> {
+    whole(field, value, 1..=u64::from(max)).map(|number| number as u16)
+}

@@ -1,0 +1,215 @@
+//! Reads an entry out of its fields and checks all of them.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::{Entry, action, payload_bytes, schedule};
+use crate::domain::action::Action;
+use crate::domain::fields::{ACTION_KINDS, FIELDS, SCHEDULE_KINDS, in_order, is_later, not_yet, unknown_field};
+use crate::domain::id::QueueName;
+use crate::domain::json_text;
+use crate::domain::nearest::one_of;
+use crate::domain::policy::{
+    CatchUp, DEFINITION_MAX_BYTES, KEEP_RUNS, KEEP_RUNS_MAX, LABEL_KEY_MAX_BYTES, LABEL_VALUE_MAX_BYTES, LABELS_MAX,
+    NOTE_MAX_BYTES, Overlap, PAYLOAD_MAX_BYTES,
+};
+use crate::domain::reading::{Complaints, filled_text, inside, shown, span, text, text_map, whole};
+use crate::error::{Error, Problem, Result};
+
+/// Longest `cwd`, bytes.
+const CWD_MAX_BYTES: usize = 4096;
+/// Deepest payload: TOML, Lua and JSON readers all follow this far.
+const PAYLOAD_MAX_DEPTH: usize = 32;
+
+/// The entry, or `None` after noting at least one complaint; an entry may come with complaints, too.
+pub(super) fn read(mut fields: Map<String, Value>, complaints: &mut Complaints) -> Option<Entry> {
+    complaints.note(unwrap_payload_json(&mut fields));
+    let fields = in_order(fields);
+    for (field, value) in &fields {
+        complaints.note(is_deliverable(field, value));
+    }
+    // A kind that comes later has been refused by name already: no second complaint about it.
+    let is_one_later = |kinds: &[&str]| kinds.iter().any(|kind| is_later(kind) && fields.contains_key(*kind));
+    let when = match is_one_later(SCHEDULE_KINDS) {
+        true => None,
+        false => schedule::parse(&fields, complaints),
+    };
+    let what = match is_one_later(ACTION_KINDS) {
+        true => None,
+        false => complaints.note(action::parse(&fields)),
+    };
+    let mut note = Reader { fields: &fields, complaints };
+    let env = note.field("env", action::env).unwrap_or_default();
+    let cwd = note.field("cwd", |value| Ok(filled_text("cwd", value, CWD_MAX_BYTES)?.to_owned()));
+    let payload = note.field("payload", payload);
+    let queue = note.field("queue", |value| QueueName::parse("queue", text("queue", value)?));
+    let timeout = note.field("timeout", |value| span("timeout", value));
+    let overlap = note.field("overlap", |value| Overlap::parse("overlap", text("overlap", value)?));
+    let catch_up = note.field("catch_up", |value| CatchUp::parse("catch_up", value));
+    let start_within = note.field("start_within", |value| span("start_within", value));
+    let keep_runs = note.field("keep_runs", |value| {
+        whole("keep_runs", value, 0..=u64::from(KEEP_RUNS_MAX)).map(|number| number as u16)
+    });
+    let labels = note.field("labels", labels).unwrap_or_default();
+    let text_note = note.field("note", |value| Ok(filled_text("note", value, NOTE_MAX_BYTES)?.to_owned()));
+    let size = Value::Object(fields.clone()).to_string().len();
+    if size > DEFINITION_MAX_BYTES {
+        let why = format!("the definition has {size} bytes of JSON, {DEFINITION_MAX_BYTES} are the most");
+        complaints.0.push(Error::Invalid(Problem::bare(why)));
+    }
+    let action = what?;
+    complaints.note(fits_action(&fields, &action, overlap));
+    let is_direct = matches!(action, Action::Direct(_));
+    let default_overlap = if is_direct { Overlap::Allow } else { Overlap::default() };
+    Some(Entry {
+        schedule: when?,
+        action,
+        env,
+        cwd,
+        payload,
+        queue: queue.unwrap_or_default(),
+        timeout,
+        overlap: overlap.unwrap_or(default_overlap),
+        catch_up: catch_up.unwrap_or_default(),
+        start_within,
+        keep_runs: keep_runs.unwrap_or(KEEP_RUNS),
+        labels,
+        note: text_note,
+        fields,
+    })
+}
+
+struct Reader<'f, 'c> {
+    fields: &'f Map<String, Value>,
+    complaints: &'c mut Complaints,
+}
+
+impl Reader<'_, '_> {
+    /// The field read by `read`; `None` where it is absent or, after a complaint, wrong.
+    fn field<T>(&mut self, field: &str, read: impl FnOnce(&Value) -> Result<T>) -> Option<T> {
+        let value = self.fields.get(field)?;
+        self.complaints.note(read(value))
+    }
+}
+
+/// `payload_json` is the same payload as a JSON text: TOML has no null. A null payload is none.
+fn unwrap_payload_json(fields: &mut Map<String, Value>) -> Result<()> {
+    if fields.get("payload").is_some_and(Value::is_null) {
+        fields.shift_remove("payload");
+    }
+    let Some(value) = fields.shift_remove("payload_json") else {
+        return Ok(());
+    };
+    if fields.contains_key("payload") {
+        return Err(Error::invalid("payload_json", "payload is given too; one of them is needed"));
+    }
+    let payload = json_text::parse("payload_json", text("payload_json", &value)?)
+        .map_err(|error| Error::invalid("payload_json", error.problem().message.clone()))?;
+    if !payload.is_null() {
+        fields.insert("payload".to_owned(), payload);
+    }
+    Ok(())
+}
+
+/// Refuses fields that nobody knows and those that this version would not keep.
+fn is_deliverable(field: &str, value: &Value) -> Result<()> {
+    if !FIELDS.contains(&field) {
+        return Err(unknown_field(field));
+    }
+    if is_later(field) {
+        return Err(not_yet(field));
+    }
+    if value.is_null() {
+        return Err(Error::invalid(field, "null is no value").hint("leave the field out"));
+    }
+    match field {
+        "paused" => {
+            Err(Error::invalid(field, "counts only when the entry is created")
+                .hint("upbeat pause ID, upbeat resume ID"))
+        }
+        "delivery" => only_word(field, value, "at_least_once", &["at_most_once"]),
+        "priority" => only_word(field, value, "normal", &["high", "low"]),
+        _ => Ok(()),
+    }
+}
+
+fn only_word(field: &str, value: &Value, now: &str, later: &[&str]) -> Result<()> {
+    match text(field, value)? {
+        word if word == now => Ok(()),
+        word if later.contains(&word) => Err(not_yet(field).value(word).hint(format!("{now:?} is"))),
+        word => {
+            let known: Vec<&str> = std::iter::once(now).chain(later.iter().copied()).collect();
+            Err(Error::invalid(field, one_of(word, &known)).value(word))
+        }
+    }
+}
+
+/// Refuses what an action of this kind can't keep.
+fn fits_action(fields: &Map<String, Value>, action: &Action, overlap: Option<Overlap>) -> Result<()> {
+    let is_command = matches!(action, Action::Exec(_) | Action::Shell(_));
+    for field in ["env", "cwd"] {
+        if !is_command && fields.contains_key(field) {
+            return Err(Error::invalid(field, "goes with exec and shell only").hint(format!("leave {field} out")));
+        }
+    }
+    if !matches!(action, Action::Direct(_)) {
+        return Ok(());
+    }
+    if fields.contains_key("timeout") {
+        return Err(Error::invalid("timeout", "a message is written in one step, there is nothing to time")
+            .hint("leave timeout out"));
+    }
+    match overlap {
+        Some(Overlap::Skip) => Err(Error::invalid("overlap", "a message is written in one step and overlaps nothing")
+            .value("skip")
+            .hint("leave overlap out")),
+        _ => Ok(()),
+    }
+}
+
+fn payload(value: &Value) -> Result<Value> {
+    let size = payload_bytes(value).len();
+    if size > PAYLOAD_MAX_BYTES {
+        let why = format!("{size} bytes are too many, {PAYLOAD_MAX_BYTES} are the most");
+        return Err(Error::invalid("payload", why).hint("send a reference to the data instead"));
+    }
+    if depth(value) > PAYLOAD_MAX_DEPTH {
+        return Err(Error::invalid("payload", format!("is nested more than {PAYLOAD_MAX_DEPTH} deep")));
+    }
+    Ok(value.clone())
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(table) => 1 + table.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+fn labels(value: &Value) -> Result<BTreeMap<String, String>> {
+    let labels = text_map("labels", value)?;
+    if labels.len() > LABELS_MAX {
+        let why = format!("{} are too many, {LABELS_MAX} are the most", labels.len());
+        return Err(Error::invalid("labels", why));
+    }
+    for (key, value) in &labels {
+        let field = inside("labels", key);
+        // `-l KEY=VALUE,...` must be able to name it.
+        let is_odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '=' | ',');
+        if key.is_empty() || key.len() > LABEL_KEY_MAX_BYTES || key.contains(is_odd) {
+            let why = format!("{} is not the key of a label", shown(&Value::from(key.as_str())));
+            let rule = format!("1 to {LABEL_KEY_MAX_BYTES} bytes without blanks, = and ,");
+            return Err(Error::invalid(field, why).hint(rule));
+        }
+        if value.len() > LABEL_VALUE_MAX_BYTES {
+            let why = format!("{} bytes are too many, {LABEL_VALUE_MAX_BYTES} are the most", value.len());
+            return Err(Error::invalid(field, why));
+        }
+        if value.chars().any(char::is_control) {
+            return Err(Error::invalid(field, "a label is one line of text"));
+        }
+    }
+    Ok(labels)
+}

@@ -1,0 +1,263 @@
+//! The fields of an entry by name: their order, those that come later, and the words that people write instead.
+
+use serde_json::{Map, Value};
+
+use crate::domain::nearest::nearest;
+use crate::error::{Error, Problem, Result};
+
+/// Every field of the contract in its order, whether this version delivers it or not.
+pub const FIELDS: &[&str] = &[
+    "cron",
+    "every",
+    "at",
+    "rrule",
+    "after",
+    "tz",
+    "start",
+    "end",
+    "anchor",
+    "max_fires",
+    "exclude",
+    "spread",
+    "dst",
+    "exec",
+    "shell",
+    "http",
+    "handler",
+    "celery",
+    "stream",
+    "list",
+    "publish",
+    "env",
+    "cwd",
+    "payload",
+    "queue",
+    "timeout",
+    "retry",
+    "overlap",
+    "catch_up",
+    "start_within",
+    "delivery",
+    "max_running",
+    "concurrency_key",
+    "priority",
+    "keep_runs",
+    "labels",
+    "note",
+    "paused",
+];
+
+/// The fields that say *when*; an entry has exactly one.
+pub const SCHEDULE_KINDS: &[&str] = &["cron", "every", "at", "rrule", "after"];
+/// The fields that say *what*; an entry has exactly one.
+pub const ACTION_KINDS: &[&str] = &["exec", "shell", "http", "handler", "celery", "stream", "list", "publish"];
+/// All fields that say *when*, without those that come later.
+pub const SCHEDULE_FIELDS: &[&str] = &["cron", "every", "at", "tz", "start", "end", "anchor"];
+/// What `[defaults]` of a file may hold.
+pub const DEFAULT_FIELDS: &[&str] = &[
+    "tz",
+    "queue",
+    "timeout",
+    "retry",
+    "overlap",
+    "catch_up",
+    "start_within",
+    "delivery",
+    "max_running",
+    "concurrency_key",
+    "priority",
+    "keep_runs",
+    "labels",
+    "note",
+    "paused",
+];
+
+/// Refused whatever their value is: accepting a policy that is not kept would be a lie.
+const LATER: &[&str] = &[
+    "rrule",
+    "after",
+    "max_fires",
+    "exclude",
+    "spread",
+    "dst",
+    "handler",
+    "celery",
+    "retry",
+    "max_running",
+    "concurrency_key",
+];
+
+/// Words of other schedulers and the field that is meant.
+const SYNONYMS: &[(&str, &str)] = &[
+    ("timezone", "tz"),
+    ("time_zone", "tz"),
+    ("zone", "tz"),
+    ("cron_tz", "tz"),
+    ("schedule", "cron"),
+    ("crontab", "cron"),
+    ("expression", "cron"),
+    ("cron_expression", "cron"),
+    ("spec", "cron"),
+    ("interval", "every"),
+    ("period", "every"),
+    ("frequency", "every"),
+    ("seconds", "every"),
+    ("minutes", "every"),
+    ("run_at", "at"),
+    ("date", "at"),
+    ("datetime", "at"),
+    ("run_date", "at"),
+    ("start_date", "start"),
+    ("start_time", "start"),
+    ("start_at", "start"),
+    ("not_before", "start"),
+    ("from", "start"),
+    ("end_date", "end"),
+    ("end_time", "end"),
+    ("end_at", "end"),
+    ("until", "end"),
+    ("not_after", "end"),
+    ("jitter", "spread"),
+    ("command", "exec"),
+    ("cmd", "exec"),
+    ("run", "exec"),
+    ("argv", "exec"),
+    ("program", "exec"),
+    ("args", "exec"),
+    ("script", "shell"),
+    ("bash", "shell"),
+    ("url", "http"),
+    ("uri", "http"),
+    ("webhook", "http"),
+    ("request", "http"),
+    ("method", "http"),
+    ("headers", "http"),
+    ("task", "celery"),
+    ("channel", "publish"),
+    ("pubsub", "publish"),
+    ("xadd", "stream"),
+    ("rpush", "list"),
+    ("environment", "env"),
+    ("envs", "env"),
+    ("variables", "env"),
+    ("dir", "cwd"),
+    ("directory", "cwd"),
+    ("workdir", "cwd"),
+    ("working_dir", "cwd"),
+    ("working_directory", "cwd"),
+    ("body", "payload"),
+    ("data", "payload"),
+    ("input", "payload"),
+    ("stdin", "payload"),
+    ("kwargs", "payload"),
+    ("time_limit", "timeout"),
+    ("max_time", "timeout"),
+    ("deadline", "timeout"),
+    ("retries", "retry"),
+    ("max_retries", "retry"),
+    ("attempts", "retry"),
+    ("max_attempts", "retry"),
+    ("backoff", "retry"),
+    ("concurrency_policy", "overlap"),
+    ("concurrencypolicy", "overlap"),
+    ("allow_overlap", "overlap"),
+    ("max_instances", "max_running"),
+    ("misfire", "catch_up"),
+    ("misfire_policy", "catch_up"),
+    ("catchup", "catch_up"),
+    ("coalesce", "catch_up"),
+    ("catchup_window", "start_within"),
+    ("misfire_grace_time", "start_within"),
+    ("starting_deadline_seconds", "start_within"),
+    ("startingdeadlineseconds", "start_within"),
+    ("expires", "start_within"),
+    ("lock", "concurrency_key"),
+    ("history", "keep_runs"),
+    ("history_limit", "keep_runs"),
+    ("keep", "keep_runs"),
+    ("tags", "labels"),
+    ("annotations", "labels"),
+    ("metadata", "labels"),
+    ("description", "note"),
+    ("comment", "note"),
+    ("enabled", "paused"),
+    ("disabled", "paused"),
+    ("active", "paused"),
+    ("suspend", "paused"),
+    ("suspended", "paused"),
+    ("is_paused", "paused"),
+];
+
+/// Whether `field` is of the contract but refused by this version, whatever it says.
+pub(crate) fn is_later(field: &str) -> bool {
+    LATER.contains(&field)
+}
+
+/// The complaint about what comes with a later version.
+pub(crate) fn not_yet(field: impl Into<String>) -> Error {
+    Error::invalid(field, "not in this version yet")
+}
+
+/// The complaint about a field that no entry has, with the one that is meant.
+pub(crate) fn unknown_field(field: &str) -> Error {
+    let plain = field.to_lowercase().replace('-', "_");
+    let hint = match plain.as_str() {
+        "args" | "argv" => Some("the arguments stand in the list: exec = [\"cmd\", \"arg\"]"),
+        "kwargs" => Some("what the action is given is its payload; kwargs is a field of celery = { ... }"),
+        "method" | "headers" | "ok" => Some("a field of http = { ... }"),
+        "key" | "max_len" | "trim" | "raw" => Some("a field of stream = { ... } or list = { ... }"),
+        "enabled" | "active" => Some("paused = true is the opposite, and counts only when the entry is created"),
+        "concurrency" => Some("overlap says whether runs of one entry may overlap, max_running how many"),
+        "id" | "name" => Some("the id is the key of the entry: [entries.ID]"),
+        "owner" | "namespace" => Some("it stands at the top of the file, not in an entry"),
+        _ => None,
+    };
+    let meant = match plain.as_str() {
+        "concurrency" => Some("overlap or max_running"),
+        "key" | "max_len" | "trim" | "raw" | "ok" | "id" | "name" | "owner" | "namespace" => None,
+        plain => SYNONYMS
+            .iter()
+            .find_map(|&(word, meant)| (word == plain).then_some(meant))
+            .or_else(|| nearest(plain, FIELDS.iter().copied())),
+    };
+    let message = match meant {
+        Some(meant) => format!("unknown field; did you mean {meant}?"),
+        None => "unknown field".to_owned(),
+    };
+    let error = Error::Invalid(Problem::new(field.escape_debug().to_string(), message));
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+/// The one of `kinds` that `fields` holds; `what` names the group in the complaint.
+pub(crate) fn only_kind(fields: &Map<String, Value>, what: &str, kinds: &[&'static str]) -> Result<&'static str> {
+    let found: Vec<&'static str> = kinds.iter().copied().filter(|kind| fields.contains_key(*kind)).collect();
+    let known: Vec<&str> = kinds.iter().copied().filter(|kind| !is_later(kind)).collect();
+    let known = known.join(", ");
+    match found[..] {
+        [kind] => Ok(kind),
+        [] => Err(Error::Invalid(Problem::bare(format!("no {what}: exactly one of {known} is needed")))),
+        [first, .., last] => {
+            let why = if found.len() == 2 {
+                format!("{first} is given too; an entry has exactly one of {known}")
+            } else {
+                format!("{} are given; an entry has exactly one of {known}", found.join(", "))
+            };
+            Err(Error::invalid(last, why))
+        }
+    }
+}
+
+/// The same fields in the order of the contract.
+pub(crate) fn in_order(mut fields: Map<String, Value>) -> Map<String, Value> {
+    let mut ordered = Map::with_capacity(fields.len());
+    for field in FIELDS {
+        if let Some((name, value)) = fields.remove_entry(*field) {
+            ordered.insert(name, value);
+        }
+    }
+    ordered.extend(fields);
+    ordered
+}
