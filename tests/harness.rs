@@ -2,10 +2,15 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use support::proxy::{Fate, Proxy};
 use support::redis::{Options, RedisServer};
 use support::resp::{Client, Reply};
@@ -161,4 +166,47 @@ fn nothing_is_left_of_a_test_process_that_is_killed() {
     support::guard::reap(&mut victim);
     support::wait::wait_for("its server is gone", Duration::from_secs(10), || Client::unix(socket).is_err());
     std::fs::remove_dir_all(socket.parent().unwrap()).unwrap();
+}
+
+#[test]
+fn a_tls_server_shows_a_certificate_that_its_authority_vouches_for() {
+    let server = RedisServer::start(Options { tls: true, ..Options::default() });
+    let port: u16 = server.tls_url().rsplit_once(':').unwrap().1.parse().unwrap();
+    let ping = |roots: RootCertStore| {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = Arc::new(config.with_root_certificates(roots).with_no_client_auth());
+        let client = ClientConnection::new(config, "localhost".try_into().unwrap()).unwrap();
+        let mut stream = StreamOwned::new(client, TcpStream::connect(("127.0.0.1", port)).unwrap());
+        stream.write_all(b"PING\r\n")?;
+        let mut answer = [0; 7];
+        stream.read_exact(&mut answer).map(|()| answer)
+    };
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(server.ca_file()).unwrap()).unwrap();
+    assert_eq!(&ping(roots).unwrap(), b"+PONG\r\n");
+    assert!(ping(RootCertStore::empty()).is_err(), "a stranger's certificate is refused");
+}
+
+#[test]
+fn the_clock_of_a_program_can_be_wrong() {
+    let Some(library) = support::setting("UPBEAT_FAKETIME_LIB") else {
+        assert_ne!(std::env::consts::OS, "linux", "no libfaketime: run scripts/setup --test");
+        return;
+    };
+    let seconds = |command: &mut Command| -> i64 {
+        let output = command.arg("+%s").output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
+    };
+    let ahead = seconds(Command::new("date").env("LD_PRELOAD", library).env("FAKETIME", "+3600s"));
+    let ahead = ahead - seconds(&mut Command::new("date"));
+    assert!((3590..=3600).contains(&ahead), "{ahead} s");
+}
+
+#[test]
+fn a_redis_that_is_too_old_is_at_hand() {
+    // Where the package index can't be reached, scripts/setup says that this is left out.
+    let Some(program) = support::redis::old_server_program() else { return };
+    let server = RedisServer::start(Options { program: Some(program), ..Options::default() });
+    assert_eq!(server.info("redis_version"), "6.2.5");
 }

@@ -3,7 +3,7 @@
 //! A shell waits at the other end of a pipe that only this process holds open. `Drop` does not run on SIGKILL; the end of a pipe does.
 
 use std::io::Write;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 
 const SCRIPT: &str = r#"
@@ -19,18 +19,19 @@ for one in $pids; do kill -9 "$one"; done 2>/dev/null
 "#;
 
 fn say(line: &str) {
-    static PIPE: OnceLock<Mutex<ChildStdin>> = OnceLock::new();
-    let pipe = PIPE.get_or_init(|| {
-        let mut shell = Command::new("/bin/sh")
+    static GUARD: OnceLock<Mutex<Child>> = OnceLock::new();
+    let guard = GUARD.get_or_init(|| {
+        let shell = Command::new("/bin/sh")
             .args(["-c", SCRIPT])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("/bin/sh");
-        Mutex::new(shell.stdin.take().expect("a pipe was asked for"))
+        Mutex::new(shell)
     });
-    let mut pipe = pipe.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut guard = guard.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let pipe = guard.stdin.as_mut().expect("a pipe was asked for");
     pipe.write_all(line.as_bytes()).expect("the guard lives as long as the tests");
 }
 

@@ -28,7 +28,7 @@ pub struct Options {
     pub acl: Vec<String>,
     /// A program other than the one that `scripts/setup` found.
     pub program: Option<PathBuf>,
-    /// Any other words for the command line.
+    /// Any other words for the command line, as `--enable-debug-command yes`.
     pub args: Vec<String>,
 }
 
@@ -211,7 +211,7 @@ impl RedisServer {
         command.current_dir(dir).stdin(Stdio::null()).stderr(log.try_clone().expect("a log file")).stdout(log);
         command.args(["--port", &self.tcp_port.unwrap_or(0).to_string(), "--bind", "127.0.0.1"]);
         command.arg("--unixsocket").arg(self.socket());
-        command.args(["--save", "", "--daemonize", "no", "--enable-debug-command", "yes"]);
+        command.args(["--save", "", "--daemonize", "no"]);
         command.arg("--dir").arg(dir);
         if self.options.aof {
             command.args(["--appendonly", "yes", "--appendfsync", "always"]);
