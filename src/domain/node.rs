@@ -25,10 +25,9 @@ pub struct NodeInfo {
     pub running: usize,
     /// Attempts that may run at a time.
     pub concurrency: usize,
-    /// Queues that it serves; all where none is named.
-    pub queues: Option<Vec<String>>,
-    /// What it may run, as in `--allow`.
-    pub kinds: Vec<String>,
+    /// What it may run.
+    #[serde(flatten)]
+    pub serves: Serves,
     /// Version of its zone data.
     pub tzdata: String,
     /// Its clock less the shard's, ms.
@@ -40,9 +39,18 @@ pub struct NodeInfo {
     pub asked_name: String,
 }
 
-impl NodeInfo {
-    /// Whether it takes runs from `list`, `QUEUE:KIND`.
-    pub fn serves(&self, list: &str) -> bool {
+/// What a node may run: queues and kinds of action.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Serves {
+    /// Queues; all where none is named.
+    pub queues: Option<Vec<String>>,
+    /// Kinds of action, as in `--allow`.
+    pub kinds: Vec<String>,
+}
+
+impl Serves {
+    /// Whether runs are taken from `list`, `QUEUE:KIND`.
+    pub fn has(&self, list: &str) -> bool {
         let Some((queue, kind)) = list.rsplit_once(':') else { return false };
         let has_queue = self.queues.as_ref().is_none_or(|queues| queues.iter().any(|one| one == queue));
         has_queue && self.kinds.iter().any(|one| one == kind)

@@ -1,0 +1,139 @@
+//! trigger and cancel: what people ask of single runs.
+
+use fred::types::Value;
+
+use crate::domain::id::EntryId;
+use crate::domain::timestamp::Timestamp;
+use crate::error::{Error, Result};
+use crate::store::Store;
+use crate::store::keys::{self, Key};
+use crate::store::reply::Reply;
+use crate::store::scripts::digest;
+
+/// A request of a person: its id and what it asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The same request gets the same answer for 24 h.
+    pub request: &'a str,
+    /// The same request id with other content is a conflict.
+    pub content: &'a str,
+}
+
+/// A run that somebody asks for.
+#[derive(Debug, Clone)]
+pub struct TriggerCall<'a> {
+    /// Who asks for what.
+    pub asked: Asked<'a>,
+    /// Its entry.
+    pub id: &'a EntryId,
+    /// Birth of the entry seen.
+    pub birth: u64,
+    /// Its id.
+    pub run_id: &'a str,
+    /// The instant asked for.
+    pub fire_at: Timestamp,
+    /// Another overlap rule, by its number in plans.
+    pub overlap: Option<u8>,
+    /// What differs from the entry, JSON; empty for nothing.
+    pub extras: &'a str,
+    /// The packed message of a direct action with another payload; empty for the entry's own.
+    pub message: &'a [u8],
+}
+
+/// What a trigger answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TriggerAnswer {
+    /// The request id came before with other content.
+    OtherRequest,
+    /// The entry does not exist any more.
+    Gone,
+    /// The entry's plan or message is damaged: nodes plan it afresh.
+    Broken,
+    /// Its waiting list is not among those known: read the registry and ask again.
+    UnknownList,
+    /// The run waits in its list.
+    Queued,
+    /// The run is skipped: this one is active.
+    Skipped(String),
+    /// A direct action was delivered.
+    Delivered,
+    /// Its target refused it, in these words.
+    Refused(String),
+}
+
+/// What a cancel answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CancelAnswer {
+    /// The request id came before with other content.
+    OtherRequest,
+    /// The run waited and is cancelled.
+    Cancelled,
+    /// It is being executed: its node has been asked to end it.
+    Asked,
+    /// It is not active.
+    Ended,
+}
+
+const TRIGGER_KEYS: &[Key] = &[
+    Key::Clock, Key::Plans, Key::Live, Key::Active, Key::History, Key::Ended, Key::StartBy, Key::Requests, Key::Requested,
+    Key::Leases, Key::Messages,
+];
+const CANCEL_KEYS: &[Key] = &[
+    Key::Clock, Key::Live, Key::History, Key::Ended, Key::Events, Key::Queues, Key::StartBy, Key::Due, Key::Cursors,
+    Key::Cancels, Key::Requests, Key::Requested,
+];
+
+impl Store {
+    /// Makes one run that somebody asks for.
+    pub async fn trigger(&self, shard: u16, call: &TriggerCall<'_>) -> Result<TriggerAnswer> {
+        let lists = self.lists(shard);
+        let mut keys = self.keys(shard).all(TRIGGER_KEYS);
+        keys.extend(self.list_keys(shard, &lists));
+        let mut args: Vec<Value> = vec![
+            call.asked.request.into(),
+            digest(&[call.asked.content.as_bytes()]).into(),
+            keys::nudges(self.namespace()).into(),
+            call.id.as_str().into(),
+            call.run_id.into(),
+            call.fire_at.ms().into(),
+            call.overlap.map_or_else(String::new, |number| number.to_string()).into(),
+            call.extras.into(),
+            Value::Bytes(call.message.to_vec().into()),
+            call.birth.to_string().into(),
+            (lists.len() as i64).into(),
+        ];
+        args.extend(lists.iter().map(|list| Value::from(list.as_str())));
+        let mut reply = Reply::list(self.eval(&self.scripts().trigger, &keys, args).await?)?;
+        match reply.text()?.as_str() {
+            "other" => Ok(TriggerAnswer::OtherRequest),
+            "gone" => Ok(TriggerAnswer::Gone),
+            "broken" => Ok(TriggerAnswer::Broken),
+            "unknown" => Ok(TriggerAnswer::UnknownList),
+            "queued" => Ok(TriggerAnswer::Queued),
+            "skipped" => Ok(TriggerAnswer::Skipped(reply.text()?)),
+            "delivered" => Ok(TriggerAnswer::Delivered),
+            "failed" => Ok(TriggerAnswer::Refused(reply.text()?)),
+            other => Err(Error::internal(format!("trigger answered {other}"))),
+        }
+    }
+
+    /// Ends a run that waits, or asks its node to end it. `words` say who and why.
+    pub async fn cancel(&self, shard: u16, asked: Asked<'_>, run_id: &str, words: &str) -> Result<CancelAnswer> {
+        let keys = self.keys(shard).all(CANCEL_KEYS);
+        let args: Vec<Value> = vec![
+            asked.request.into(),
+            digest(&[asked.content.as_bytes()]).into(),
+            keys::nudges(self.namespace()).into(),
+            run_id.into(),
+            words.into(),
+        ];
+        let mut reply = Reply::list(self.eval(&self.scripts().cancel, &keys, args).await?)?;
+        match reply.text()?.as_str() {
+            "other" => Ok(CancelAnswer::OtherRequest),
+            "cancelled" => Ok(CancelAnswer::Cancelled),
+            "asked" => Ok(CancelAnswer::Asked),
+            "ended" => Ok(CancelAnswer::Ended),
+            other => Err(Error::internal(format!("cancel answered {other}"))),
+        }
+    }
+}

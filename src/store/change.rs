@@ -1,0 +1,281 @@
+//! put and replan: write entries, and the plans that fire them.
+
+use fred::types::Value;
+
+use crate::domain::id::EntryId;
+use crate::domain::plan::Compiled;
+use crate::domain::timestamp::Timestamp;
+use crate::error::{Error, Result};
+use crate::store::Store;
+use crate::store::keys::{self, Key};
+use crate::store::read::Place;
+use crate::store::reply::{Reply, text};
+use crate::store::scripts::digest;
+
+/// What a change does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// Adds or changes; what is overdue is settled as a claim would.
+    Put,
+    /// Pauses; what is overdue is `missed`, `paused`.
+    Pause,
+    /// Resumes; what passed meanwhile is `skipped`, `paused`.
+    Resume,
+    /// Removes; what is overdue is `missed`, `removed`.
+    Remove,
+}
+
+impl Verb {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Put => "put",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Remove => "remove",
+        }
+    }
+}
+
+/// One change of one entry.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// Its id.
+    pub id: EntryId,
+    /// What is done.
+    pub verb: Verb,
+    /// Birth that the change was decided on; 0 where the id must not exist.
+    pub birth: u64,
+    /// Revision that the change was decided on; 0 where the id must not exist.
+    pub revision: u64,
+    /// The new definition, or what is left of a removed entry; JSON.
+    pub definition: String,
+    /// Plan, message and list; empty for a removal.
+    pub compiled: Compiled,
+    /// Whether the entry is paused afterwards.
+    pub is_paused: bool,
+}
+
+/// Changes of one shard, one atomic step.
+#[derive(Debug, Clone)]
+pub struct ChangeCall<'a> {
+    /// The same request gets the same answer for 24 h.
+    pub request: &'a str,
+    /// What was asked for: the same request id with other content is a conflict.
+    pub content: &'a str,
+    /// At most 500.
+    pub changes: &'a [Change],
+    /// Says what would happen and writes nothing.
+    pub is_dry_run: bool,
+}
+
+/// What became of one change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// Its entry.
+    pub id: String,
+    /// What.
+    pub word: ChangeWord,
+    /// The next fire time before.
+    pub next_before: Option<Timestamp>,
+    /// The next fire time now.
+    pub next_after: Option<Timestamp>,
+}
+
+/// What became of one change, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeWord {
+    /// The entry is new.
+    Added,
+    /// The entry was changed.
+    Changed,
+    /// The entry is gone.
+    Removed,
+    /// It had another birth or revision than the change was decided on.
+    Conflict,
+    /// It exists, and should not.
+    Exists,
+    /// It does not exist, and should.
+    Gone,
+}
+
+/// What a put answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PutAnswer {
+    /// The request id came before with other content.
+    OtherRequest,
+    /// Nothing was written: these entries need a plan that reaches further first, or another look (`busy`: too many runs are
+    /// active to look through; else a waiting list that the registry did not name).
+    Again(Vec<(String, String)>),
+    /// Carried out.
+    Done(Vec<Changed>),
+}
+
+/// A plan that reaches further, for an entry as it was seen.
+#[derive(Debug, Clone)]
+pub struct Replan<'a> {
+    /// The entry.
+    pub id: &'a EntryId,
+    /// Birth seen.
+    pub birth: u64,
+    /// Revision seen.
+    pub revision: u64,
+    /// Place seen.
+    pub place: Place,
+    /// Cursor seen; of a broken entry, the one to start at.
+    pub cursor: Timestamp,
+    /// Plan seen.
+    pub seen_plan: &'a [u8],
+    /// The new one.
+    pub compiled: &'a Compiled,
+    /// For a paused entry: where it goes on, and what has passed since the pause.
+    pub passed: Option<Passed>,
+}
+
+/// Fire times that passed while an entry was paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Passed {
+    /// From here on nothing is counted yet.
+    pub cursor: Timestamp,
+    /// The first of them.
+    pub first: Timestamp,
+    /// The last of them.
+    pub last: Timestamp,
+    /// How many.
+    pub count: u64,
+    /// Their sum, ms, mod 2^52.
+    pub sum: u64,
+}
+
+/// What a replan answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplanAnswer {
+    /// The plan is in force.
+    Written,
+    /// Something had changed: somebody else was there.
+    Changed,
+    /// The entry had no definition and was taken off.
+    Forgotten,
+}
+
+const PUT_KEYS: &[Key] = &[
+    Key::Clock, Key::Due, Key::Plans, Key::Live, Key::Active, Key::Ledger, Key::History, Key::Ended, Key::Queues, Key::Cursors,
+    Key::Parked, Key::Broken, Key::Finished, Key::Paused, Key::Entries, Key::Messages, Key::StartBy, Key::Revisions,
+    Key::Removed, Key::Requests, Key::Requested, Key::Leases,
+];
+const REPLAN_KEYS: &[Key] = &[
+    Key::Clock, Key::Due, Key::Plans, Key::Entries, Key::Cursors, Key::Parked, Key::Broken, Key::Finished, Key::Paused,
+    Key::Messages, Key::Queues,
+];
+
+fn packed(bytes: &[u8]) -> Value {
+    Value::Bytes(bytes.to_vec().into())
+}
+
+impl Store {
+    /// Takes `count` births of a shard; they are the last of which the first is returned.
+    pub async fn reserve_births(&self, shard: u16, count: usize) -> Result<u64> {
+        let args = vec![self.key(shard, Key::Clock).into(), "birth".into(), (count as i64).into()];
+        let last = super::reply::number(self.inner.client.command("HINCRBY", args).await?)?;
+        Ok((last - count as i64 + 1).max(1).cast_unsigned())
+    }
+
+    /// Writes changes of one shard.
+    pub async fn put(&self, shard: u16, call: &ChangeCall<'_>) -> Result<PutAnswer> {
+        let lists = self.lists(shard);
+        let mut keys = self.keys(shard).all(PUT_KEYS);
+        keys.extend(self.list_keys(shard, &lists));
+        let mut args: Vec<Value> = vec![
+            call.request.into(),
+            digest(&[call.content.as_bytes()]).into(),
+            keys::nudges(self.namespace()).into(),
+            i64::from(call.is_dry_run).into(),
+            (lists.len() as i64).into(),
+        ];
+        args.extend(lists.iter().map(|list| Value::from(list.as_str())));
+        for change in call.changes {
+            args.push(change.id.as_str().into());
+            args.push(change.verb.word().into());
+            args.push(change.birth.to_string().into());
+            args.push(change.revision.to_string().into());
+            args.push(change.definition.as_str().into());
+            args.push(packed(&change.compiled.plan));
+            args.push(packed(&change.compiled.message));
+            args.push(change.compiled.list.as_str().into());
+            args.push(if change.is_paused { "paused" } else { "active" }.into());
+        }
+        let mut reply = Reply::list(self.eval(&self.scripts().put, &keys, args).await?)?;
+        match reply.text()?.as_str() {
+            "other" => Ok(PutAnswer::OtherRequest),
+            "again" => {
+                let pairs = reply.pairs()?.into_iter();
+                Ok(PutAnswer::Again(pairs.map(|(id, why)| (id, String::from_utf8_lossy(&why).into_owned())).collect()))
+            }
+            "done" => {
+                reply.next()?;
+                let results = Reply::list(reply.next()?)?.rest();
+                Ok(PutAnswer::Done(results.into_iter().map(read_changed).collect::<Result<_>>()?))
+            }
+            other => Err(Error::internal(format!("put answered {other}"))),
+        }
+    }
+
+    /// Gives an entry a plan that reaches further.
+    pub async fn replan(&self, shard: u16, replan: &Replan<'_>) -> Result<ReplanAnswer> {
+        let keys = self.keys(shard).all(REPLAN_KEYS);
+        let passed = replan.passed.map(pack_passed).unwrap_or_default();
+        let args: Vec<Value> = vec![
+            replan.id.as_str().into(),
+            replan.birth.to_string().into(),
+            replan.revision.to_string().into(),
+            replan.place.word().into(),
+            replan.cursor.ms().into(),
+            packed(replan.seen_plan),
+            packed(&replan.compiled.plan),
+            packed(&replan.compiled.message),
+            replan.compiled.list.as_str().into(),
+            replan.passed.map_or(0, |passed| passed.cursor.ms()).into(),
+            packed(&passed),
+            keys::nudges(self.namespace()).into(),
+        ];
+        match text(self.eval(&self.scripts().replan, &keys, args).await?)?.as_str() {
+            "written" => Ok(ReplanAnswer::Written),
+            "changed" => Ok(ReplanAnswer::Changed),
+            "forgotten" => Ok(ReplanAnswer::Forgotten),
+            other => Err(Error::internal(format!("replan answered {other}"))),
+        }
+    }
+
+    /// Replaces the oldest stretches of a ledger; `false` where they had changed.
+    pub async fn compact_ledger(&self, shard: u16, id: &str, old: &[u8], new: &[u8]) -> Result<bool> {
+        let keys = [self.key(shard, Key::Ledger)];
+        let reply = self.eval(&self.scripts().compact_ledger, &keys, vec![id.into(), packed(old), packed(new)]).await?;
+        Ok(text(reply)? == "written")
+    }
+}
+
+/// As `lua/parts/change.lua` reads it: first, last, count, sum in halves of 26 bits.
+fn pack_passed(passed: Passed) -> Vec<u8> {
+    let numbers = [
+        passed.first.ms().cast_unsigned(),
+        passed.last.ms().cast_unsigned(),
+        passed.count,
+        passed.sum >> 26,
+        passed.sum & ((1 << 26) - 1),
+    ];
+    numbers.iter().flat_map(|number| number.to_be_bytes()[2..].to_vec()).collect()
+}
+
+fn read_changed(value: Value) -> Result<Changed> {
+    let mut reply = Reply::list(value)?;
+    let id = reply.text()?;
+    let word = match reply.text()?.as_str() {
+        "added" => ChangeWord::Added,
+        "changed" => ChangeWord::Changed,
+        "removed" => ChangeWord::Removed,
+        "conflict" => ChangeWord::Conflict,
+        "exists" => ChangeWord::Exists,
+        "gone" => ChangeWord::Gone,
+        other => return Err(Error::internal(format!("put answered {other} to a change"))),
+    };
+    Ok(Changed { id, word, next_before: reply.instant()?, next_after: reply.instant()? })
+}

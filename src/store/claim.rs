@@ -1,0 +1,174 @@
+//! claim: take what is due, advance it and enqueue its runs, in one step.
+
+use fred::types::Value;
+
+use crate::domain::node::Serves;
+use crate::domain::record::LiveRun;
+use crate::domain::timestamp::Timestamp;
+use crate::error::{Error, Result};
+use crate::store::Store;
+use crate::store::keys::Key;
+use crate::store::reply::Reply;
+
+/// One call of a node's lane `claim`.
+#[derive(Debug, Clone)]
+pub struct ClaimCall<'a> {
+    /// Holder of what is started.
+    pub incarnation: &'a str,
+    /// Its name, for records.
+    pub node: &'a str,
+    /// Grows with every call; the same number again gets the same answer. 0 where nothing may be started directly.
+    pub number: u64,
+    /// Length of the node's lease, ms.
+    pub lease_ms: i64,
+    /// Runs that may be started directly.
+    pub slots: usize,
+    /// Entries looked at, at most.
+    pub batch: usize,
+    /// What the node says of itself; empty where the beat is not yet due.
+    pub beat: String,
+    /// What the node may run.
+    pub serves: &'a Serves,
+}
+
+/// A run that the caller holds now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Started {
+    /// Its record.
+    pub run: LiveRun,
+}
+
+/// What a claim answered.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClaimReply {
+    /// Redis' clock stands this many ms behind the shard's: nothing fires.
+    Behind {
+        /// How far, ms.
+        behind_ms: i64,
+    },
+    /// Another node drains a full batch: look again then.
+    Later {
+        /// The shard's time.
+        now: Timestamp,
+        /// When.
+        until: Timestamp,
+    },
+    /// The answer to this number is not kept any more: a newer call has been answered.
+    Stale,
+    /// The number had been answered: what it had started and the caller still holds.
+    Repeated {
+        /// The shard's time.
+        now: Timestamp,
+        /// Those runs.
+        started: Vec<Started>,
+    },
+    /// It was carried out.
+    Claimed(Box<Claim>),
+}
+
+/// A claim that was carried out.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Claim {
+    /// The shard's time.
+    pub now: Timestamp,
+    /// The next fire time of the shard; not after `now` where more is due already.
+    pub next_due: Option<Timestamp>,
+    /// When anything else wants to be looked at.
+    pub look: Option<Timestamp>,
+    /// Live nodes.
+    pub live_nodes: usize,
+    /// Fire times that became runs.
+    pub claimed: usize,
+    /// Fire times settled.
+    pub settled: usize,
+    /// More is due: claim again at once.
+    pub is_full: bool,
+    /// The conservation check failed.
+    pub is_unbalanced: bool,
+    /// For how long no node had claimed, if that is an outage; ms.
+    pub outage_ms: i64,
+    /// Runs that the caller executes from now on.
+    pub started: Vec<Started>,
+    /// Entries that need a plan.
+    pub to_plan: Vec<String>,
+    /// Waiting lists that the caller did not name: read the registry and claim again.
+    pub unknown_lists: Vec<String>,
+    /// Waiting lists with work.
+    pub waiting: Vec<String>,
+    /// Incarnations whose lease has ended.
+    pub ended_nodes: Vec<String>,
+    /// Entries whose ledger should be compacted.
+    pub long_ledgers: Vec<String>,
+}
+
+const KEYS: &[Key] = &[
+    Key::Clock, Key::Due, Key::Plans, Key::Live, Key::Active, Key::Ledger, Key::History, Key::Ended, Key::Events, Key::Cursors,
+    Key::Parked, Key::Broken, Key::Finished, Key::Paused, Key::Entries, Key::Messages, Key::StartBy, Key::Leases,
+];
+
+pub(super) fn read_started(pairs: Vec<(String, Vec<u8>)>) -> Vec<Started> {
+    pairs.into_iter().filter_map(|(id, packed)| Some(Started { run: LiveRun::read(&id, &packed)? })).collect()
+}
+
+impl Store {
+    /// Claims what is due in a shard.
+    pub async fn claim(&self, shard: u16, call: &ClaimCall<'_>) -> Result<ClaimReply> {
+        let lists = self.lists(shard);
+        let mut keys = self.keys(shard).all(KEYS);
+        keys.push(self.keys(shard).holds(call.incarnation));
+        keys.extend(self.keys(shard).all(&[Key::Lanes, Key::Nodes, Key::Seen, Key::Queues]));
+        keys.extend(self.list_keys(shard, &lists));
+        let serves: String = lists.iter().map(|list| if call.serves.has(list) { '1' } else { '0' }).collect();
+        let mut args: Vec<Value> = vec![
+            call.incarnation.into(),
+            call.node.into(),
+            (call.number as i64).into(),
+            call.lease_ms.into(),
+            (call.slots as i64).into(),
+            (call.batch as i64).into(),
+            call.beat.as_str().into(),
+            (lists.len() as i64).into(),
+            serves.into(),
+        ];
+        args.extend(lists.iter().map(|list| Value::from(list.as_str())));
+        let mut reply = Reply::list(self.eval(&self.scripts().claim, &keys, args).await?)?;
+        match reply.text()?.as_str() {
+            "behind" => {
+                reply.next()?;
+                Ok(ClaimReply::Behind { behind_ms: reply.number()? })
+            }
+            "later" => Ok(ClaimReply::Later { now: Timestamp(reply.number()?), until: Timestamp(reply.number()?) }),
+            "stale" => Ok(ClaimReply::Stale),
+            "repeated" => {
+                Ok(ClaimReply::Repeated { now: Timestamp(reply.number()?), started: read_started(reply.pairs()?) })
+            }
+            "claimed" => read_claim(reply).map(|claim| ClaimReply::Claimed(Box::new(claim))),
+            other => Err(Error::internal(format!("claim answered {other}"))),
+        }
+    }
+}
+
+fn read_claim(mut reply: Reply) -> Result<Claim> {
+    let now = Timestamp(reply.number()?);
+    let next_due = reply.instant()?;
+    let look = reply.instant()?;
+    let live_nodes = reply.number()?.max(0) as usize;
+    let mut counts = Reply::list(reply.next()?)?;
+    Ok(Claim {
+        now,
+        next_due,
+        look,
+        live_nodes,
+        claimed: counts.number()?.max(0) as usize,
+        settled: counts.number()?.max(0) as usize,
+        is_full: counts.number()? == 1,
+        is_unbalanced: counts.number()? == 1,
+        outage_ms: counts.number()?,
+        started: read_started(reply.pairs()?),
+        to_plan: reply.texts()?,
+        unknown_lists: reply.texts()?,
+        waiting: reply.texts()?,
+        ended_nodes: reply.texts()?,
+        long_ledgers: reply.texts()?,
+    })
+}

@@ -1,0 +1,80 @@
+//! Leases: renew one's own, take over from a node whose lease has ended, leave in order.
+
+use fred::types::Value;
+
+use crate::domain::policy::TAKE_OVERS;
+use crate::error::{Error, Result};
+use crate::store::Store;
+use crate::store::keys::Key;
+use crate::store::reply::{Reply, text};
+
+/// What a renewal told.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Renewed {
+    /// Runs that the node holds, by Redis.
+    pub held: Vec<String>,
+    /// Those that somebody asked to cancel.
+    pub to_cancel: Vec<String>,
+}
+
+/// What a take-over did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rescued {
+    /// The lease has not ended after all.
+    Alive,
+    /// It was carried out.
+    Done {
+        /// Runs put back into their lists.
+        back: usize,
+        /// Runs that ended: lost too often, or asked to be cancelled.
+        ended: usize,
+        /// Runs left for the next call.
+        left: usize,
+    },
+}
+
+const RESCUE_KEYS: &[Key] = &[Key::Clock, Key::Live, Key::Leases];
+const RESCUE_MORE_KEYS: &[Key] =
+    &[Key::History, Key::Ended, Key::Events, Key::StartBy, Key::Due, Key::Cursors, Key::Cancels];
+
+impl Store {
+    /// Extends the lease of an incarnation in a shard.
+    pub async fn renew(&self, shard: u16, incarnation: &str, lease_ms: i64) -> Result<Renewed> {
+        let keys = self.keys(shard);
+        let keys = [keys.key(Key::Clock), keys.key(Key::Leases), keys.holds(incarnation), keys.key(Key::Cancels)];
+        let args = vec![incarnation.into(), lease_ms.into()];
+        let mut reply = Reply::list(self.eval(&self.scripts().renew, &keys, args).await?)?;
+        reply.next()?;
+        Ok(Renewed { held: reply.texts()?, to_cancel: reply.texts()? })
+    }
+
+    /// Takes over what an incarnation held whose lease has ended; at most 500 runs.
+    pub async fn rescue(&self, shard: u16, incarnation: &str, node: &str) -> Result<Rescued> {
+        let lists = self.lists(shard);
+        let mut keys = self.keys(shard).all(RESCUE_KEYS);
+        keys.push(self.keys(shard).holds(incarnation));
+        keys.extend(self.keys(shard).all(RESCUE_MORE_KEYS));
+        keys.extend(self.list_keys(shard, &lists));
+        let mut args: Vec<Value> =
+            vec![incarnation.into(), node.into(), i64::from(TAKE_OVERS).into(), (lists.len() as i64).into()];
+        args.extend(lists.iter().map(|list| Value::from(list.as_str())));
+        let mut reply = Reply::list(self.eval(&self.scripts().rescue, &keys, args).await?)?;
+        match reply.text()?.as_str() {
+            "alive" => Ok(Rescued::Alive),
+            "rescued" => Ok(Rescued::Done {
+                back: reply.number()?.max(0) as usize,
+                ended: reply.number()?.max(0) as usize,
+                left: reply.number()?.max(0) as usize,
+            }),
+            other => Err(Error::internal(format!("rescue answered {other}"))),
+        }
+    }
+
+    /// Takes an incarnation off the lists of a shard; `false` while it still holds something there.
+    pub async fn leave(&self, shard: u16, incarnation: &str) -> Result<bool> {
+        let keys = self.keys(shard);
+        let keys = [keys.key(Key::Nodes), keys.key(Key::Seen), keys.key(Key::Lanes), keys.holds(incarnation)];
+        let reply = self.eval(&self.scripts().leave, &keys, vec![incarnation.into()]).await?;
+        Ok(text(reply)? == "left")
+    }
+}

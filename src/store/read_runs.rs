@@ -1,0 +1,123 @@
+//! Reading runs: the live ones, and the rings of those that ended.
+
+use fred::types::Value;
+
+use crate::domain::id::EntryId;
+use crate::domain::record::{CHUNK, EndedRun, LiveRun};
+use crate::domain::run::State;
+use crate::error::Result;
+use crate::store::Store;
+use crate::store::keys::Key;
+use crate::store::reply::{Reply, maybe_bytes, text};
+
+/// A page of the log of runs that ended: the position before it, and (entry id, run id) each.
+pub type EndedPage = (Option<String>, Vec<(String, String)>);
+
+impl Store {
+    /// A live run by id.
+    pub async fn live_run(&self, shard: u16, run_id: &str) -> Result<Option<LiveRun>> {
+        let args = vec![self.key(shard, Key::Live).into(), run_id.into()];
+        let packed = maybe_bytes(self.inner.client.command("HGET", args).await?)?;
+        Ok(packed.and_then(|packed| LiveRun::read(run_id, &packed)))
+    }
+
+    /// Live runs of a shard, a page at a time; give the cursor back until it is `None`.
+    pub async fn live_runs(&self, shard: u16, cursor: Option<String>) -> Result<(Vec<LiveRun>, Option<String>)> {
+        let (pairs, next) = self.scan(shard, Key::Live, cursor).await?;
+        Ok((pairs.iter().filter_map(|(id, packed)| LiveRun::read(id, packed)).collect(), next))
+    }
+
+    /// What is kept of the runs of an entry that ended: the last `keep` that succeeded and as many that did not; in no order.
+    pub async fn ended_runs(&self, shard: u16, id: &EntryId, keep: u16) -> Result<Vec<EndedRun>> {
+        let slots = keep.div_ceil(CHUNK);
+        let mut all = Vec::new();
+        for ring in ["s", "f"] {
+            let mut args: Vec<Value> = vec![self.key(shard, Key::History).into(), format!("{ring}:{id}").into()];
+            args.extend((0..slots).map(|slot| Value::from(format!("{ring}:{id}\0{slot}"))));
+            let chunks = Reply::list(self.inner.client.command("HMGET", args).await?)?.rest();
+            let mut runs = Vec::new();
+            for chunk in chunks {
+                let chunk = maybe_bytes(chunk)?.unwrap_or_default();
+                runs.extend(EndedRun::read_chunk(self.namespace(), id, &chunk));
+            }
+            runs.sort_by_key(|run| std::cmp::Reverse(run.finished_at));
+            runs.truncate(usize::from(keep));
+            all.extend(runs);
+        }
+        Ok(all)
+    }
+
+    /// The newest record of an entry that ended, of both rings.
+    pub async fn last_ended(&self, shard: u16, ids: &[EntryId]) -> Result<Vec<Option<EndedRun>>> {
+        let mut last = Vec::with_capacity(ids.len());
+        for page in ids.chunks(250) {
+            let mut args: Vec<Value> = vec![self.key(shard, Key::History).into()];
+            for id in page {
+                args.extend([Value::from(format!("s:{id}")), Value::from(format!("f:{id}"))]);
+            }
+            let chunks = Reply::list(self.inner.client.command("HMGET", args).await?)?.rest();
+            for (id, pair) in page.iter().zip(chunks.chunks(2)) {
+                let mut newest: Option<EndedRun> = None;
+                for chunk in pair {
+                    let chunk = maybe_bytes(chunk.clone())?.unwrap_or_default();
+                    for run in EndedRun::read_chunk(self.namespace(), id, &chunk) {
+                        let order = |run: &EndedRun| (run.last_fire_at, run.finished_at);
+                        if newest.as_ref().is_none_or(|known| order(known) < order(&run)) {
+                            newest = Some(run);
+                        }
+                    }
+                }
+                last.push(newest);
+            }
+        }
+        Ok(last)
+    }
+
+    /// The newest record of an entry that succeeded.
+    pub async fn last_success(&self, shard: u16, id: &EntryId) -> Result<Option<EndedRun>> {
+        let args = vec![self.key(shard, Key::History).into(), format!("s:{id}").into()];
+        let chunk = maybe_bytes(self.inner.client.command("HGET", args).await?)?.unwrap_or_default();
+        let runs = EndedRun::read_chunk(self.namespace(), id, &chunk);
+        Ok(runs.into_iter().filter(|run| run.state == State::Succeeded).max_by_key(|run| run.finished_at))
+    }
+
+    /// Ids of entries with history, also of removed ones, a page at a time.
+    pub async fn ids_with_history(&self, shard: u16, cursor: Option<String>) -> Result<(Vec<EntryId>, Option<String>)> {
+        let (pairs, next) = self.scan(shard, Key::History, cursor).await?;
+        let ids = pairs.iter().filter_map(|(field, _)| {
+            let id = field.get(2..)?;
+            EntryId::parse("entry", id.split('\0').next()?).ok()
+        });
+        Ok((ids.collect(), next))
+    }
+
+    /// The log of runs that ended, backwards from `before` (exclusive), 100 lines of it; `None` begins at its end and returns
+    /// `None` at its beginning.
+    pub async fn ended_before(&self, shard: u16, before: Option<String>) -> Result<EndedPage> {
+        let end = before.map_or_else(|| "+".to_owned(), |id| format!("({id}"));
+        let args = vec![self.key(shard, Key::Ended).into(), end.into(), "-".into(), "COUNT".into(), 100_i64.into()];
+        self.ended_page("XREVRANGE", args).await
+    }
+
+    /// The log of runs that ended, forwards from `after` (exclusive); returns the position of its last line.
+    pub async fn ended_after(&self, shard: u16, after: &str) -> Result<EndedPage> {
+        let args =
+            vec![self.key(shard, Key::Ended).into(), format!("({after}").into(), "+".into(), "COUNT".into(), 500_i64.into()];
+        self.ended_page("XRANGE", args).await
+    }
+
+    async fn ended_page(&self, command: &'static str, args: Vec<Value>) -> Result<EndedPage> {
+        let reply = Reply::list(self.inner.client.command(command, args).await?)?;
+        let mut runs = Vec::new();
+        let mut last = None;
+        for line in reply.rest() {
+            let mut line = Reply::list(line)?;
+            last = Some(line.text()?);
+            let mut fields = Reply::list(line.next()?)?;
+            fields.next()?;
+            let lines = text(fields.next()?)?;
+            runs.extend(lines.lines().filter_map(|line| line.split_once('\t')).map(|(id, run)| (id.to_owned(), run.to_owned())));
+        }
+        Ok((last, runs))
+    }
+}

@@ -1,0 +1,122 @@
+//! rebuild: what the conservation check missed is put back from `entries` and `live`, the sources of truth.
+
+use std::collections::{HashMap, HashSet};
+
+use fred::types::Value;
+
+use crate::domain::run::State;
+use crate::error::Result;
+use crate::store::Store;
+use crate::store::keys::Key;
+use crate::store::reply::{Reply, number, pairs, texts};
+
+/// What a rebuild did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rebuilt {
+    /// Entries that stood nowhere and wait for a plan now.
+    pub entries: u64,
+    /// Places taken off that belonged to no entry.
+    pub taken_off: u64,
+    /// Runs put back.
+    pub runs: u64,
+}
+
+const ENTRY_KEYS: &[Key] =
+    &[Key::Clock, Key::Entries, Key::Due, Key::Parked, Key::Paused, Key::Broken, Key::Finished];
+
+impl Store {
+    /// Puts back what stands nowhere in a shard; in batches, beside claims.
+    pub async fn rebuild(&self, shard: u16) -> Result<Rebuilt> {
+        let mut rebuilt = Rebuilt::default();
+        self.refresh_lists(shard).await?;
+        self.rebuild_entries(shard, &mut rebuilt).await?;
+        self.rebuild_runs(shard, &mut rebuilt).await?;
+        Ok(rebuilt)
+    }
+
+    async fn rebuild_entries(&self, shard: u16, rebuilt: &mut Rebuilt) -> Result<()> {
+        let keys = self.keys(shard).all(ENTRY_KEYS);
+        let mut cursor = None;
+        loop {
+            let (found, next) = self.scan(shard, Key::Entries, cursor).await?;
+            self.place(&keys, found.into_iter().map(|(id, _)| id), rebuilt).await?;
+            match next {
+                Some(next) => cursor = Some(next),
+                None => break,
+            }
+        }
+        for key in [Key::Due, Key::Parked, Key::Paused, Key::Broken, Key::Finished] {
+            let mut cursor = "0".to_owned();
+            loop {
+                let args = vec![self.key(shard, key).into(), cursor.into(), "COUNT".into(), 500_i64.into()];
+                let mut reply = Reply::list(self.inner.client.command("ZSCAN", args).await?)?;
+                cursor = reply.text()?;
+                let members = texts(reply.next()?)?;
+                self.place(&keys, members.into_iter().step_by(2), rebuilt).await?;
+                if cursor == "0" {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn place(&self, keys: &[String], ids: impl Iterator<Item = String>, rebuilt: &mut Rebuilt) -> Result<()> {
+        let args: Vec<Value> = ids.map(Value::from).collect();
+        for page in args.chunks(500) {
+            let mut reply = Reply::list(self.eval(&self.scripts().rebuild_entries, keys, page.to_vec()).await?)?;
+            rebuilt.entries += reply.number()?.max(0).cast_unsigned();
+            rebuilt.taken_off += reply.number()?.max(0).cast_unsigned();
+        }
+        Ok(())
+    }
+
+    async fn rebuild_runs(&self, shard: u16, rebuilt: &mut Rebuilt) -> Result<()> {
+        let lists = self.lists(shard);
+        let mut seen = HashSet::new();
+        for list in lists.iter() {
+            let args = vec![self.keys(shard).list(list).into(), 0.into(), (-1_i64).into()];
+            seen.extend(texts(self.inner.client.command("LRANGE", args).await?)?);
+        }
+        let mut lost: HashMap<String, Vec<String>> = HashMap::new();
+        let mut cursor = None;
+        loop {
+            let (runs, next) = self.live_runs(shard, cursor).await?;
+            for run in runs {
+                match run.state {
+                    State::Running => lost.entry(run.holder.unwrap_or_default()).or_default().push(run.run_id),
+                    _ if !seen.contains(&run.run_id) => lost.entry(String::new()).or_default().push(run.run_id),
+                    _ => {}
+                }
+            }
+            match next {
+                Some(next) => cursor = Some(next),
+                None => break,
+            }
+        }
+        for (holder, runs) in lost {
+            let mut keys = self.keys(shard).all(&[Key::Clock, Key::Live, Key::Leases]);
+            keys.push(self.keys(shard).holds(&holder));
+            keys.extend(lists.iter().map(|list| self.keys(shard).list(list)));
+            for page in runs.chunks(100) {
+                let mut args: Vec<Value> = vec![holder.as_str().into(), (lists.len() as i64).into()];
+                args.extend(lists.iter().map(|list| Value::from(list.as_str())));
+                args.extend(page.iter().map(|run| Value::from(run.as_str())));
+                rebuilt.runs +=
+                    number(self.eval(&self.scripts().rebuild_runs, &keys, args).await?)?.max(0).cast_unsigned();
+            }
+        }
+        self.recount(shard, &lists).await
+    }
+
+    async fn recount(&self, shard: u16, lists: &[String]) -> Result<()> {
+        let range = vec![self.key(shard, Key::Leases).into(), 0.into(), (-1_i64).into(), "WITHSCORES".into()];
+        let leases = pairs(self.inner.client.command("ZRANGE", range).await?)?;
+        let mut keys = self.keys(shard).all(&[Key::Clock, Key::Live, Key::Queues]);
+        keys.extend(lists.iter().map(|list| self.keys(shard).list(list)));
+        keys.extend(leases.iter().map(|(incarnation, _)| self.keys(shard).holds(incarnation)));
+        let mut args: Vec<Value> = vec![(lists.len() as i64).into()];
+        args.extend(lists.iter().map(|list| Value::from(list.as_str())));
+        self.eval(&self.scripts().recount, &keys, args).await.map(drop)
+    }
+}

@@ -1,0 +1,55 @@
+//! Laws broken on purpose, so that tests can show that they would notice. A release build has none of it.
+
+#[cfg(not(debug_assertions))]
+pub fn apply(_name: &'static str, text: String) -> String {
+    text
+}
+
+#[cfg(not(debug_assertions))]
+pub fn with_clock(args: Vec<fred::types::Value>) -> Vec<fred::types::Value> {
+    args
+}
+
+#[cfg(debug_assertions)]
+pub use switches::{apply, with_clock};
+
+/// `UPBEAT_SABOTAGE` names a law to break; the clock of a shard can be moved by its field `test_shift`, ms.
+#[cfg(debug_assertions)]
+mod switches {
+    use fred::types::Value;
+
+    fn is_on(law: &str) -> bool {
+        std::env::var("UPBEAT_SABOTAGE").is_ok_and(|named| named == law)
+    }
+
+    fn swap(text: &str, from: &str, to: &str) -> String {
+        assert!(text.contains(from), "sabotage finds nothing to break: {from}");
+        text.replace(from, to)
+    }
+
+    pub fn apply(name: &'static str, text: String) -> String {
+        let text = match (name, is_on("advance-without-enqueue"), is_on("no-fencing"), is_on("node-clock")) {
+            ("claim", true, _, _) => swap(&text, "redis.call('RPUSH', lists[name], unpack(run_ids))", ""),
+            ("work", _, true, _) => swap(&text, "and a.run.state == RUNNING and a.run.holder == holder and a.run.fence == a.fence", ""),
+            ("claim", _, _, true) => {
+                let text = swap(&text, "redis.call('TIME')", "{ math.floor(ARGV[#ARGV] / 1000), (ARGV[#ARGV] % 1000) * 1000 }");
+                return swap(&text, "tonumber(clock[1]) or 0", "0");
+            }
+            _ => text,
+        };
+        if !text.contains("local micros = ") {
+            return text;
+        }
+        let read = "local micros = time[1] * 1000000 + time[2]";
+        swap(&text, read, &format!("{read} + (tonumber(redis.call('HGET', clock_key, 'test_shift') or 0)) * 1000"))
+    }
+
+    /// Behind the arguments of every call: the node's own clock, for the law that says it must not count.
+    pub fn with_clock(mut args: Vec<Value>) -> Vec<Value> {
+        if is_on("node-clock") {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            args.push(i64::try_from(now.as_millis()).unwrap_or(0).into());
+        }
+        args
+    }
+}

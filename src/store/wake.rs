@@ -1,0 +1,109 @@
+//! Waking up: nudges by pub/sub for times, hints in lists for work. Both may be lost; nothing depends on them but latency.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fred::clients::SubscriberClient;
+use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
+use fred::types::Value;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use crate::error::Result;
+use crate::store::client::{self, Client, Use};
+use crate::store::keys::{self, ShardKeys};
+use crate::store::{Store, reply};
+
+/// What a nudge is about.
+#[derive(Debug, Default)]
+pub struct Nudge {
+    /// An earlier fire time was written.
+    pub due: Notify,
+    /// Somebody asked to cancel a run.
+    pub cancel: Notify,
+}
+
+/// The subscription of a process; ends when dropped.
+pub struct Nudges {
+    /// Notified as messages come.
+    pub nudge: Arc<Nudge>,
+    client: SubscriberClient,
+    reader: JoinHandle<()>,
+}
+
+impl Drop for Nudges {
+    fn drop(&mut self) {
+        self.reader.abort();
+        let client = self.client.clone();
+        tokio::spawn(async move { client.quit().await });
+    }
+}
+
+/// A connection that blocks for hints.
+pub struct HintReader {
+    client: Client,
+    keys: ShardKeys,
+    block: Duration,
+}
+
+impl Store {
+    /// Subscribes to the nudges of the namespace. A message that was lost (while reconnecting, or too many at once) wakes
+    /// everything once it is noticed.
+    pub async fn nudges(&self) -> Result<Nudges> {
+        let client = client::subscriber(&self.inner.connection).await?;
+        let nudge = Arc::new(Nudge::default());
+        let mut messages = client.message_rx();
+        let mut reconnects = client.reconnect_rx();
+        client.manage_subscriptions();
+        let subscribed = client.subscribe(keys::nudges(self.namespace())).await;
+        subscribed.map_err(|why| self.inner.connection.unavailable(format!("can't subscribe: {}", why.details())))?;
+        let told = nudge.clone();
+        let reader = tokio::spawn(async move {
+            loop {
+                let text = tokio::select! {
+                    message = messages.recv() => match message {
+                        Ok(message) => message.value.into_string().unwrap_or_default(),
+                        Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => String::new(),
+                        Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+                    },
+                    _ = reconnects.recv() => String::new(),
+                };
+                if text != "cancel" {
+                    told.due.notify_one();
+                }
+                if text != "due" {
+                    told.cancel.notify_one();
+                }
+            }
+        });
+        Ok(Nudges { nudge, client, reader })
+    }
+
+    /// A connection of its own to wait for hints on; each wait ends after `block` at the latest.
+    pub async fn hint_reader(&self, block: Duration) -> Result<HintReader> {
+        let client = Client::connect(self.inner.connection.clone(), Use::Blocking(block)).await?;
+        Ok(HintReader { client, keys: ShardKeys::new(self.namespace(), 0), block })
+    }
+
+    /// Leaves a hint in the lists named, for shards whose scripts can't reach them.
+    pub async fn hint(&self, lists: &[String]) -> Result<()> {
+        let keys = ShardKeys::new(self.namespace(), 0);
+        let hints: Vec<String> = lists.iter().map(|list| keys.hint(list)).collect();
+        self.eval(&self.scripts().hint, &hints, Vec::new()).await.map(drop)
+    }
+}
+
+impl HintReader {
+    /// Waits for a hint in one of the lists; `None` when the time was up. A hint carries no run: losing one loses nothing.
+    pub async fn wait(&self, lists: &[String]) -> Result<Option<String>> {
+        let mut args: Vec<Value> = lists.iter().map(|list| Value::from(self.keys.hint(list))).collect();
+        args.push(self.block.as_secs_f64().into());
+        let found = self.client.command("BLPOP", args).await?;
+        if found.is_null() {
+            return Ok(None);
+        }
+        let key = reply::texts(found)?.into_iter().next().unwrap_or_default();
+        let prefix = self.keys.hint("");
+        Ok(key.strip_prefix(&prefix).map(str::to_owned))
+    }
+}

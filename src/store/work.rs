@@ -1,0 +1,181 @@
+//! work: record how attempts ended and fetch new ones, in one step.
+
+use fred::types::Value;
+
+use crate::domain::node::Serves;
+use crate::domain::run::Reason;
+use crate::error::{Error, Result};
+use crate::store::Store;
+use crate::store::claim::{Started, read_started};
+use crate::store::keys::Key;
+use crate::store::reply::Reply;
+
+/// One call of a node's lane `work`.
+#[derive(Debug, Clone)]
+pub struct WorkCall<'a> {
+    /// Holder of the attempts.
+    pub incarnation: &'a str,
+    /// Its name, for records.
+    pub node: &'a str,
+    /// Grows with every call; the same number again gets the same answer.
+    pub number: u64,
+    /// Length of the node's lease, ms.
+    pub lease_ms: i64,
+    /// Attempts to fetch, at most.
+    pub wanted: usize,
+    /// Attempts that ended.
+    pub ended: &'a [Ended],
+    /// What the node may run.
+    pub serves: &'a Serves,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Its run.
+    pub run_id: String,
+    /// Its fencing token.
+    pub fence: u64,
+    /// How.
+    pub how: EndedAs,
+    /// Why.
+    pub reason: Option<Reason>,
+    /// What the command returned.
+    pub exit_code: Option<i32>,
+    /// For people; cut to 1,024 bytes.
+    pub message: String,
+}
+
+/// How an attempt ended, in the words of the script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndedAs {
+    /// Well.
+    Succeeded,
+    /// Badly.
+    Failed,
+    /// By somebody's wish.
+    Cancelled,
+    /// The node stops: another one shall repeat it.
+    HandedBack,
+}
+
+impl EndedAs {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::HandedBack => "handed_back",
+        }
+    }
+}
+
+/// What became of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FinishWord {
+    /// It is the run's outcome.
+    Finished,
+    /// The run is back in its list.
+    Requeued,
+    /// Refused: another attempt holds the run, or nobody does.
+    Lost,
+}
+
+/// What a work call answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkReply {
+    /// A word per attempt that ended, in order.
+    pub words: Vec<FinishWord>,
+    /// Runs that the caller executes from now on.
+    pub fetched: Vec<Started>,
+    /// Waiting lists of the caller that still have work.
+    pub left: Vec<String>,
+}
+
+const KEYS: &[Key] = &[Key::Clock, Key::Live, Key::Lanes, Key::Leases];
+const MORE_KEYS: &[Key] =
+    &[Key::History, Key::Ended, Key::Events, Key::Queues, Key::StartBy, Key::Due, Key::Cursors, Key::Cancels];
+/// Bytes of a message that are kept.
+const MESSAGE_MAX_BYTES: usize = 1024;
+
+/// Cuts a text for people to `max` bytes at a character's border.
+fn cut(text: &str, max: usize) -> &str {
+    let mut end = text.len().min(max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+impl Store {
+    /// Finishes and fetches. `Ok(None)` where a newer call of the lane has been answered.
+    pub async fn work(&self, shard: u16, call: &WorkCall<'_>) -> Result<Option<WorkReply>> {
+        let mut lists: Vec<String> = self.lists(shard).to_vec();
+        // Those that are served first, in an order that changes, so that no list starves behind another.
+        lists.sort_by_key(|list| !call.serves.has(list));
+        let served = lists.iter().take_while(|list| call.serves.has(list)).count();
+        if served > 1 {
+            let by = usize::try_from(call.number).unwrap_or(0) % served;
+            lists[..served].rotate_left(by);
+        }
+        let mut keys = self.keys(shard).all(KEYS);
+        keys.push(self.keys(shard).holds(call.incarnation));
+        keys.extend(self.keys(shard).all(MORE_KEYS));
+        keys.extend(self.list_keys(shard, &lists));
+        let mut args: Vec<Value> = vec![
+            call.incarnation.into(),
+            call.node.into(),
+            (call.number as i64).into(),
+            call.lease_ms.into(),
+            (call.wanted as i64).into(),
+            (call.ended.len() as i64).into(),
+            (lists.len() as i64).into(),
+        ];
+        for (at, list) in lists.iter().enumerate() {
+            args.push(format!("{}{list}", u8::from(at < served)).into());
+        }
+        for ended in call.ended {
+            args.push(ended.run_id.as_str().into());
+            args.push(ended.fence.to_string().into());
+            args.push(ended.how.word().into());
+            args.push(i64::from(ended.reason.map_or(0, Reason::number)).into());
+            args.push(ended.exit_code.map_or(0, |code| i64::from(code.clamp(0, 65_000)) + 1).into());
+            args.push(cut(&ended.message, MESSAGE_MAX_BYTES).into());
+        }
+        let mut reply = Reply::list(self.eval(&self.scripts().work, &keys, args).await?)?;
+        match reply.text()?.as_str() {
+            "stale" => Ok(None),
+            "done" => {
+                reply.next()?;
+                let words = reply.texts()?.iter().map(|word| finish_word(word)).collect::<Result<_>>()?;
+                Ok(Some(WorkReply { words, fetched: read_started(reply.pairs()?), left: reply.texts()? }))
+            }
+            other => Err(Error::internal(format!("work answered {other}"))),
+        }
+    }
+
+    /// Stores the tail of an attempt's output, before its finish. Bytes kept in a shard are bounded; the oldest go first.
+    pub async fn keep_output(&self, shard: u16, run_id: &str, output: &[u8]) -> Result<()> {
+        let keys = self.keys(shard).all(&[Key::Outputs, Key::OutputOrder, Key::Clock]);
+        let args = vec![run_id.into(), Value::Bytes(output.to_vec().into()), OUTPUTS_MAX_BYTES.into()];
+        self.eval(&self.scripts().keep_output, &keys, args).await.map(drop)
+    }
+
+    /// Stores what an attempt left for the entry's next run, before its finish.
+    pub async fn keep_result(&self, shard: u16, entry_id: &str, result: &str) -> Result<()> {
+        let args = vec![self.key(shard, Key::Results).into(), entry_id.into(), result.into()];
+        self.inner.client.command("HSET", args).await.map(drop)
+    }
+}
+
+/// Bytes of output kept in a shard.
+const OUTPUTS_MAX_BYTES: i64 = 256 * 1024 * 1024;
+
+fn finish_word(word: &str) -> Result<FinishWord> {
+    match word {
+        "finished" => Ok(FinishWord::Finished),
+        "requeued" => Ok(FinishWord::Requeued),
+        "lost" => Ok(FinishWord::Lost),
+        other => Err(Error::internal(format!("work answered {other} to a finish"))),
+    }
+}
