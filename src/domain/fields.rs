@@ -159,7 +159,6 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("max_attempts", "retry"),
     ("backoff", "retry"),
     ("concurrency_policy", "overlap"),
-    ("concurrencypolicy", "overlap"),
     ("allow_overlap", "overlap"),
     ("max_instances", "max_running"),
     ("misfire", "catch_up"),
@@ -169,7 +168,6 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("catchup_window", "start_within"),
     ("misfire_grace_time", "start_within"),
     ("starting_deadline_seconds", "start_within"),
-    ("startingdeadlineseconds", "start_within"),
     ("expires", "start_within"),
     ("lock", "concurrency_key"),
     ("history", "keep_runs"),
@@ -217,7 +215,7 @@ pub(crate) fn unknown_field(field: &str) -> Error {
         "key" | "max_len" | "trim" | "raw" | "ok" | "id" | "name" | "owner" | "namespace" => None,
         plain => SYNONYMS
             .iter()
-            .find_map(|&(word, meant)| (word == plain).then_some(meant))
+            .find_map(|&(word, meant)| (word.replace('_', "") == plain.replace('_', "")).then_some(meant))
             .or_else(|| nearest(plain, FIELDS.iter().copied())),
     };
     let message = match meant {

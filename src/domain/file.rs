@@ -159,7 +159,11 @@ fn read(document: Map<String, Value>, complaints: &mut Complaints) -> ScheduleFi
 fn unknown_section(section: &str, value: &Value) -> Error {
     let known = ["owner", "namespace", "defaults", "entries", "queues", "calendars", "alerts"];
     let shown = section.escape_debug().to_string();
-    let why = match nearest(section, known) {
+    let meant = match section {
+        "entry" | "job" | "jobs" | "task" | "tasks" | "schedule" | "schedules" => Some("entries"),
+        _ => nearest(section, known),
+    };
+    let why = match meant {
         Some(meant) => format!("unknown section; did you mean {meant}?"),
         None => format!("unknown section; known are {}", known.join(", ")),
     };
