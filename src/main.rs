@@ -1,1 +1,3 @@
-fn main(){}
+//! The `upbeat` program.
+
+fn main() {}

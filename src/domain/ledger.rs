@@ -1,1 +1,104 @@
-//! ledger
+//! The ledger of an entry: which fire times became what, in stretches, as `lua/parts/ledger.lua` writes it.
+
+use crate::domain::run::{Reason, State};
+use crate::domain::timestamp::Timestamp;
+
+/// Bytes of a packed stretch.
+pub const STRETCH_LEN: usize = 29;
+/// Stretches that an entry keeps apart; beyond, the oldest neighbours of one revision and outcome are merged.
+pub const STRETCHES: usize = 200;
+
+/// Fire times of one revision with one outcome, in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// The first of them.
+    pub first: Timestamp,
+    /// The last of them.
+    pub last: Timestamp,
+    /// How many they are.
+    pub count: u64,
+    /// Their sum in ms, mod 2^52: two ledgers of equal count and sum name the same fire times.
+    pub sum: u64,
+    /// The revision of the definition that held.
+    pub revision: u64,
+    /// `Succeeded` stands for fired, whatever the run's end; else `Skipped` or `Missed`.
+    pub outcome: State,
+    /// Why, for those that did not fire; `Pace` for those that fired as a back-log.
+    pub reason: Option<Reason>,
+}
+
+/// Reads a ledger; `None` where it is damaged.
+pub fn read(text: &[u8]) -> Option<Vec<Stretch>> {
+    let Some((1, packed)) = text.split_first() else {
+        return text.is_empty().then(Vec::new);
+    };
+    if packed.len() % STRETCH_LEN != 0 {
+        return None;
+    }
+    packed.chunks_exact(STRETCH_LEN).map(read_stretch).collect()
+}
+
+fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+}
+
+fn read_stretch(packed: &[u8]) -> Option<Stretch> {
+    let instant = |bytes: &[u8]| Timestamp(number(bytes).cast_signed());
+    Some(Stretch {
+        first: instant(&packed[0..6]),
+        last: instant(&packed[6..12]),
+        count: number(&packed[12..16]),
+        sum: number(&packed[16..23]),
+        revision: number(&packed[23..27]),
+        outcome: State::from_number(packed[27])?,
+        reason: Reason::from_number(packed[28]),
+    })
+}
+
+/// The end of the ledger: the last fire time that it names.
+pub fn end(stretches: &[Stretch]) -> Option<Timestamp> {
+    stretches.iter().map(|stretch| stretch.last).max()
+}
+
+/// Merges the oldest neighbours until `STRETCHES` are left. Returns the prefix to replace and what replaces it, packed, or
+/// `None` where nothing can be merged.
+///
+/// Only neighbours of one revision, outcome and reason are merged here, over what lies between them of another outcome: count
+/// and sum stay exact per outcome, the range becomes the hull.
+pub fn compact(text: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let stretches = read(text)?;
+    if stretches.len() <= STRETCHES {
+        return None;
+    }
+    let old = stretches.len() - STRETCHES / 2;
+    let mut merged: Vec<Stretch> = Vec::new();
+    for stretch in &stretches[..old] {
+        let same = merged.iter_mut().find(|m| {
+            (m.revision, m.outcome, m.reason) == (stretch.revision, stretch.outcome, stretch.reason)
+        });
+        match same {
+            Some(m) => {
+                m.first = m.first.min(stretch.first);
+                m.last = m.last.max(stretch.last);
+                m.count += stretch.count;
+                m.sum = (m.sum + stretch.sum) % (1 << 52);
+            }
+            None => merged.push(*stretch),
+        }
+    }
+    let mut packed = vec![1];
+    for stretch in &merged {
+        push(&mut packed, stretch);
+    }
+    Some((text[..1 + old * STRETCH_LEN].to_vec(), packed))
+}
+
+fn push(packed: &mut Vec<u8>, stretch: &Stretch) {
+    packed.extend(&stretch.first.0.to_be_bytes()[2..]);
+    packed.extend(&stretch.last.0.to_be_bytes()[2..]);
+    packed.extend(&u32::try_from(stretch.count).unwrap_or(u32::MAX).to_be_bytes());
+    packed.extend(&stretch.sum.to_be_bytes()[1..]);
+    packed.extend(&u32::try_from(stretch.revision).unwrap_or(u32::MAX).to_be_bytes());
+    packed.push(stretch.outcome.number());
+    packed.push(stretch.reason.map_or(0, Reason::number));
+}

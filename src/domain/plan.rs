@@ -1,1 +1,218 @@
-//! plan
+//! Plans: what the claim script needs of an entry, compiled and packed here, read by `lua/parts/plan.lua`.
+//!
+//! A plan knows the next fire times, either by arithmetic (phase and period) or as a list. It says nothing about now: scripts
+//! choose the next fire time from it.
+
+use sha2::{Digest, Sha256};
+
+use crate::domain::action::{Action, Direct, DirectForm};
+use crate::domain::entry::Entry;
+use crate::domain::id::{EntryId, Namespace};
+use crate::domain::policy::{CatchUp, Overlap};
+use crate::domain::timestamp::Timestamp;
+
+/// The least version of a program that can read the plans made here.
+pub const PLAN_VERSION: u8 = 1;
+/// Fire times in the plan of an entry that fires rarely.
+pub const LIST_TIMES: usize = 8;
+/// Fire times in a list, at most; a script reads no more in one call.
+pub const LIST_TIMES_MAX: usize = 500;
+/// A list reaches at least this far, unless it is full.
+const LIST_REACH_MS: i64 = 120_000;
+
+const ARITHMETIC: u8 = 1;
+const LIST: u8 = 2;
+const FINAL: u8 = 128;
+const FLAG_DIRECT: u8 = 1;
+const FLAG_MARKS: u8 = 2;
+const HEAD_LEN: usize = 72;
+const LIST_LEN_AT: usize = 71;
+
+/// An entry as it is registered: what its plan is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Registered<'a> {
+    /// Its namespace.
+    pub namespace: &'a Namespace,
+    /// Its id.
+    pub id: &'a EntryId,
+    /// Counter of the shard that tells `rm` and `add` of one id apart.
+    pub birth: u64,
+    /// Revision of the definition.
+    pub revision: u64,
+    /// The definition.
+    pub entry: &'a Entry,
+}
+
+/// What is written beside the definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compiled {
+    /// The packed plan.
+    pub plan: Vec<u8>,
+    /// The packed message of a direct action, else empty.
+    pub message: Vec<u8>,
+    /// The list that its runs wait in, `QUEUE:KIND`; empty for direct actions.
+    pub list: String,
+}
+
+/// The text behind the first 13 characters of the ids of an entry's scheduled runs.
+///
+/// 74 bits from the front of SHA-256 over namespace, entry id and birth, each followed by a 0 byte, in the places of a UUIDv8.
+pub fn run_id_suffix(namespace: &Namespace, id: &EntryId, birth: u64) -> String {
+    let mut hash = Sha256::new();
+    for part in [namespace.as_str(), id.as_str(), &birth.to_string()] {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    let digest = hash.finalize();
+    let mut front = [0_u8; 16];
+    front[..10].copy_from_slice(&digest[..10]);
+    let bits = u128::from_be_bytes(front);
+    let first = (bits >> 116) as u16;
+    let rest = (bits >> 54) as u64 & ((1 << 62) - 1);
+    let tail = (1_u64 << 63) | rest;
+    format!("-8{first:03x}-{:04x}-{:012x}", tail >> 48, tail & 0xffff_ffff_ffff)
+}
+
+impl Registered<'_> {
+    /// Compiles the entry with its fire times from `from` on, `from` included; at most `times` where they are listed.
+    pub fn compile(&self, from: Timestamp, times: usize) -> Compiled {
+        let entry = self.entry;
+        let schedule = &entry.schedule;
+        let message = match &entry.action {
+            Action::Direct(direct) => pack_message(self.namespace, self.id, direct, entry.payload.as_ref()),
+            _ => Vec::new(),
+        };
+        let list = match entry.action.kind() {
+            Some(kind) => format!("{}:{}", entry.queue, kind.word()),
+            None => String::new(),
+        };
+        let fixed = schedule.fixed_period().and_then(|fixed| {
+            let phase = match schedule.start {
+                Some(start) => schedule.next_after(Timestamp(start.0 - 1))?,
+                None => fixed.phase,
+            };
+            Some((phase.0.max(0), fixed.period.ms()))
+        });
+        let mut listed = Vec::new();
+        let mut is_final = false;
+        let (form, phase, period) = match fixed {
+            Some((phase, period)) => (ARITHMETIC, phase, period),
+            None => {
+                (listed, is_final) = list_times(schedule.times_after(Timestamp(from.0 - 1)), times);
+                (LIST, i64::try_from(listed.len()).unwrap_or(0), 0)
+            }
+        };
+        let (catch_up, max_runs, per_minute) = match entry.catch_up {
+            CatchUp::None => (0, CatchUp::MAX_RUNS, CatchUp::PER_MINUTE),
+            CatchUp::Latest => (1, CatchUp::MAX_RUNS, CatchUp::PER_MINUTE),
+            CatchUp::All { max_runs, per_minute } => (2, max_runs, per_minute),
+        };
+        let overlap = overlap_number(entry.overlap);
+        let mut flags = 0;
+        if message.is_empty() {
+            flags |= if entry.overlap == Overlap::Allow { 0 } else { FLAG_MARKS };
+        } else {
+            flags |= FLAG_DIRECT;
+        }
+        let mut plan = Vec::with_capacity(HEAD_LEN + list.len() + listed.len() * 6);
+        plan.extend([PLAN_VERSION, form | if is_final { FINAL } else { 0 }, overlap, catch_up]);
+        plan.extend(max_runs.to_be_bytes());
+        plan.extend(per_minute.to_be_bytes());
+        plan.extend(u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes());
+        push_ms(&mut plan, schedule.end.map_or(0, |end| end.0.max(1)));
+        push_ms(&mut plan, phase);
+        push_ms(&mut plan, period);
+        plan.extend(run_id_suffix(self.namespace, self.id, self.birth).as_bytes());
+        plan.extend(u32::try_from(self.birth).unwrap_or(u32::MAX).to_be_bytes());
+        plan.extend(u32::try_from(self.revision).unwrap_or(u32::MAX).to_be_bytes());
+        push_ms(&mut plan, entry.start_within.map_or(0, |span| span.ms()));
+        plan.extend(entry.keep_runs.to_be_bytes());
+        plan.push(flags);
+        plan.push(u8::try_from(list.len()).unwrap_or(u8::MAX));
+        plan.extend(list.as_bytes());
+        for time in listed {
+            push_ms(&mut plan, time.0);
+        }
+        Compiled { plan, message, list }
+    }
+}
+
+/// The number that stands for an overlap rule in plans.
+pub fn overlap_number(overlap: Overlap) -> u8 {
+    match overlap {
+        Overlap::Allow => 0,
+        Overlap::Skip => 1,
+    }
+}
+
+/// The last fire time that a packed plan lists, and whether there is none behind it; `None` for arithmetic or damaged plans.
+pub fn end_of_list(plan: &[u8]) -> Option<(Timestamp, bool)> {
+    let form = *plan.get(1)?;
+    let list_len = usize::from(*plan.get(LIST_LEN_AT)?);
+    if form & !FINAL != LIST || plan.len() < HEAD_LEN + list_len + 6 {
+        return None;
+    }
+    let mut last = [0_u8; 8];
+    last[2..].copy_from_slice(&plan[plan.len() - 6..]);
+    Some((Timestamp(i64::from_be_bytes(last)), form & FINAL != 0))
+}
+
+fn list_times(times: impl Iterator<Item = Timestamp>, wanted: usize) -> (Vec<Timestamp>, bool) {
+    let mut listed: Vec<Timestamp> = Vec::new();
+    for time in times {
+        let reaches = listed.first().is_some_and(|first| time.0 - first.0 > LIST_REACH_MS);
+        let is_full = listed.len() >= LIST_TIMES_MAX || (listed.len() >= wanted && reaches);
+        if is_full {
+            return (listed, false);
+        }
+        listed.push(time);
+    }
+    (listed, true)
+}
+
+fn push_ms(plan: &mut Vec<u8>, ms: i64) {
+    plan.extend(&ms.to_be_bytes()[2..]);
+}
+
+/// Packs the message of a direct action for `lua/parts/deliver.lua`: all but run id, fire time and trigger is rendered.
+pub fn pack_message(
+    namespace: &Namespace,
+    id: &EntryId,
+    direct: &Direct,
+    payload: Option<&serde_json::Value>,
+) -> Vec<u8> {
+    let text = match payload {
+        None => None,
+        Some(serde_json::Value::String(text)) => Some(text.clone()),
+        Some(value) => Some(value.to_string()),
+    };
+    let (middle, tail) = match (direct.raw, direct.form) {
+        (true, _) => (String::new(), text.unwrap_or_default()),
+        (false, DirectForm::Stream) => {
+            (namespace.to_string(), text.unwrap_or_else(|| "null".to_owned()))
+        }
+        (false, _) => {
+            let value = payload.unwrap_or(&serde_json::Value::Null);
+            let quoted = |text: &str| serde_json::Value::from(text).to_string();
+            let middle = format!(
+                r#"","entry_id":{},"namespace":{},"fire_at":""#,
+                quoted(id.as_str()),
+                quoted(namespace.as_str())
+            );
+            (middle, format!(r#"","payload":{value}}}"#))
+        }
+    };
+    let form = match direct.form {
+        DirectForm::Stream => 1,
+        DirectForm::List => 2,
+        DirectForm::Publish => 3,
+    };
+    let mut message = vec![1, form, u8::from(direct.raw) | if direct.trim { 2 } else { 0 }];
+    message.extend(u32::try_from(direct.max_len).unwrap_or(u32::MAX).to_be_bytes());
+    message.extend(u16::try_from(direct.target.len()).unwrap_or(u16::MAX).to_be_bytes());
+    message.extend(direct.target.as_bytes());
+    message.extend(u32::try_from(middle.len()).unwrap_or(u32::MAX).to_be_bytes());
+    message.extend(middle.as_bytes());
+    message.extend(tail.as_bytes());
+    message
+}

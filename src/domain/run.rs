@@ -181,3 +181,22 @@ impl State {
         matches!(self, Self::Waiting | Self::Queued | Self::Running | Self::Retrying)
     }
 }
+
+/// Numbers in packed records: the place in `ALL`, counted from 1.
+macro_rules! numbers {
+    ($($type:ident),+) => { $(
+        impl $type {
+            /// The number in packed records.
+            pub fn number(self) -> u8 {
+                Self::ALL.iter().position(|one| *one == self).map_or(0, |at| at as u8 + 1)
+            }
+
+            /// Reads [`Self::number`]; `None` for 0 and for numbers of a newer program.
+            pub fn from_number(number: u8) -> Option<Self> {
+                Self::ALL.get(usize::from(number).checked_sub(1)?).copied()
+            }
+        }
+    )+ };
+}
+
+numbers!(State, Reason, Trigger);

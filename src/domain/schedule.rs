@@ -1,1 +1,163 @@
 //! The *when* of an entry: cron, every, at, with zone, start and end.
+
+use std::iter;
+
+use crate::domain::cron::Cron;
+use crate::domain::span::Span;
+use crate::domain::timestamp::Timestamp;
+use crate::domain::zone::Zone;
+
+/// What gives the fire times; exactly one per entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum When {
+    /// The union of the expressions.
+    Cron(Vec<Cron>),
+    /// At the anchor and each multiple of the span after it.
+    Every(Span),
+    /// Once.
+    At(Timestamp),
+}
+
+/// All that decides the fire times of an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule {
+    /// What gives the fire times.
+    pub when: When,
+    /// The zone of `cron`; for the others only of what people read.
+    pub zone: Zone,
+    /// No fire time before it.
+    pub start: Option<Timestamp>,
+    /// None at or after it.
+    pub end: Option<Timestamp>,
+    /// The first fire time of `every`; where it is missing `start`, else 1970.
+    pub anchor: Option<Timestamp>,
+}
+
+/// Fire times `phase + k * period`, k >= 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period {
+    /// The first of them.
+    pub phase: Timestamp,
+    /// Their distance; never 0.
+    pub period: Span,
+}
+
+impl Period {
+    /// The least of them after `after`.
+    pub fn next_after(self, after: Timestamp) -> Option<Timestamp> {
+        if after < self.phase {
+            return Some(self.phase);
+        }
+        let (phase, period) = (i128::from(self.phase.ms()), i128::from(self.period.0));
+        let passed = (i128::from(after.ms()) - phase).checked_div(period)?;
+        i64::try_from(phase + (passed + 1) * period)
+            .ok()
+            .map(Timestamp)
+    }
+}
+
+impl Schedule {
+    /// The least fire time after `after`; `start` is inclusive, `end` exclusive.
+    pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
+        let before_start = self.start.map_or(Timestamp(i64::MIN), |start| {
+            Timestamp(start.ms().saturating_sub(1))
+        });
+        let after = after.max(before_start);
+        let next = match &self.when {
+            When::Cron(expressions) => expressions
+                .iter()
+                .filter_map(|cron| cron.next_after(&self.zone, after))
+                .min(),
+            When::Every(every) => self.period_of(*every)?.next_after(after),
+            When::At(at) => (*at > after).then_some(*at),
+        };
+        next.filter(|next| self.end.is_none_or(|end| *next < end))
+    }
+
+    /// All fire times after `after`, ascending; may be endless.
+    pub fn times_after(&self, after: Timestamp) -> impl Iterator<Item = Timestamp> + '_ {
+        iter::successors(self.next_after(after), |last| self.next_after(*last))
+    }
+
+    /// The fire times as arithmetic, where they are evenly spaced for ever, whatever laws may do to the zone.
+    ///
+    /// `start` and `end` are not in it.
+    pub fn fixed_period(&self) -> Option<Period> {
+        match &self.when {
+            When::Every(every) => self.period_of(*every),
+            When::At(_) => None,
+            When::Cron(expressions) => {
+                let [cron] = &expressions[..] else {
+                    return None;
+                };
+                let (phase_s, period_s) = cron.fixed_period(&self.zone)?;
+                Some(Period {
+                    phase: Timestamp(phase_s * 1000),
+                    period: Span(u64::try_from(period_s * 1000).ok()?),
+                })
+            }
+        }
+    }
+
+    /// For people: `every 5 s`, `at 09:00, Monday to Friday, Asia/Shanghai`.
+    pub fn describe(&self) -> String {
+        let when = match &self.when {
+            When::Every(every) => {
+                let every = every.human();
+                let unit = every.strip_prefix("1 ").filter(|unit| !unit.contains(' '));
+                format!("every {}", unit.map_or(every.as_str(), long_unit))
+            }
+            When::At(at) => format!("once at {}, {}", self.wall_time(*at), self.zone),
+            When::Cron(expressions) => {
+                let readings: Vec<String> = expressions.iter().map(Cron::describe).collect();
+                match expressions.iter().all(Cron::reads_without_zone) {
+                    true => readings.join("; "),
+                    false => format!("{}, {}", readings.join("; "), self.zone),
+                }
+            }
+        };
+        let start = self
+            .start
+            .map(|start| format!(", from {}", self.wall_time(start)))
+            .unwrap_or_default();
+        let end = self
+            .end
+            .map(|end| format!(", until {}", self.wall_time(end)))
+            .unwrap_or_default();
+        format!("{when}{start}{end}")
+    }
+
+    fn period_of(&self, every: Span) -> Option<Period> {
+        let phase = self.anchor.or(self.start).unwrap_or_default();
+        (every.0 > 0).then_some(Period {
+            phase,
+            period: every,
+        })
+    }
+
+    /// Local date and time, as short as it can be said.
+    fn wall_time(&self, at: Timestamp) -> String {
+        let local = self.zone.to_local(at);
+        let format = match at.ms().rem_euclid(60_000) {
+            0 => "%Y-%m-%d %H:%M",
+            ms if ms % 1000 == 0 => "%Y-%m-%d %H:%M:%S",
+            _ => "%Y-%m-%d %H:%M:%S%.3f",
+        };
+        local.format(format).to_string()
+    }
+}
+
+/// `every hour` reads better than `every 1 h`.
+fn long_unit(unit: &str) -> &str {
+    match unit {
+        "d" => "day",
+        "h" => "hour",
+        "min" => "minute",
+        "s" => "second",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

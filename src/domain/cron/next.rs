@@ -1,0 +1,167 @@
+//! From an expression to instants: local times by crate `cron`, and the rule for clock changes over them.
+
+use std::str::FromStr;
+
+use chrono::{NaiveDateTime, NaiveTime, TimeDelta};
+
+use super::days::{MonthDays, WeekDays};
+use super::field::{Field, HOUR, MINUTE, MONTH, MONTH_DAY, SECOND};
+use super::{Cron, Fields};
+use crate::domain::timestamp::Timestamp;
+use crate::domain::zone::Zone;
+
+/// A conjunction that crate `cron` can iterate; an expression is the union of one or two.
+pub(super) struct Part {
+    schedule: ::cron::Schedule,
+    /// Sorts out dates that `schedule` takes in because it does not know `L`, `W` and `#`.
+    filter: Option<(MonthDays, WeekDays)>,
+}
+
+impl Part {
+    /// The parts of an expression; `None` if crate `cron` refuses one, which it has no reason for.
+    pub(super) fn compile(fields: &Fields) -> Option<Vec<Self>> {
+        if fields.needs_both_days || fields.month_days.is_all() || fields.week_days.is_all() {
+            let (month_days, week_days) = match fields.needs_both_days {
+                true => (fields.month_days, fields.week_days),
+                false => (MonthDays::any(), WeekDays::any()),
+            };
+            return Some(vec![Self::new(fields, month_days, week_days)?]);
+        }
+        Some(vec![
+            Self::new(fields, fields.month_days, WeekDays::any())?,
+            Self::new(fields, MonthDays::any(), fields.week_days)?,
+        ])
+    }
+
+    fn new(fields: &Fields, month_days: MonthDays, week_days: WeekDays) -> Option<Self> {
+        // crate `cron` counts from 1, Sunday
+        let week_day_word = match week_days.candidates() {
+            days if days == WeekDays::any().plain => "*".to_owned(),
+            days => list(days << 1),
+        };
+        let expression = [
+            list_or_star(&SECOND, fields.seconds),
+            list_or_star(&MINUTE, fields.minutes),
+            list_or_star(&HOUR, fields.hours),
+            list_or_star(&MONTH_DAY, month_days.candidates()),
+            list_or_star(&MONTH, fields.months),
+            week_day_word,
+        ];
+        let schedule = ::cron::Schedule::from_str(&expression.join(" ")).ok()?;
+        let is_exact = month_days.is_plain() && week_days.is_plain();
+        Some(Self {
+            schedule,
+            filter: (!is_exact).then_some((month_days, week_days)),
+        })
+    }
+
+    /// Whether there is any local time from 2000 to 2100.
+    pub(super) fn fires(&self) -> bool {
+        let start =
+            chrono::NaiveDate::from_ymd_opt(1999, 12, 31).map(|day| day.and_time(END_OF_DAY));
+        start.is_some_and(|start| self.next(start).is_some())
+    }
+
+    /// The least matching local time after `local`, up to the end of 2100.
+    fn next(&self, local: NaiveDateTime) -> Option<NaiveDateTime> {
+        let mut local = local;
+        loop {
+            let next = self.schedule.after(&local.and_utc()).next()?.naive_utc();
+            match &self.filter {
+                Some((month_days, week_days))
+                    if !(month_days.matches(next.date()) && week_days.matches(next.date())) =>
+                {
+                    local = next.date().and_time(END_OF_DAY);
+                }
+                _ => return Some(next),
+            }
+        }
+    }
+}
+
+const END_OF_DAY: NaiveTime = match NaiveTime::from_hms_opt(23, 59, 59) {
+    Some(time) => time,
+    None => NaiveTime::MIN,
+};
+
+fn list_or_star(field: &Field, values: u64) -> String {
+    if values == field.all() {
+        "*".to_owned()
+    } else {
+        list(values)
+    }
+}
+
+fn list(values: u64) -> String {
+    let values: Vec<String> = (0..64)
+        .filter(|value| values >> value & 1 == 1)
+        .map(|value: u32| value.to_string())
+        .collect();
+    values.join(",")
+}
+
+const SECOND_MS: i64 = 1000;
+
+impl Cron {
+    /// The least fire time after `after`, from 1970 to 2100.
+    ///
+    /// A wildcard job (its minute or hour word begins with `*`) fires whenever the wall clock matches. Of any other
+    /// job each matching local time fires once: at the first pass if the clock is put back over it, at the first
+    /// instant after the gap if the clock is put forward over it.
+    pub fn next_after(&self, zone: &Zone, after: Timestamp) -> Option<Timestamp> {
+        if after >= Timestamp(Timestamp::LAST.ms() + 2 * 86_400_000) {
+            return None;
+        }
+        // fire times are whole seconds, so the one before `after` will do
+        let after = Timestamp(after.ms().max(-1).div_euclid(SECOND_MS) * SECOND_MS);
+        match self.compiled.fields.is_wildcard {
+            true => self.next_by_clock(zone, after),
+            false => self.next_once(zone, after),
+        }
+    }
+
+    /// For fixed-time jobs.
+    fn next_once(&self, zone: &Zone, after: Timestamp) -> Option<Timestamp> {
+        let mut local = zone.to_local(after);
+        loop {
+            local = self.next_local(local)?;
+            let at = zone.from_local(local).first();
+            // not so in the second pass of a repeated hour: the first has fired
+            if at > after {
+                return Some(at);
+            }
+        }
+    }
+
+    /// For wildcard jobs: goes from one change of the zone's rules to the next; between two, local time runs evenly.
+    fn next_by_clock(&self, zone: &Zone, after: Timestamp) -> Option<Timestamp> {
+        let mut after = after;
+        // no local time matches between these two
+        let mut empty: Option<(NaiveDateTime, NaiveDateTime)> = None;
+        loop {
+            let start = Timestamp(after.ms() + SECOND_MS);
+            let offset_s = i64::from(zone.offset_seconds(start));
+            let local = after.to_utc().naive_utc() + TimeDelta::seconds(offset_s);
+            let next = match empty {
+                Some((from, next)) if from <= local && local < next => next,
+                _ => self.next_local(local)?,
+            };
+            let at = Timestamp((next.and_utc().timestamp() - offset_s) * SECOND_MS);
+            match zone.next_change(start) {
+                Some(change) if change <= at => {
+                    after = Timestamp(change.ms() - SECOND_MS);
+                    empty = Some((local, next));
+                }
+                _ => return Some(at),
+            }
+        }
+    }
+
+    fn next_local(&self, local: NaiveDateTime) -> Option<NaiveDateTime> {
+        self.compiled
+            .parts
+            .iter()
+            .filter_map(|part| part.next(local))
+            .min()
+    }
+}

@@ -1,0 +1,104 @@
+//! Definitions as they stand in Redis: the entry and who wrote it, readable in redis-cli.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::domain::entry::Entry;
+use crate::domain::id::EntryId;
+use crate::domain::timestamp::Timestamp;
+use crate::error::{Error, Problem, Result};
+
+/// The least version of a program that can read the definitions made here.
+pub const DEFINITION_VERSION: u32 = 1;
+
+/// An entry on record. The order of the first three fields is part of the format: scripts read them by pattern.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Definition {
+    /// The least version that can read it.
+    pub v: u32,
+    /// Counter of the shard, taken when the id was added.
+    pub birth: u64,
+    /// 1 for a new id; grows with every change, also over `rm` and `add`.
+    pub revision: u64,
+    /// When this revision was written, ms.
+    pub at: Timestamp,
+    /// When the entry was added, ms.
+    pub created: Timestamp,
+    /// Who wrote it.
+    pub actor: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Who applies it.
+    pub owner: String,
+    /// Since when, by whom and why it is paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Paused>,
+    /// The fields of the entry.
+    pub entry: Map<String, Value>,
+}
+
+/// A pause.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Paused {
+    /// Since when, ms.
+    pub at: Timestamp,
+    /// By whom.
+    pub actor: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What is left of an entry that was removed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Removed {
+    /// The least version that can read it.
+    pub v: u32,
+    /// Birth of the entry.
+    pub birth: u64,
+    /// The last revision: the removal itself.
+    pub revision: u64,
+    /// When, ms.
+    pub at: Timestamp,
+    /// By whom.
+    pub actor: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl Definition {
+    /// Reads what stands in Redis.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] where it is damaged, [`Error::Conflict`] where only a newer program can read it.
+    pub fn read(id: &EntryId, text: &[u8]) -> Result<Self> {
+        let version = serde_json::from_slice::<Value>(text).ok().and_then(|value| value["v"].as_u64());
+        if version.is_some_and(|version| version > u64::from(DEFINITION_VERSION)) {
+            let message = format!("{id} was written by a newer upbeat and can't be changed by this one");
+            return Err(Error::Conflict(Problem::new("entry", message).value(id.as_str()).hint("update upbeat")));
+        }
+        serde_json::from_slice(text).map_err(|why| {
+            Error::Corrupt(Problem::new("entry", format!("the definition of {id} is damaged: {why}")).value(id.as_str()))
+        })
+    }
+
+    /// The entry itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] where this program does not accept it.
+    pub fn parse(&self, id: &EntryId) -> Result<Entry> {
+        Entry::parse(self.entry.clone()).map_err(|why| {
+            Error::Corrupt(Problem::new("entry", format!("{id} can't be read by this upbeat: {why}")).value(id.as_str()))
+        })
+    }
+
+    /// As it is written.
+    pub fn to_json(&self) -> String {
+        // Strings, numbers and maps with text keys: serde_json has nothing to refuse.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}

@@ -1,0 +1,16 @@
+-- accept_clock: take Redis' clock as it is after one that had run ahead; the way out of a shard that fires nothing.
+--
+-- KEYS[1] clock  hash  the shard's clock and counters
+-- KEYS[2] leases zset  incarnation -> end of its lease
+-- ARGV[1] 1 to do it, 0 to say what it would do
+-- Returns { the shard's time, Redis' time }, ms
+local clock_key, leases_key = KEYS[1], KEYS[2]
+local is_real = ARGV[1] == '1'
+-- use clock
+local holders = redis.call('ZRANGE', leases_key, 0, -1)
+if is_real then
+  redis.call('HSET', clock_key, 't', read_ms, 'last', read_ms, 'hold', 0, 'claimed', read_ms, 'checked', read_ms, 'drain_until', 0)
+  -- A lease never ends later than now and its length.
+  for i = 1, #holders do redis.call('ZADD', leases_key, read_ms + (longest or 0), holders[i]) end
+end
+return { now, read_ms }

@@ -1,0 +1,54 @@
+-- cancel: end a run that waits, or ask the node that executes it to end it.
+--
+-- KEYS[1] clock    hash    the shard's clock and counters
+-- KEYS[2] live     hash    run id -> live record
+-- KEYS[3] history  hash    rings of records
+-- KEYS[4] ended    stream  one line a run that ended
+-- KEYS[5] events   stream
+-- KEYS[6] queues   hash    list -> ids in it whose run has ended
+-- KEYS[7] start_by zset    run id -> its last moment to start
+-- KEYS[8] due      zset    entry id -> when to look at it, ms
+-- KEYS[9] cursors  hash    entry id -> cursor, pace, back-log
+-- KEYS[10] cancels hash    run id -> who asked to cancel it and why
+-- KEYS[11] requests hash   request id -> answer
+-- KEYS[12] requested zset  request id -> when
+-- ARGV[1] request id
+-- ARGV[2] digest of the request
+-- ARGV[3] channel of nudges
+-- ARGV[4] run id
+-- ARGV[5] who and why, for people
+-- Returns { 'other' } | { 'cancelled' } | { 'asked', incarnation } | { 'ended' } (it is not active)
+local clock_key, live_key, history_key, ended_key, events_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local queues_key, start_by_key, due_key = KEYS[6], KEYS[7], KEYS[8]
+local cursors_key, cancels_key, requests_key, requested_key = KEYS[9], KEYS[10], KEYS[11], KEYS[12]
+local request, digest, channel, run_id, words = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local holder, node_name, holds_key, lists, hints = '', '', '', {}, {}
+-- use words clock live history requests nudge finish
+local before = answered(request, digest)
+if before == 'other' then return { 'other' } end
+if before then return before end
+local run = read_live(redis.call('HGET', live_key, run_id))
+if not run then return { 'ended' } end
+guard_history()
+for _, key in ipairs({ queues_key, cursors_key, cancels_key }) do redis.call('HLEN', key) end
+for _, key in ipairs({ start_by_key, due_key }) do redis.call('ZCARD', key) end
+
+keep_clock()
+local answer
+if run.state == RUNNING then
+  if run.flags % 2 ~= CANCEL_ASKED then run.flags = run.flags + CANCEL_ASKED end
+  redis.call('HSET', live_key, run_id, pack_live(run))
+  redis.call('HSET', cancels_key, run_id, words)
+  answer = { 'asked', run.holder }
+  nudge(channel, 'cancel')
+else
+  redis.call('HDEL', live_key, run_id)
+  redis.call('ZREM', start_by_key, run_id)
+  redis.call('HINCRBY', queues_key, run.list, 1)
+  remember_run(run_id, run, CANCELLED, BY_USER, '', 0, words)
+  flush_history()
+  wake_back_logs({ run.id })
+  answer = { 'cancelled' }
+end
+keep_answer(request, digest, answer)
+return answer

@@ -1,0 +1,93 @@
+-- claim: take what is due, advance it and enqueue its runs, in one step.
+--
+-- Every node calls it; one finds the entries due, the others find nothing. It reads and decides everything first; after its
+-- first write nothing can raise. Deliveries of direct actions come last, each may be refused by its target.
+--
+-- KEYS[1] clock     hash    the shard's clock and counters
+-- KEYS[2] due       zset    entry id -> when to look at it, ms
+-- KEYS[3] plans     hash    entry id -> plan
+-- KEYS[4] live      hash    run id -> live record
+-- KEYS[5] active    hash    entry id -> run ids
+-- KEYS[6] ledger    hash    entry id -> stretches
+-- KEYS[7] history   hash    rings of records
+-- KEYS[8] ended     stream  one line a run that ended
+-- KEYS[9] events    stream
+-- KEYS[10] cursors  hash    entry id -> cursor, pace, back-log
+-- KEYS[11] parked   zset    entry id -> when to hand it out for planning again
+-- KEYS[12] broken   zset    entry id -> the same
+-- KEYS[13] finished zset    entry id -> since when
+-- KEYS[14] paused   zset    entry id -> until when
+-- KEYS[15] entries  hash    entry id -> definition
+-- KEYS[16] messages hash    entry id -> message of a direct action
+-- KEYS[17] start_by zset    run id -> its last moment to start
+-- KEYS[18] leases   zset    incarnation -> end of its lease
+-- KEYS[19] holds    set     run ids that the caller executes
+-- KEYS[20] lanes    hash    incarnation and lane -> number, answer
+-- KEYS[21] nodes    hash    incarnation -> what the node says of itself
+-- KEYS[22] seen     zset    incarnation -> when its last beat came
+-- KEYS[23] queues   hash    list -> ids in it whose run has ended
+-- KEYS[24..] lists, then as many hints (hints only in shard 0)
+-- ARGV[1] incarnation
+-- ARGV[2] node name
+-- ARGV[3] number in the lane `claim`; 0 where nothing may be started directly
+-- ARGV[4] lease, ms
+-- ARGV[5] free slots to start runs in directly
+-- ARGV[6] entries to look at, at most
+-- ARGV[7] beat: what the node says of itself, or empty
+-- ARGV[8] number of lists
+-- ARGV[9] one character a list: 1 if the caller serves it
+-- ARGV[10..] names of the lists
+-- Returns { 'behind', now, ms } | { 'later', now, until } | { 'stale' } | { 'repeated', now, { run id, record, ... } }
+--   | { 'claimed', now, next due, next look, live nodes, { claimed, runs, full, unbalanced, outage ms, rescues of the clock },
+--       { run id, record, ... }, { entries to plan }, { unknown lists }, { lists with work }, { ended incarnations }, { long ledgers } }
+local clock_key, due_key, plans_key, live_key, active_key, ledger_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local history_key, ended_key, events_key, cursors_key, parked_key = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
+local broken_key, finished_key, paused_key, entries_key, messages_key = KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
+local start_by_key, leases_key, holds_key, lanes_key, nodes_key = KEYS[17], KEYS[18], KEYS[19], KEYS[20], KEYS[21]
+local seen_key, queues_key = KEYS[22], KEYS[23]
+local holder, node_name, number, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local slots, batch, beat, list_count = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
+local lists, serves, hints = {}, {}, {}
+for i = 1, list_count do
+  local name = ARGV[9 + i]
+  lists[name], hints[name] = KEYS[23 + i], KEYS[23 + list_count + i]
+  serves[name] = string.sub(ARGV[9], i, i) == '1'
+end
+-- use words clock lease plan live history ledger fire settle cursor deliver flush lanes expire take
+if behind_ms > 5000 then return { 'behind', now, behind_ms } end
+local marks_of_clock = redis.call('HMGET', clock_key, 'drain_until', 'drain_by', 'claimed', 'checked')
+if tonumber(marks_of_clock[1] or 0) > now and marks_of_clock[2] ~= holder then
+  return { 'later', now, tonumber(marks_of_clock[1]) }
+end
+if number > 0 then
+  local kept, answer = read_lane(':claim')
+  if kept == number then return { 'repeated', now, held_of(answer) } end
+  if kept > number then return { 'stale' } end
+end
+local ids, is_full = take(batch)
+guard_keys()
+
+keep_clock()
+flush_runs()
+flush_ledgers()
+flush_cursors()
+write_all('ZREM', due_key, broken_ids)
+write_all('ZADD', broken_key, broken_writes)
+if number > 0 then keep_lane(':claim', table.concat(started, ' ')) end
+expire_queued()
+local outage_ms = note_claim(tonumber(marks_of_clock[3]), is_full)
+local is_unbalanced = check_balance(tonumber(marks_of_clock[4]) or 0)
+hand_out(parked_key)
+hand_out(broken_key)
+note_beat()
+deliver_all()
+flush_history()
+for i = 1, #events do redis.call('XADD', events_key, 'MAXLEN', '~', 100000, '*', unpack(events[i])) end
+find_waiting()
+leave_hints()
+
+local next_due, look = next_times(is_full)
+local live_nodes = redis.call('ZCOUNT', seen_key, now - 10000, '+inf')
+local gone = now > hold and redis.call('ZRANGEBYSCORE', leases_key, '-inf', '(' .. now, 'LIMIT', 0, 10) or {}
+return { 'claimed', now, next_due, look, live_nodes, { claimed, runs_made, is_full and 1 or 0, is_unbalanced and 1 or 0, outage_ms },
+  held_of(table.concat(started, ' ')), to_plan, unknown_lists, waiting_lists, gone, long_ledgers }

@@ -1,0 +1,186 @@
+-- Changes of entries, by the locals of `put`.
+local RUNS_SCANNED = 10000
+local places = { due_key, parked_key, paused_key, broken_key, finished_key }
+local entry_writes, plan_writes, message_writes, revision_writes, removed_writes, paused_writes = {}, {}, {}, {}, {}, {}
+local place_removes, entry_removes, list_writes, dropped_runs, removed_ids, unmarked = {}, {}, {}, {}, {}, {}
+for i = 1, #places do place_removes[places[i]] = {} end
+
+-- Whether fire times up to now may lie beyond what the plan lists.
+local function is_short(p, t)
+  return not p.is_arithmetic and not p.is_final and (p.phase == 0 or struct.unpack('>I6', p.text, #p.text - 5) <= t)
+end
+
+local function read_item(item, definition, plan)
+  if not definition then return nil end
+  local birth, revision = string.match(definition, '^{"v":%d+,"birth":(%d+),"revision":(%d+)')
+  item.old = { definition = definition, birth = tonumber(birth) or 0, revision = tonumber(revision) or 0 }
+  for i = 1, #places do
+    local score = redis.call('ZSCORE', places[i], item.id)
+    if score then
+      item.old.place, item.old.score = places[i], tonumber(score)
+      break
+    end
+  end
+  if item.birth ~= item.old.birth or item.revision ~= item.old.revision then return nil end
+  local place = item.old.place
+  if place == finished_key then return nil end
+  local p = read_plan(plan)
+  if not p or not place or place == parked_key or place == broken_key then return 'overdue' end
+  item.old.plan = p
+  if is_short(p, now) then return 'overdue' end
+  if not p.is_direct and not lists[p.list] then return p.list end
+  return nil
+end
+
+-- Live runs of the entries that ask for them: removed ones drop what waits, others collect their marks.
+local function scan_live(wanted)
+  if next(wanted) == nil then return true end
+  if redis.call('HLEN', live_key) > RUNS_SCANNED then return false end
+  local all = redis.call('HGETALL', live_key)
+  for i = 1, #all, 2 do
+    local run = read_live(all[i + 1])
+    local item = run and wanted[run.id]
+    if item and item.verb == 'remove' then
+      if run.state ~= RUNNING then dropped_runs[#dropped_runs + 1] = { all[i], run } end
+    elseif item then
+      unmarked[run.id] = (unmarked[run.id] or '') .. all[i]
+    end
+  end
+  return true
+end
+
+-- Reads all that the changes need. Returns { id, why, ... } of those that can't be done yet.
+local function read_items(items)
+  local ids, again, wanted, rings = {}, {}, {}, {}
+  for i = 1, #items do ids[i] = items[i].id end
+  local definitions = redis.call('HMGET', entries_key, unpack(ids))
+  local plans = redis.call('HMGET', plans_key, unpack(ids))
+  local settled, with_message = {}, {}
+  for i = 1, #items do
+    local item = items[i]
+    local why = read_item(item, definitions[i], plans[i])
+    item.new = item.verb ~= 'remove' and read_plan(item.plan) or nil
+    if not why and item.new and is_short(item.new, now) then why = 'short' end
+    if why then append(again, item.id, why) end
+    local p = item.old and item.old.plan
+    if p then
+      settled[#settled + 1] = item.id
+      if p.is_direct then with_message[#with_message + 1] = item.id end
+      if item.verb == 'remove' or (item.new and item.new.needs_marks and not p.needs_marks) then wanted[item.id] = item end
+    end
+  end
+  load_lists()
+  load_cursors(settled)
+  load_ledgers(settled)
+  load_marks(settled)
+  load_messages(with_message)
+  -- With too many runs to look through, what waits is dropped when a node fetches it.
+  if #again == 0 and not scan_live(wanted) then
+    for id, item in pairs(wanted) do
+      if item.verb ~= 'remove' then append(again, id, 'busy') end
+    end
+  end
+  return again
+end
+
+-- The fire times that passed while the entry was paused, as one record.
+local function settle_pause(id, p, place)
+  local count, nth, sum = due_times(p, place.cursor)
+  local f, l, c, s = place.back[1], place.back[2], place.back[3] or 0, (place.back[4] or 0) * 67108864 + (place.back[5] or 0)
+  if count > 0 then f, l, c, s = f or nth(1), nth(count), c + count, (s + sum(1, count)) % MODULUS end
+  if c > 0 then pass_over(id, p, f, l, c, s, SKIPPED, PAUSED) end
+end
+
+-- All that is overdue ends `missed`, however young: the entry is paused or removed.
+local function settle_missed(id, p, place, reason)
+  for i = 1, #place.back do drop_back(id, p, place.back[i], place.back[i], 1, place.back[i], MISSED, reason) end
+  if place.cursor > now then return end
+  local count, nth, sum = due_times(p, place.cursor)
+  range_over(id, p, nth, sum, 1, count, MISSED, reason)
+end
+
+-- Settles the old plan of an entry. Returns its next fire time as it was, and its back-log where that lives on.
+local function settle_old(item)
+  local old, id = item.old, item.id
+  local p = old.plan
+  if not p or old.place == finished_key then return nil end
+  local place = cursors[id] or { cursor = old.score, pace_at = 0, back = {} }
+  local next_before = place.cursor < NEVER and place.cursor or nil
+  if old.place == paused_key then
+    settle_pause(id, p, place)
+  elseif item.verb == 'pause' then
+    settle_missed(id, p, place, PAUSED)
+  elseif item.verb == 'remove' then
+    settle_missed(id, p, place, REMOVED)
+  else
+    settle(id, p, place.cursor, place.back)
+    local look, pace_at = pace(id, p, place.back, place.pace_at)
+    return next_before, place.back, pace_at, look
+  end
+  return next_before
+end
+
+-- Decides one change and gathers its writes. Returns { id, word, next before, next after }.
+local function change(item)
+  local id, old = item.id, item.old
+  if old and item.revision == 0 then return { id, 'exists', old.birth, old.revision } end
+  if not old and item.revision > 0 then return { id, 'gone', -1, -1 } end
+  if old and (item.birth ~= old.birth or item.revision ~= old.revision) then return { id, 'conflict', old.birth, old.revision } end
+  local next_before, back, pace_at, look
+  if old then
+    next_before, back, pace_at, look = settle_old(item)
+    append(revision_writes, id .. '\0' .. old.revision, old.definition)
+    if old.revision > 200 then entry_removes[#entry_removes + 1] = { revisions_key, id .. '\0' .. (old.revision - 200) } end
+    if old.place then table.insert(place_removes[old.place], id) end
+  end
+  if item.verb == 'remove' then
+    append(removed_writes, id, item.definition)
+    removed_ids[#removed_ids + 1] = id
+    return { id, 'removed', next_before or -1, -1 }
+  end
+  append(entry_writes, id, item.definition)
+  append(plan_writes, id, item.plan)
+  if item.message ~= '' then append(message_writes, id, item.message) end
+  if item.list ~= '' then list_writes[item.list] = true end
+  if unmarked[id] then
+    marks[id] = unmarked[id]
+    marked[id] = true
+  end
+  local p = item.new
+  local t, left = time_after(p, now)
+  if item.is_paused then
+    append(paused_writes, NEVER, id)
+    append(cursor_writes, id, pack_cursor(t or NEVER, 0, {}))
+    t = nil
+  else
+    if cursors[id] then cursor_removes[#cursor_removes + 1] = id end
+    cursors[id] = nil
+    t = put_in_place(id, p, t, left, back or {}, pace_at or 0, look or NEVER, false)
+  end
+  return { id, old and 'changed' or 'added', next_before or -1, t or -1 }
+end
+
+-- Runs of removed entries that wait end `cancelled`.
+local function drop_runs()
+  for i = 1, #dropped_runs do
+    local run_id, run = dropped_runs[i][1], dropped_runs[i][2]
+    redis.call('HDEL', live_key, run_id)
+    redis.call('ZREM', start_by_key, run_id)
+    redis.call('HINCRBY', queues_key, run.list, 1)
+    remember_run(run_id, run, CANCELLED, ENTRY_REMOVED, '', 0, '')
+  end
+end
+
+local function flush_changes()
+  for i = 1, #places do write_all('ZREM', places[i], place_removes[places[i]]) end
+  write_all('HSET', entries_key, entry_writes)
+  write_all('HSET', plans_key, plan_writes)
+  write_all('HSET', messages_key, message_writes)
+  write_all('HSET', revisions_key, revision_writes)
+  write_all('HSET', removed_key, removed_writes)
+  write_all('ZADD', paused_key, paused_writes)
+  for i = 1, #entry_removes do redis.call('HDEL', entry_removes[i][1], entry_removes[i][2]) end
+  for name in pairs(list_writes) do redis.call('HSETNX', queues_key, name, 0) end
+  for _, key in ipairs({ entries_key, plans_key, messages_key, active_key, cursors_key }) do write_all('HDEL', key, removed_ids) end
+  drop_runs()
+end

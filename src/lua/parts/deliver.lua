@@ -1,0 +1,129 @@
+-- Direct actions: messages that Rust has rendered but for run id, fire time and trigger. Needs `messages_key`, `history`.
+local MESSAGE = '>BBBI4I2'  -- version, form, flags, max_len, length of the target
+local STREAM, LIST, PUBLISH = 1, 2, 3
+local RAW, TRIM = 1, 2
+local templates, instants = {}, {}
+
+-- RFC 3339 in UTC with milliseconds, by integer arithmetic, once per distinct instant.
+local function instant_text(ms)
+  local text = instants[ms]
+  if text then return text end
+  local days, rest = math.floor(ms / 86400000), ms % 86400000
+  local z = days + 719468
+  local era = math.floor(z / 146097)
+  local doe = z - era * 146097
+  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+  local mp = math.floor((5 * doy + 2) / 153)
+  local month = mp < 10 and mp + 3 or mp - 9
+  text = string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ', yoe + era * 400 + (month <= 2 and 1 or 0), month,
+    doy - math.floor((153 * mp + 2) / 5) + 1, math.floor(rest / 3600000), math.floor(rest / 60000) % 60,
+    math.floor(rest / 1000) % 60, rest % 1000)
+  instants[ms] = text
+  return text
+end
+
+-- Returns the message's parts, or nil where they are damaged; cannot raise.
+local function read_message(text)
+  if not text or #text < 13 then return nil end
+  local m = {}
+  local version, target_len, at
+  version, m.form, m.flags, m.max_len, target_len, at = struct.unpack(MESSAGE, text)
+  if version ~= 1 or #text < at + target_len + 3 then return nil end
+  m.target = string.sub(text, at, at + target_len - 1)
+  at = at + target_len
+  local middle_len = struct.unpack('>I4', text, at)
+  m.middle = string.sub(text, at + 4, at + 3 + middle_len)
+  m.tail = string.sub(text, at + 4 + middle_len)
+  return m
+end
+
+local function load_messages(ids)
+  if #ids == 0 then return end
+  local texts = redis.call('HMGET', messages_key, unpack(ids))
+  for i = 1, #ids do templates[ids[i]] = read_message(texts[i]) end
+end
+
+local function render(m, d)
+  if m.flags % 2 == RAW then return m.tail end
+  return '{"run_id":"' .. d.run_id .. m.middle .. instant_text(d.fire_at) .. '","trigger":"' .. TRIGGER_WORDS[d.trigger] .. m.tail
+end
+
+-- Redis' own words of a refused write; nil where it was done.
+local function refusal(reply)
+  if type(reply) == 'table' and reply.err then return reply.err end
+  return nil
+end
+
+local function add_to_stream(m, d)
+  local command = { 'XADD', m.target }
+  if m.flags >= TRIM then
+    command[3], command[4], command[5] = 'MAXLEN', '~', m.max_len
+  end
+  command[#command + 1] = '*'
+  local fields = { 'payload', m.tail }
+  if m.flags % 2 ~= RAW then
+    fields = { 'run_id', d.run_id, 'entry_id', d.id, 'namespace', m.middle, 'fire_at', instant_text(d.fire_at), 'trigger', TRIGGER_WORDS[d.trigger], 'payload', m.tail }
+  end
+  for i = 1, #fields do command[#command + 1] = fields[i] end
+  return redis.pcall(unpack(command))
+end
+
+-- Messages of one target, in order. Returns per message nil or { reason, words }.
+local function deliver_to(m, group)
+  local failed = {}
+  local room = #group
+  if m.form ~= PUBLISH and m.flags < TRIM then
+    local length = redis.pcall(m.form == LIST and 'LLEN' or 'XLEN', m.target)
+    if refusal(length) then
+      for i = 1, #group do failed[i] = { TARGET, length.err } end
+      return failed
+    end
+    room = math.max(0, math.min(#group, m.max_len - length))
+  end
+  for i = room + 1, #group do failed[i] = { TARGET_FULL, m.target .. ' holds ' .. m.max_len } end
+  if m.form == LIST then
+    local texts = {}
+    for i = 1, room do texts[i] = render(group[i].message, group[i]) end
+    local words = room > 0 and refusal(redis.pcall('RPUSH', m.target, unpack(texts)))
+    for i = 1, words and room or 0 do failed[i] = { TARGET, words } end
+  else
+    for i = 1, room do
+      local d = group[i]
+      local reply = m.form == STREAM and add_to_stream(d.message, d) or m.form == PUBLISH and redis.pcall('PUBLISH', m.target, render(d.message, d))
+      local words = refusal(reply)
+      if words then failed[i] = { TARGET, words } end
+    end
+  end
+  return failed
+end
+
+-- Delivers what `fire` gathered and records each run's end. After every other write: a target may refuse.
+local function deliver_all()
+  local groups, order = {}, {}
+  for i = 1, #directs do
+    local d = directs[i]
+    d.message = d.message or templates[d.id]
+    local key = d.message.form .. d.message.flags .. ':' .. d.message.max_len .. ':' .. d.message.target
+    if not groups[key] then
+      groups[key] = {}
+      order[#order + 1] = key
+    end
+    table.insert(groups[key], d)
+  end
+  for i = 1, #order do
+    local group = groups[order[i]]
+    local failed = deliver_to(group[1].message, group)
+    for k = 1, #group do
+      local d = group[k]
+      local why = failed[k]
+      d.state = why and FAILED or SUCCEEDED
+      d.reason = why and why[1] or DELIVERED
+      d.words = why and why[2] or ''
+      remember({ id = d.id, run_id = d.run_id, keep = d.p.keep, state = d.state, reason = d.reason, trigger = d.trigger,
+        attempt = 1, lost = 0, flags = d.trigger > CATCH_UP and REQUESTED or 0, fire_at = d.fire_at, due_at = d.fire_at,
+        enqueued_at = now, started_at = now, finished_at = now, birth = d.p.birth, revision = d.p.revision, exit = 0,
+        fires = 1, last_fire_at = d.fire_at, node = node_name, message = d.words })
+    end
+  end
+end

@@ -1,0 +1,18 @@
+-- Runs in a list whose `start_within` has passed end `missed`, `too_late`. Needs start_by_key, live_key, queues_key, the history.
+local function expire_queued()
+  local ids = redis.call('ZRANGEBYSCORE', start_by_key, '-inf', '(' .. now, 'LIMIT', 0, 100)
+  if #ids == 0 then return 0 end
+  local texts = redis.call('HMGET', live_key, unpack(ids))
+  local gone = {}
+  for i = 1, #ids do
+    local run = read_live(texts[i])
+    if run and run.state == QUEUED then
+      gone[#gone + 1] = ids[i]
+      remember_run(ids[i], run, MISSED, TOO_LATE, '', 0, '')
+      redis.call('HINCRBY', queues_key, run.list, 1)
+    end
+  end
+  redis.call('ZREM', start_by_key, unpack(ids))
+  if #gone > 0 then redis.call('HDEL', live_key, unpack(gone)) end
+  return #gone
+end

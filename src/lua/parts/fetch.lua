@@ -1,0 +1,51 @@
+-- Takes runs out of lists for the caller. Ids whose run has ended meanwhile are passed over.
+local function take_from(name, count, fetched)
+  local ids = redis.call('LPOP', lists[name], count)
+  if not ids then return end
+  local texts = redis.call('HMGET', live_key, unpack(ids))
+  local writes, expired, dead = {}, {}, 0
+  for i = 1, #ids do
+    local run = read_live(texts[i])
+    if not run or run.state ~= QUEUED then
+      dead = dead + 1
+    elseif run.start_within > 0 and now - run.due_at > run.start_within then
+      expired[#expired + 1] = ids[i]
+      remember_run(ids[i], run, MISSED, TOO_LATE, '', 0, '')
+    else
+      run.state, run.holder, run.attempt, run.fence = RUNNING, holder, run.attempt + 1, next_fence()
+      if run.started_at == 0 then run.started_at = now end
+      writes[#writes + 1] = ids[i]
+      writes[#writes + 1] = pack_live(run)
+      fetched[#fetched + 1] = ids[i]
+      if run.start_within > 0 then expired[#expired + 1] = false end
+    end
+  end
+  if dead > 0 then redis.call('HINCRBY', queues_key, name, -dead) end
+  if #writes > 0 then redis.call('HSET', live_key, unpack(writes)) end
+  for i = 1, #expired do
+    if expired[i] then redis.call('HDEL', live_key, expired[i]) end
+  end
+  if #expired > 0 then redis.call('ZREM', start_by_key, unpack(ids)) end
+end
+
+-- Up to `wanted` runs from the lists served, in their order. Returns their ids.
+local function fetch(wanted, served, lengths)
+  local fetched = {}
+  for i = 1, #served do
+    local left = lengths[served[i]]
+    while left > 0 and #fetched < wanted do
+      local count = math.min(wanted - #fetched, left, 500)
+      take_from(served[i], count, fetched)
+      left = left - count
+    end
+  end
+  if #fetched > 0 then
+    for from = 1, #fetched, 1000 do
+      redis.call('SADD', holds_key, unpack(fetched, from, math.min(from + 999, #fetched)))
+    end
+    redis.call('HINCRBY', clock_key, 'held', #fetched)
+  end
+  -- The fences given out above.
+  redis.call('HSET', clock_key, 'fence', fence)
+  return fetched
+end

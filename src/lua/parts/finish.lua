@@ -1,0 +1,81 @@
+-- Ends attempts of the caller, or gives them back. Needs the locals of `work`.
+local OUTCOMES = { succeeded = SUCCEEDED, failed = FAILED, cancelled = CANCELLED }
+
+-- Reads the records of attempts; `is_mine` where the caller holds the current attempt.
+local function read_attempts(attempts)
+  local ids, rings = {}, {}
+  for i = 1, #attempts do ids[i] = attempts[i].run_id end
+  if #ids == 0 then return end
+  local texts = redis.call('HMGET', live_key, unpack(ids))
+  local seen = {}
+  for i = 1, #attempts do
+    local a = attempts[i]
+    a.run = read_live(texts[i])
+    a.is_mine = a.run and not seen[a.run_id] and a.run.state == RUNNING and a.run.holder == holder and a.run.fence == a.fence
+    if a.is_mine then
+      seen[a.run_id] = true
+      if OUTCOMES[a.outcome] then rings[#rings + 1] = ring_of(a.run.id, OUTCOMES[a.outcome]) end
+    end
+  end
+  load_tails(rings)
+end
+
+-- A run that goes back to the front of its list.
+local function requeue(a)
+  local run = a.run
+  run.state, run.holder = QUEUED, NOBODY
+  redis.call('HSET', live_key, a.run_id, pack_live(run))
+  redis.call('LPUSH', lists[run.list], a.run_id)
+  if run.start_within > 0 then redis.call('ZADD', start_by_key, run.due_at + run.start_within, a.run_id) end
+  if hints[run.list] and redis.call('LLEN', hints[run.list]) == 0 then redis.call('RPUSH', hints[run.list], '1') end
+end
+
+-- A back-log waits for the run before it.
+local function wake_back_logs(ids)
+  if #ids == 0 or redis.call('HLEN', cursors_key) == 0 then return end
+  local texts = redis.call('HMGET', cursors_key, unpack(ids))
+  for i = 1, #ids do
+    if texts[i] and #texts[i] > 12 then
+      local pace_at = struct.unpack('>I6', texts[i], 7)
+      redis.call('ZADD', due_key, 'XX', 'LT', math.max(pace_at, now), ids[i])
+    end
+  end
+end
+
+-- Returns a word per attempt.
+local function finish(attempts)
+  local words, gone, released, entries = {}, {}, {}, {}
+  for i = 1, #attempts do
+    local a = attempts[i]
+    local state = OUTCOMES[a.outcome]
+    if not a.is_mine then
+      words[i] = 'lost'
+      redis.call('XADD', events_key, 'MAXLEN', '~', 100000, '*', 'type', 'refused', 'run', a.run_id, 'node', node_name,
+        'message', 'a result of an attempt that had lost its lease: ' .. a.outcome)
+    elseif not state and lists[a.run.list] and a.run.flags % 2 ~= CANCEL_ASKED then
+      words[i] = 'requeued'
+      released[#released + 1] = a.run_id
+      a.run.handed = math.min(a.run.handed + 1, 255)
+      requeue(a)
+    else
+      words[i] = 'finished'
+      released[#released + 1] = a.run_id
+      gone[#gone + 1] = a.run_id
+      entries[#entries + 1] = a.run.id
+      -- Handed back, but somebody had asked to cancel it.
+      if not state then state, a.reason = CANCELLED, BY_USER end
+      if a.run.flags % 2 == CANCEL_ASKED then
+        if state == CANCELLED then a.message = redis.call('HGET', cancels_key, a.run_id) or a.message end
+        redis.call('HDEL', cancels_key, a.run_id)
+      end
+      remember_run(a.run_id, a.run, state, a.reason, node_name, a.exit, a.message)
+    end
+  end
+  if #gone > 0 then redis.call('HDEL', live_key, unpack(gone)) end
+  if #released > 0 then
+    redis.call('SREM', holds_key, unpack(released))
+    redis.call('HINCRBY', clock_key, 'held', -#released)
+  end
+  wake_back_logs(entries)
+  return words
+end

@@ -1,0 +1,72 @@
+-- What has ended: per entry two rings of packed records (`s:` succeeded, `f:` the others) in chunks, and one line a run in
+-- the stream `ended`. Needs `history_key`, `ended_key`, `now`. Nothing here raises after `guard_history`.
+local RECORD = '>BBBBI2BBI6I6I6I6I6I4I4I2I4I6'
+local CHUNK = 16
+local REQUESTED = 1
+local tails, chunks, ended = {}, {}, {}
+
+-- Reads, so that a key of another type raises before the first write.
+local function guard_history()
+  redis.call('HLEN', history_key)
+  redis.call('XLEN', ended_key)
+end
+
+local function ring_of(id, state) return (state == SUCCEEDED and 's:' or 'f:') .. id end
+
+local function load_tails(fields)
+  for from = 1, #fields, 1000 do
+    local slice = {}
+    for i = from, math.min(from + 999, #fields) do slice[#slice + 1] = fields[i] end
+    local texts = redis.call('HMGET', history_key, unpack(slice))
+    for i = 1, #slice do tails[slice[i]] = texts[i] or '' end
+  end
+end
+
+-- r: id, run_id, keep, state, reason, trigger, attempt, lost, flags, fire_at, due_at, enqueued_at, started_at, finished_at,
+-- birth, revision, exit (code + 1, 0 none), fires, last_fire_at, node, message
+local function remember(r)
+  ended[#ended + 1] = r.id .. '\t' .. r.run_id
+  if r.keep == 0 then return end
+  local body = struct.pack(RECORD, 1, r.state, r.reason, r.trigger, r.attempt, r.lost, r.flags, r.fire_at, r.due_at,
+    r.enqueued_at, r.started_at, r.finished_at, r.birth, r.revision, r.exit, r.fires, r.last_fire_at)
+    .. (r.flags == REQUESTED and r.run_id or '')
+    .. string.char(#r.node) .. r.node .. struct.pack('>I2', #r.message) .. r.message
+  local field = ring_of(r.id, r.state)
+  local tail = tails[field]
+  if not tail then
+    tail = redis.pcall('HGET', history_key, field)
+    if type(tail) ~= 'string' then tail = '' end
+  end
+  local sequence, count = 0, 0
+  if #tail >= 5 then sequence, count = struct.unpack('>I4B', tail) end
+  if count >= CHUNK then
+    chunks[#chunks + 1] = field .. '\0' .. sequence % math.ceil(r.keep / CHUNK)
+    chunks[#chunks + 1] = tail
+    sequence, count, tail = sequence + 1, 0, ''
+  end
+  tails[field] = struct.pack('>I4B', sequence, count + 1) .. string.sub(tail, 6) .. struct.pack('>I2', #body) .. body
+  r.field = field
+end
+
+-- A run that ends: `live` is its record as `read_live` gives it.
+local function remember_run(run_id, live, state, reason, node, exit, message)
+  remember({ id = live.id, run_id = run_id, keep = live.keep, state = state, reason = reason, trigger = live.trigger,
+    attempt = live.attempt, lost = live.lost, flags = live.trigger > CATCH_UP and REQUESTED or 0, fire_at = live.fire_at,
+    due_at = live.due_at, enqueued_at = live.enqueued_at, started_at = live.started_at, finished_at = now,
+    birth = live.birth, revision = live.revision, exit = exit, fires = 1, last_fire_at = live.fire_at, node = node,
+    message = message })
+end
+
+local function flush_history()
+  local write = chunks
+  for field, text in pairs(tails) do
+    if text ~= '' then
+      write[#write + 1] = field
+      write[#write + 1] = text
+    end
+  end
+  for from = 1, #write, 2000 do
+    redis.call('HSET', history_key, unpack(write, from, math.min(from + 1999, #write)))
+  end
+  if #ended > 0 then redis.call('XADD', ended_key, 'MAXLEN', '~', 200000, '*', 'r', table.concat(ended, '\n')) end
+end

@@ -1,0 +1,80 @@
+-- put: write entries: added, changed, paused, resumed or removed; each settles first what is overdue.
+--
+-- One step per batch; an entry that changed meanwhile is refused and the rest written. Where a plan does not reach to now,
+-- nothing is written and the answer names the entries that need Rust first.
+--
+-- KEYS[1] clock     hash    the shard's clock and counters
+-- KEYS[2] due       zset    entry id -> when to look at it, ms
+-- KEYS[3] plans     hash    entry id -> plan
+-- KEYS[4] live      hash    run id -> live record
+-- KEYS[5] active    hash    entry id -> run ids
+-- KEYS[6] ledger    hash    entry id -> stretches
+-- KEYS[7] history   hash    rings of records
+-- KEYS[8] ended     stream  one line a run that ended
+-- KEYS[9] queues    hash    list -> ids in it whose run has ended
+-- KEYS[10] cursors  hash    entry id -> cursor, pace, back-log
+-- KEYS[11] parked   zset    entry id -> when to hand it out for planning again
+-- KEYS[12] broken   zset    entry id -> the same
+-- KEYS[13] finished zset    entry id -> since when
+-- KEYS[14] paused   zset    entry id -> until when
+-- KEYS[15] entries  hash    entry id -> definition
+-- KEYS[16] messages hash    entry id -> message of a direct action
+-- KEYS[17] start_by zset    run id -> its last moment to start
+-- KEYS[18] revisions hash   entry id, revision -> definition as it was
+-- KEYS[19] removed  hash    entry id -> who removed it, when
+-- KEYS[20] requests hash    request id -> answer
+-- KEYS[21] requested zset   request id -> when
+-- KEYS[22] leases   zset    incarnation -> end of its lease
+-- KEYS[23..] lists, then as many hints (hints only in shard 0)
+-- ARGV[1] request id
+-- ARGV[2] digest of the request
+-- ARGV[3] channel of nudges
+-- ARGV[4] 1 to say what would happen, and write nothing
+-- ARGV[5] number of lists
+-- ARGV[6..] names of the lists; then per entry: id, verb (put, pause, resume, remove), birth and revision expected
+--   (0 where it must not exist), definition, plan, message, list, status (active, paused)
+-- Returns { 'other' } | { 'again', { id, 'overdue' | 'short' | 'busy' | list name, ... } } | { 'done', now, { { id, word, next before, next after }, ... } };
+--   a word is 'added' | 'changed' | 'removed' | 'conflict' | 'exists' | 'gone'
+local clock_key, due_key, plans_key, live_key, active_key, ledger_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local history_key, ended_key, queues_key, cursors_key, parked_key = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
+local broken_key, finished_key, paused_key, entries_key, messages_key = KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
+local start_by_key, revisions_key, removed_key, requests_key = KEYS[17], KEYS[18], KEYS[19], KEYS[20]
+local requested_key, leases_key = KEYS[21], KEYS[22]
+local request, digest, channel, is_dry_run = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1'
+local list_count = tonumber(ARGV[5])
+-- Nobody's free slots: what falls due here goes to its list.
+local slots, holder, node_name, lease_ms, holds_key = 0, '', '', 0, ''
+local lists, serves, hints = {}, {}, {}
+for i = 1, list_count do
+  lists[ARGV[5 + i]], hints[ARGV[5 + i]] = KEYS[22 + i], KEYS[22 + list_count + i]
+end
+local first = 6 + list_count
+-- use words clock lease plan live history ledger fire settle cursor deliver flush requests nudge change
+local before = answered(request, digest)
+if before == 'other' then return { 'other' } end
+if before then return { 'done', now, before } end
+local items = {}
+for at = first, #ARGV, 9 do
+  items[#items + 1] = { id = ARGV[at], verb = ARGV[at + 1], birth = tonumber(ARGV[at + 2]), revision = tonumber(ARGV[at + 3]),
+    definition = ARGV[at + 4], plan = ARGV[at + 5], message = ARGV[at + 6], list = ARGV[at + 7], is_paused = ARGV[at + 8] == 'paused' }
+end
+local again = read_items(items)
+if #again > 0 then return { 'again', again } end
+local results = {}
+for i = 1, #items do results[i] = change(items[i]) end
+if is_dry_run then return { 'done', now, results } end
+
+guard_history()
+for _, key in ipairs({ active_key, queues_key, revisions_key, removed_key, messages_key, requests_key }) do redis.call('HLEN', key) end
+for _, key in ipairs({ start_by_key, finished_key, requested_key }) do redis.call('ZCARD', key) end
+keep_clock()
+flush_runs()
+flush_ledgers()
+flush_changes()
+flush_cursors()
+deliver_all()
+flush_history()
+keep_answer(request, digest, results)
+leave_hints()
+if #due_writes > 0 then nudge(channel, 'due') end
+return { 'done', now, results }

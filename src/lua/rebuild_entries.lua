@@ -1,0 +1,37 @@
+-- rebuild_entries: give entries that stand nowhere a place, and take off what has no definition.
+--
+-- An entry that lost its place goes to `broken`: planned afresh from where its cursor or ledger ends.
+--
+-- KEYS[1] clock    hash  the shard's clock and counters
+-- KEYS[2] entries  hash  entry id -> definition
+-- KEYS[3] due      zset  entry id -> when to look at it, ms
+-- KEYS[4] parked   zset  entry id -> when to hand it out for planning again
+-- KEYS[5] paused   zset  entry id -> until when
+-- KEYS[6] broken   zset  entry id -> when to hand it out for planning again
+-- KEYS[7] finished zset  entry id -> since when
+-- ARGV[1..] entry ids
+-- Returns { placed, taken off }
+local clock_key, entries_key = KEYS[1], KEYS[2]
+local places = { KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7] }
+local broken_key = KEYS[6]
+local ids = {}
+for i = 1, #ARGV do ids[i] = ARGV[i] end
+-- use clock
+local placed, removed = 0, 0
+keep_clock()
+for i = 1, #ids do
+  local exists = redis.call('HEXISTS', entries_key, ids[i]) == 1
+  local found = 0
+  for k = 1, #places do
+    if redis.call('ZSCORE', places[k], ids[i]) then
+      found = found + 1
+      if not exists or found > 1 then removed = removed + redis.call('ZREM', places[k], ids[i]) end
+    end
+  end
+  if exists and found == 0 then
+    redis.call('ZADD', broken_key, now, ids[i])
+    placed = placed + 1
+  end
+end
+if placed + removed > 0 then redis.call('HINCRBY', clock_key, 'rebuilt', placed + removed) end
+return { placed, removed }

@@ -1,0 +1,34 @@
+-- rebuild_runs: put live runs that stand nowhere back: queued ones into their list, running ones under their holder's lease.
+--
+-- KEYS[1] clock  hash  the shard's clock and counters
+-- KEYS[2] live   hash  run id -> live record
+-- KEYS[3] leases zset  incarnation -> end of its lease
+-- KEYS[4] holds  set   run ids of the holder named
+-- KEYS[5..] lists
+-- ARGV[1] holder whose runs are put back, or empty
+-- ARGV[2] number of lists
+-- ARGV[3..] names of the lists, then run ids that were seen nowhere
+-- Returns the number of runs put back
+local clock_key, live_key, leases_key, holds_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local owner, list_count = ARGV[1], tonumber(ARGV[2])
+local lists, ids = {}, {}
+for i = 1, list_count do lists[ARGV[2 + i]] = KEYS[4 + i] end
+for i = 3 + list_count, #ARGV do ids[#ids + 1] = ARGV[i] end
+-- use words clock live
+local texts = #ids > 0 and redis.call('HMGET', live_key, unpack(ids)) or {}
+local put_back = 0
+redis.call('SCARD', holds_key)
+keep_clock()
+for i = 1, #ids do
+  local run = read_live(texts[i])
+  if run and run.state == QUEUED and lists[run.list] and not redis.call('LPOS', lists[run.list], ids[i]) then
+    redis.call('LPUSH', lists[run.list], ids[i])
+    put_back = put_back + 1
+  elseif run and run.state == RUNNING and run.holder == owner then
+    put_back = put_back + redis.call('SADD', holds_key, ids[i])
+    -- Its lease has ended as far as anybody knows; its holder renews it, or another node takes over.
+    redis.call('ZADD', leases_key, 'NX', now - 1, owner)
+  end
+end
+if put_back > 0 then redis.call('HINCRBY', clock_key, 'rebuilt', put_back) end
+return put_back

@@ -1,0 +1,69 @@
+-- replan: give an entry a plan that reaches further, from where it stands; never from now.
+--
+-- Refused unless revision, cursor and the end of the list that the planner saw all still hold.
+--
+-- KEYS[1] clock    hash    the shard's clock and counters
+-- KEYS[2] due      zset    entry id -> when to look at it, ms
+-- KEYS[3] plans    hash    entry id -> plan
+-- KEYS[4] entries  hash    entry id -> definition
+-- KEYS[5] cursors  hash    entry id -> cursor, pace, back-log
+-- KEYS[6] parked   zset    entry id -> when to hand it out for planning again
+-- KEYS[7] broken   zset    entry id -> the same
+-- KEYS[8] finished zset    entry id -> since when
+-- KEYS[9] paused   zset    entry id -> until when
+-- KEYS[10] messages hash   entry id -> message of a direct action
+-- KEYS[11] queues  hash    list -> ids in it whose run has ended
+-- ARGV[1] entry id
+-- ARGV[2] birth
+-- ARGV[3] revision
+-- ARGV[4] place that the planner saw: due, parked, broken, paused
+-- ARGV[5] cursor that the planner saw; of a broken entry, the one to start at
+-- ARGV[6] plan that the planner saw
+-- ARGV[7] new plan
+-- ARGV[8] message of a direct action, or empty
+-- ARGV[9] list, or empty
+-- ARGV[10] paused: cursor to go on from
+-- ARGV[11] paused: back-log field of what has passed, packed
+-- ARGV[12] channel of nudges
+-- Returns 'written' | 'changed' | 'forgotten' (an entry without definition was taken off)
+local clock_key, due_key, plans_key, entries_key, cursors_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local parked_key, broken_key, finished_key, paused_key = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local messages_key, queues_key = KEYS[10], KEYS[11]
+local id, birth, revision, place, cursor = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+local seen_plan, new_plan, message, list = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+local new_cursor, passed, channel = tonumber(ARGV[10]), ARGV[11], ARGV[12]
+-- use words clock plan cursor nudge
+local keys = { due = due_key, parked = parked_key, broken = broken_key, paused = paused_key }
+local score = tonumber(redis.call('ZSCORE', keys[place], id) or nil)
+if not score then return 'changed' end
+local definition = redis.call('HGET', entries_key, id)
+if not definition then
+  for _, key in pairs(keys) do redis.call('ZREM', key, id) end
+  redis.call('HDEL', plans_key, id)
+  redis.call('HDEL', cursors_key, id)
+  return 'forgotten'
+end
+if string.match(definition, '^{"v":%d+,"birth":' .. birth .. ',"revision":' .. revision .. '[,}]') == nil then return 'changed' end
+load_cursors({ id })
+local stands = cursors[id] or { cursor = place == 'due' and score or cursor, pace_at = 0, back = {} }
+if place ~= 'broken' and (stands.cursor ~= cursor or (redis.call('HGET', plans_key, id) or '') ~= seen_plan) then return 'changed' end
+local p = read_plan(new_plan)
+if not p then return 'changed' end
+for _, key in ipairs({ messages_key, queues_key }) do redis.call('HLEN', key) end
+redis.call('ZCARD', finished_key)
+
+keep_clock()
+redis.call('HSET', plans_key, id, new_plan)
+if message ~= '' then redis.call('HSET', messages_key, id, message) end
+if list ~= '' then redis.call('HSETNX', queues_key, list, 0) end
+if place == 'due' then return 'written' end
+if place == 'paused' then
+  redis.call('HSET', cursors_key, id, struct.pack('>I6I6', new_cursor, 0) .. passed)
+  return 'written'
+end
+local t, left = time_after(p, cursor - 1)
+redis.call('ZREM', keys[place], id)
+put_in_place(id, p, t, left, stands.back, stands.pace_at, math.max(stands.pace_at, now), false)
+flush_cursors()
+nudge(channel, 'due')
+return 'written'

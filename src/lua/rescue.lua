@@ -1,0 +1,74 @@
+-- rescue: take over what a node executed whose lease has ended; at most 500 runs a call.
+--
+-- Each goes back to the front of its list as its next attempt, or ends `failed`, `lost` when it was lost too often (a job that
+-- kills its node must not kill the fleet).
+--
+-- KEYS[1] clock    hash    the shard's clock and counters
+-- KEYS[2] live     hash    run id -> live record
+-- KEYS[3] leases   zset    incarnation -> end of its lease
+-- KEYS[4] holds    set     run ids that the lost node executed
+-- KEYS[5] history  hash    rings of records
+-- KEYS[6] ended    stream  one line a run that ended
+-- KEYS[7] events   stream
+-- KEYS[8] start_by zset    run id -> its last moment to start
+-- KEYS[9] due      zset    entry id -> when to look at it, ms
+-- KEYS[10] cursors hash    entry id -> cursor, pace, back-log
+-- KEYS[11] cancels hash    run id -> who asked to cancel it and why
+-- KEYS[12..] lists, then as many hints (hints only in shard 0)
+-- ARGV[1] incarnation of the lost node
+-- ARGV[2] its name
+-- ARGV[3] take-overs of one run, at most
+-- ARGV[4] number of lists
+-- ARGV[5..] names of the lists
+-- Returns { 'alive' } | { 'rescued', runs put back, runs ended, runs left }
+local clock_key, live_key, leases_key, holds_key, history_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local ended_key, events_key, start_by_key = KEYS[6], KEYS[7], KEYS[8]
+local due_key, cursors_key, cancels_key = KEYS[9], KEYS[10], KEYS[11]
+local holder, node_name, take_overs, list_count = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local lists, hints = {}, {}
+for i = 1, list_count do
+  lists[ARGV[4 + i]], hints[ARGV[4 + i]] = KEYS[11 + i], KEYS[11 + list_count + i]
+end
+-- use words clock lease live history finish
+local lease_end = tonumber(redis.call('ZSCORE', leases_key, holder) or now)
+if lease_end >= now or now <= hold then return { 'alive' } end
+local ids = redis.call('SRANDMEMBER', holds_key, 500)
+local texts = #ids > 0 and redis.call('HMGET', live_key, unpack(ids)) or {}
+guard_history()
+redis.call('XLEN', events_key)
+for _, key in ipairs({ cancels_key, cursors_key }) do redis.call('HLEN', key) end
+for _, key in ipairs({ start_by_key, due_key }) do redis.call('ZCARD', key) end
+for _, key in pairs(lists) do redis.call('LLEN', key) end
+
+keep_clock()
+local back, done, released, entries = 0, 0, {}, {}
+for i = 1, #ids do
+  local run = read_live(texts[i])
+  if not run or run.state ~= RUNNING or run.holder ~= holder then
+    released[#released + 1] = ids[i]
+  elseif run.flags % 2 == CANCEL_ASKED then
+    remember_run(ids[i], run, CANCELLED, BY_USER, node_name, 0, redis.call('HGET', cancels_key, ids[i]) or '')
+    redis.call('HDEL', cancels_key, ids[i])
+    redis.call('HDEL', live_key, ids[i])
+    released[#released + 1], done, entries[#entries + 1] = ids[i], done + 1, run.id
+  elseif run.lost >= take_overs then
+    run.lost = run.lost + 1
+    remember_run(ids[i], run, FAILED, LOST, node_name, 0, 'lost with its node ' .. run.lost .. ' times')
+    redis.call('HDEL', live_key, ids[i])
+    released[#released + 1], done, entries[#entries + 1] = ids[i], done + 1, run.id
+  elseif lists[run.list] then
+    run.lost = run.lost + 1
+    requeue({ run = run, run_id = ids[i] })
+    released[#released + 1], back = ids[i], back + 1
+  end
+end
+if #released > 0 then
+  redis.call('SREM', holds_key, unpack(released))
+  redis.call('HINCRBY', clock_key, 'held', -#released)
+  redis.call('XADD', events_key, 'MAXLEN', '~', 100000, '*', 'type', 'rescued', 'node', node_name, 'incarnation', holder, 'runs', #released)
+end
+flush_history()
+wake_back_logs(entries)
+local left = redis.call('SCARD', holds_key)
+if left == 0 then drop_lease(holder) end
+return { 'rescued', back, done, left }

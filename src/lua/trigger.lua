@@ -1,0 +1,81 @@
+-- trigger: make one run that somebody asked for; its entry's next fire time stays as it is.
+--
+-- KEYS[1] clock     hash    the shard's clock and counters
+-- KEYS[2] plans     hash    entry id -> plan
+-- KEYS[3] live      hash    run id -> live record
+-- KEYS[4] active    hash    entry id -> run ids
+-- KEYS[5] history   hash    rings of records
+-- KEYS[6] ended     stream  one line a run that ended
+-- KEYS[7] start_by  zset    run id -> its last moment to start
+-- KEYS[8] requests  hash    request id -> answer
+-- KEYS[9] requested zset    request id -> when
+-- KEYS[10] leases   zset    incarnation -> end of its lease
+-- KEYS[11] messages hash    entry id -> message of a direct action
+-- KEYS[12..] lists, then as many hints (hints only in shard 0)
+-- ARGV[1] request id
+-- ARGV[2] digest of the request
+-- ARGV[3] channel of nudges
+-- ARGV[4] entry id
+-- ARGV[5] run id
+-- ARGV[6] fire time: the instant asked for, ms
+-- ARGV[7] overlap: its number, or empty for the entry's own
+-- ARGV[8] extras: what differs from the entry, JSON
+-- ARGV[9] message of a direct action with another payload, or empty
+-- ARGV[10] birth
+-- ARGV[11] number of lists
+-- ARGV[12..] names of the lists
+-- Returns { 'other' } | { 'gone' } | { 'broken' } | { 'unknown', list } | { 'queued' } | { 'skipped', run id in the way } | { 'delivered' }
+--   | { 'failed', Redis' words }
+local clock_key, plans_key, live_key, active_key, history_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local ended_key, start_by_key, requests_key, requested_key = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local leases_key, messages_key, ledger_key, holds_key = KEYS[10], KEYS[11], '', ''
+local request, digest, channel, id, run_id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local fire_at, overlap, extras, message = tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9]
+local birth, list_count = tonumber(ARGV[10]), tonumber(ARGV[11])
+local slots, holder, node_name, lease_ms = 0, '', '', 0
+local lists, serves, hints = {}, {}, {}
+for i = 1, list_count do
+  lists[ARGV[11 + i]], hints[ARGV[11 + i]] = KEYS[11 + i], KEYS[11 + list_count + i]
+end
+-- use words clock lease plan live history ledger fire deliver flush requests nudge
+local before = answered(request, digest)
+if before == 'other' then return { 'other' } end
+if before then return before end
+local text = redis.call('HGET', plans_key, id)
+if not text then return { 'gone' } end
+local p = read_plan(text)
+if not p then return { 'broken' } end
+if p.birth ~= birth then return { 'gone' } end
+if not p.is_direct and not lists[p.list] then return { 'unknown', p.list } end
+load_lists()
+load_marks({ id })
+load_messages({ id })
+if message ~= '' then templates[id] = read_message(message) end
+if p.is_direct and not templates[id] then return { 'broken' } end
+guard_history()
+redis.call('HLEN', active_key)
+redis.call('ZCARD', start_by_key)
+if overlap ~= '' then p.overlap = tonumber(overlap) end
+local answer
+
+keep_clock()
+if p.overlap == SKIP and marks[id] ~= '' then
+  local other = string.sub(marks[id], 1, 36)
+  remember({ id = id, run_id = run_id, keep = p.keep, state = SKIPPED, reason = OVERLAP, trigger = MANUAL, attempt = 0, lost = 0,
+    flags = REQUESTED, fire_at = fire_at, due_at = fire_at, enqueued_at = 0, started_at = 0, finished_at = now, birth = p.birth,
+    revision = p.revision, exit = 0, fires = 1, last_fire_at = fire_at, node = '', message = other })
+  answer = { 'skipped', other }
+elseif p.is_direct then
+  directs[1] = { id = id, p = p, run_id = run_id, fire_at = fire_at, trigger = MANUAL }
+  deliver_all()
+  answer = directs[1].state == FAILED and { 'failed', directs[1].words } or { 'delivered' }
+else
+  place(id, p, run_id, fire_at, MANUAL, extras)
+  flush_runs()
+  answer = { 'queued' }
+end
+flush_history()
+keep_answer(request, digest, answer)
+leave_hints()
+nudge(channel, 'work')
+return answer

@@ -1,0 +1,79 @@
+-- work: record how attempts ended and fetch new ones for the free slots, in one step.
+--
+-- One call, numbered: its reply can be lost, never a run. Only the holder of the current attempt is listened to.
+--
+-- KEYS[1] clock     hash    the shard's clock and counters
+-- KEYS[2] live      hash    run id -> live record
+-- KEYS[3] lanes     hash    incarnation and lane -> number, answer
+-- KEYS[4] leases    zset    incarnation -> end of its lease
+-- KEYS[5] holds     set     run ids that the caller executes
+-- KEYS[6] history   hash    rings of records
+-- KEYS[7] ended     stream  one line a run that ended
+-- KEYS[8] events    stream
+-- KEYS[9] queues    hash    list -> ids in it whose run has ended
+-- KEYS[10] start_by zset    run id -> its last moment to start
+-- KEYS[11] due      zset    entry id -> when to look at it, ms
+-- KEYS[12] cursors  hash    entry id -> cursor, pace, back-log
+-- KEYS[13] cancels  hash    run id -> who asked to cancel it and why
+-- KEYS[14..] lists, then as many hints (hints only in shard 0)
+-- ARGV[1] incarnation
+-- ARGV[2] node name
+-- ARGV[3] number in the lane `work`
+-- ARGV[4] lease, ms
+-- ARGV[5] attempts to fetch, at most
+-- ARGV[6] number of attempts that ended
+-- ARGV[7] number of lists
+-- ARGV[8..] names of the lists, those to fetch from first (each begins with 1, the others with 0); then per ended attempt:
+--   run id, fence, outcome, reason, exit code + 1, message
+-- Returns { 'stale' } | { 'done', now, { outcome words }, { run id, record, ... }, { lists with work } }; an outcome word is
+--   'finished' | 'requeued' | 'lost' (another attempt holds the run, or nobody does)
+local clock_key, live_key, lanes_key, leases_key, holds_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local history_key, ended_key, events_key, queues_key = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local start_by_key, due_key, cursors_key, cancels_key = KEYS[10], KEYS[11], KEYS[12], KEYS[13]
+local holder, node_name, number, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local wanted, ended_count, list_count = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local lists, hints, served = {}, {}, {}
+for i = 1, list_count do
+  local name = string.sub(ARGV[7 + i], 2)
+  lists[name], hints[name] = KEYS[13 + i], KEYS[13 + list_count + i]
+  if string.sub(ARGV[7 + i], 1, 1) == '1' then served[#served + 1] = name end
+end
+local first = 8 + list_count
+-- use words clock lease live history lanes finish fetch
+local kept, answer = read_lane(':work')
+if kept == number then
+  local words = {}
+  for word in string.gmatch(string.match(answer, '^[^\n]*'), '%S+') do words[#words + 1] = word end
+  return { 'done', now, words, held_of(string.match(answer, '\n(.*)$') or ''), {} }
+end
+if kept > number then return { 'stale' } end
+local attempts = {}
+for i = 0, ended_count - 1 do
+  local at = first + i * 6
+  attempts[i + 1] = { run_id = ARGV[at], fence = tonumber(ARGV[at + 1]), outcome = ARGV[at + 2], reason = tonumber(ARGV[at + 3]),
+    exit = tonumber(ARGV[at + 4]), message = ARGV[at + 5] }
+end
+read_attempts(attempts)
+guard_history()
+for _, key in ipairs({ queues_key, cursors_key, cancels_key }) do redis.call('HLEN', key) end
+for _, key in ipairs({ start_by_key, due_key, leases_key }) do redis.call('ZCARD', key) end
+redis.call('SCARD', holds_key)
+redis.call('XLEN', events_key)
+local lengths = {}
+for i = 1, #served do lengths[served[i]] = redis.call('LLEN', lists[served[i]]) end
+
+keep_clock()
+local words = finish(attempts)
+local fetched = fetch(wanted, served, lengths)
+flush_history()
+if redis.call('SCARD', holds_key) == 0 then drop_lease(holder) else extend_lease(holder, lease_ms) end
+keep_lane(':work', table.concat(words, ' ') .. '\n' .. table.concat(fetched, ' '))
+local left = {}
+for i = 1, #served do
+  local name = served[i]
+  if redis.call('LLEN', lists[name]) > 0 then
+    left[#left + 1] = name
+    if hints[name] and redis.call('LLEN', hints[name]) == 0 then redis.call('RPUSH', hints[name], '1') end
+  end
+end
+return { 'done', now, words, held_of(table.concat(fetched, ' ')), left }

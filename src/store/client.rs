@@ -1,0 +1,222 @@
+//! The house layer over fred: nothing is ever replayed, every call has a time limit, errors are ours.
+//!
+//! fred re-sends commands whose reply was lost, by default: a script would run twice. Here a cut is an error, and the caller
+//! decides whether the same call may be sent again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use fred::clients::{Client as FredClient, SubscriberClient};
+use fred::error::{Error as FredError, ErrorKind};
+use fred::interfaces::ClientLike;
+use fred::types::config::{
+    Blocking, Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, Server, ServerConfig, TlsConfig, UnresponsiveConfig,
+};
+use fred::types::{Builder, ClusterHash, CustomCommand, Value};
+
+use crate::config::{Address, Connection, Tls};
+use crate::error::{Error, Problem, Result};
+use crate::store::scripts::Script;
+
+/// How long a command may take before its outcome counts as unknown.
+pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(3);
+/// Timeouts in a row after which the connection is given up: fred alone does not notice a server that hangs.
+const TIMEOUTS_UNTIL_RECONNECT: u32 = 2;
+
+/// One connection for commands.
+#[derive(Clone)]
+pub struct Client {
+    inner: FredClient,
+    connection: Arc<Connection>,
+    timeouts: Arc<AtomicU32>,
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// Commands that answer at once.
+    Commands,
+    /// One reader that blocks for up to this long.
+    Blocking(Duration),
+}
+
+impl Client {
+    /// Connects and logs in; afterwards it reconnects by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] where the server can't be reached or refuses the login.
+    pub async fn connect(connection: Arc<Connection>, purpose: Use) -> Result<Self> {
+        let builder = builder(&connection, purpose)?;
+        let inner = builder.build().map_err(|why| connection.unavailable(why.details()))?;
+        inner.init().await.map_err(|why| refused(&connection, &why))?;
+        Ok(Self { inner, connection, timeouts: Arc::default() })
+    }
+
+    /// Sends one command, once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] where no answer came: whether it was executed is unknown.
+    pub async fn command(&self, name: &'static str, args: Vec<Value>) -> Result<Value> {
+        self.send(name, args).await.map_err(|why| self.explain(&why))
+    }
+
+    /// Runs a script, once; loads it first where Redis does not know it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::command`]; [`Error::Corrupt`] where the script met keys of another type.
+    pub async fn eval(&self, script: &Script, keys: &[String], args: Vec<Value>) -> Result<Value> {
+        let mut all = Vec::with_capacity(2 + keys.len() + args.len());
+        all.push(Value::from(script.sha.as_str()));
+        all.push(Value::from(keys.len() as i64));
+        all.extend(keys.iter().map(|key| Value::from(key.as_str())));
+        all.extend(args);
+        match self.send("EVALSHA", all.clone()).await {
+            // Proof that this call did not run: it can be sent again.
+            Err(why) if why.details().starts_with("NOSCRIPT") => {
+                self.command("SCRIPT", vec!["LOAD".into(), script.text.as_str().into()]).await?;
+                self.command("EVALSHA", all).await
+            }
+            other => other.map_err(|why| self.explain(&why)),
+        }
+    }
+
+    /// Closes the connection in order.
+    pub async fn quit(&self) {
+        let _ = self.inner.quit().await;
+    }
+
+    async fn send(&self, name: &'static str, args: Vec<Value>) -> Result<Value, FredError> {
+        let command = CustomCommand::new_static(name, ClusterHash::FirstKey, false);
+        let reply = self.inner.custom::<Value, Value>(command, args).await;
+        match &reply {
+            Err(why) if *why.kind() == ErrorKind::Timeout => {
+                if self.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= TIMEOUTS_UNTIL_RECONNECT {
+                    self.timeouts.store(0, Ordering::Relaxed);
+                    let _ = self.inner.force_reconnection().await;
+                }
+            }
+            _ => self.timeouts.store(0, Ordering::Relaxed),
+        }
+        reply
+    }
+
+    fn explain(&self, why: &FredError) -> Error {
+        refused(&self.connection, why)
+    }
+}
+
+/// Connects the one subscriber of a process.
+pub async fn subscriber(connection: &Connection) -> Result<SubscriberClient> {
+    let builder = builder(connection, Use::Commands)?;
+    let client = builder.build_subscriber_client().map_err(|why| connection.unavailable(why.details()))?;
+    client.init().await.map_err(|why| refused(connection, &why))?;
+    Ok(client)
+}
+
+fn builder(connection: &Connection, purpose: Use) -> Result<Builder> {
+    let server = match &connection.address {
+        Address::Tcp { host, port, .. } => ServerConfig::Centralized { server: Server::new(host.clone(), *port) },
+        Address::Unix(path) => ServerConfig::Unix { path: path.clone() },
+    };
+    let config = Config {
+        fail_fast: true,
+        blocking: Blocking::Block,
+        username: connection.username.clone(),
+        password: connection.password.clone(),
+        server,
+        database: (connection.database > 0).then_some(connection.database),
+        tls: tls(connection)?,
+        ..Config::default()
+    };
+    let mut builder = Builder::from_config(config);
+    builder
+        .with_connection_config(|with: &mut ConnectionConfig| {
+            // Never send a command twice: a cut does not tell whether the script ran.
+            with.max_command_attempts = 1;
+            with.connection_timeout = Duration::from_secs(2);
+            with.internal_command_timeout = Duration::from_secs(2);
+            with.max_command_buffer_len = 10_000;
+            with.auto_client_setname = false;
+            with.unresponsive = UnresponsiveConfig { max_timeout: None, ..UnresponsiveConfig::default() };
+            with.tcp.nodelay = Some(true);
+        })
+        .with_performance_config(|with: &mut PerformanceConfig| {
+            with.broadcast_channel_capacity = 4096;
+            with.default_command_timeout = match purpose {
+                Use::Commands => COMMAND_TIMEOUT,
+                Use::Blocking(block) => block + COMMAND_TIMEOUT,
+            };
+        })
+        .set_policy(ReconnectPolicy::new_exponential(0, 20, 500, 2));
+    Ok(builder)
+}
+
+fn tls(connection: &Connection) -> Result<Option<TlsConfig>> {
+    let Address::Tcp { tls: Some(tls), .. } = &connection.address else { return Ok(None) };
+    let mut roots = rustls::RootCertStore::empty();
+    match tls {
+        Tls::System => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+        Tls::Authorities(path) => {
+            use rustls::pki_types::{CertificateDer, pem::PemObject};
+            let refuse = |why: String| Error::invalid("redis-ca", format!("{}: {why}", path.display()));
+            let certificates = CertificateDer::pem_file_iter(path).map_err(|why| refuse(why.to_string()))?;
+            for certificate in certificates {
+                let certificate = certificate.map_err(|why| refuse(why.to_string()))?;
+                roots.add(certificate).map_err(|why| refuse(why.to_string()))?;
+            }
+            if roots.is_empty() {
+                return Err(refuse("no certificate in it".to_owned()).hint("a PEM file with the authority's certificate"));
+            }
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|why| Error::internal(why.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Some(TlsConfig::from(config)))
+}
+
+/// fred's error as ours, by its first word: Redis' own codes are prefixes of the text.
+fn refused(connection: &Connection, why: &FredError) -> Error {
+    let details = why.details();
+    let word = details.split_whitespace().next().unwrap_or_default();
+    let unavailable = |text: String, hint: &str| match connection.unavailable(text) {
+        error if hint.is_empty() => error,
+        error => error.hint(hint),
+    };
+    match word {
+        "WRONGPASS" | "NOAUTH" => unavailable(
+            "login refused: wrong user or password".to_owned(),
+            "put them into the URL, or the password into a file and UPBEAT_REDIS_PASSWORD_FILE",
+        ),
+        "NOPERM" => unavailable(format!("not permitted: {details}"), "the ACL of this user is too narrow"),
+        "READONLY" => unavailable("it is a read-only replica".to_owned(), "name the master"),
+        "LOADING" => unavailable("it is loading its data".to_owned(), "try again in a moment"),
+        "OOM" => unavailable("its memory is full (maxmemory)".to_owned(), ""),
+        "MISCONF" => unavailable(format!("it refuses writes: {details}"), ""),
+        "BUSY" => unavailable("a script of somebody blocks it".to_owned(), ""),
+        "WRONGTYPE" => Error::Corrupt(Problem::bare(format!("a key of this namespace has another type: {details}"))),
+        _ => match why.kind() {
+            ErrorKind::Auth => unavailable(
+                "login refused: wrong user or password".to_owned(),
+                "put them into the URL, or the password into a file and UPBEAT_REDIS_PASSWORD_FILE",
+            ),
+            ErrorKind::Timeout => unavailable("no answer in time".to_owned(), ""),
+            ErrorKind::IO | ErrorKind::Canceled | ErrorKind::Backpressure | ErrorKind::Tls => {
+                unavailable(format!("can't be reached: {details}"), "")
+            }
+            _ if details.contains("user_script") || details.contains("script:") => {
+                Error::Internal(Problem::bare(format!("a script failed: {details}")))
+            }
+            _ => unavailable(details.to_owned(), ""),
+        },
+    }
+}

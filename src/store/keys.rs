@@ -1,0 +1,163 @@
+//! Every key name of upbeat, in one place.
+
+use crate::domain::id::{EntryId, Namespace};
+
+/// The keys of a shard that have a fixed name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Key {
+    /// hash: the shard's clock and counters.
+    Clock,
+    /// zset: entry id -> when to look at it, ms.
+    Due,
+    /// hash: entry id -> definition, JSON.
+    Entries,
+    /// hash: entry id -> packed plan.
+    Plans,
+    /// hash: entry id -> packed message of a direct action.
+    Messages,
+    /// hash: run id -> live record.
+    Live,
+    /// hash: entry id -> run ids, marks for overlap.
+    Active,
+    /// hash: entry id -> cursor, pace, back-log.
+    Cursors,
+    /// zset: entry id -> when to hand it out for planning again.
+    Parked,
+    /// zset: entry id -> the same, of entries whose plan is missing or damaged.
+    Broken,
+    /// zset: entry id -> since when nothing is left to fire.
+    Finished,
+    /// zset: entry id -> until when it is paused.
+    Paused,
+    /// hash: list -> ids in it whose run has ended.
+    Queues,
+    /// zset: incarnation -> end of its lease, ms.
+    Leases,
+    /// zset: run id -> its last moment to start.
+    StartBy,
+    /// hash: run id -> who asked to cancel it and why.
+    Cancels,
+    /// hash: rings of records of runs that ended.
+    History,
+    /// stream: one line a run that ended.
+    Ended,
+    /// hash: entry id -> stretches.
+    Ledger,
+    /// stream: what happened, bounded.
+    Events,
+    /// hash: entry id and revision -> definition as it was.
+    Revisions,
+    /// hash: entry id -> who removed it, when.
+    Removed,
+    /// hash: request id -> answer.
+    Requests,
+    /// zset: request id -> when.
+    Requested,
+    /// hash: incarnation and lane -> number and answer.
+    Lanes,
+    /// hash: incarnation -> what the node says of itself.
+    Nodes,
+    /// zset: incarnation -> when its last beat came.
+    Seen,
+    /// hash: run id -> output of its last attempt.
+    Outputs,
+    /// list: run ids with output, oldest first.
+    OutputOrder,
+    /// hash: entry id -> what its last run left for the next.
+    Results,
+}
+
+impl Key {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Clock => "clock",
+            Self::Due => "due",
+            Self::Entries => "entries",
+            Self::Plans => "plans",
+            Self::Messages => "messages",
+            Self::Live => "live",
+            Self::Active => "active",
+            Self::Cursors => "cursors",
+            Self::Parked => "parked",
+            Self::Broken => "broken",
+            Self::Finished => "finished",
+            Self::Paused => "paused",
+            Self::Queues => "queues",
+            Self::Leases => "leases",
+            Self::StartBy => "start_by",
+            Self::Cancels => "cancels",
+            Self::History => "history",
+            Self::Ended => "ended",
+            Self::Ledger => "ledger",
+            Self::Events => "events",
+            Self::Revisions => "revisions",
+            Self::Removed => "removed",
+            Self::Requests => "requests",
+            Self::Requested => "requested",
+            Self::Lanes => "lanes",
+            Self::Nodes => "nodes",
+            Self::Seen => "seen",
+            Self::Outputs => "outputs",
+            Self::OutputOrder => "output_order",
+            Self::Results => "results",
+        }
+    }
+}
+
+/// The names of one shard: all share the hash tag `{namespace:shard}`, so one cluster slot.
+#[derive(Debug, Clone)]
+pub struct ShardKeys {
+    prefix: String,
+    /// Its number.
+    pub shard: u16,
+}
+
+impl ShardKeys {
+    /// The names of shard number `shard`.
+    pub fn new(namespace: &Namespace, shard: u16) -> Self {
+        Self { prefix: format!("upbeat:{{{namespace}:{shard}}}:"), shard }
+    }
+
+    /// A key with a fixed name.
+    pub fn key(&self, key: Key) -> String {
+        format!("{}{}", self.prefix, key.word())
+    }
+
+    /// Several of them, in order.
+    pub fn all(&self, keys: &[Key]) -> Vec<String> {
+        keys.iter().map(|key| self.key(*key)).collect()
+    }
+
+    /// list: run ids that wait; `list` is `QUEUE:KIND`.
+    pub fn list(&self, list: &str) -> String {
+        format!("{}queue:{list}", self.prefix)
+    }
+
+    /// list: at most one hint that the list has work; all hints stand in shard 0.
+    pub fn hint(&self, list: &str) -> String {
+        format!("{}hint:{list}", self.prefix)
+    }
+
+    /// set: run ids that an incarnation executes.
+    pub fn holds(&self, incarnation: &str) -> String {
+        format!("{}holds:{incarnation}", self.prefix)
+    }
+}
+
+/// hash: what is fixed when a namespace is first used.
+pub fn settings(namespace: &Namespace) -> String {
+    format!("upbeat:{{{namespace}}}:settings")
+}
+
+/// Channel of nudges; a message is a hint and nothing more.
+pub fn nudges(namespace: &Namespace) -> String {
+    format!("upbeat:{{{namespace}}}:nudge")
+}
+
+/// The shard of an entry: FNV-1a of its id, so that nobody has to look it up.
+pub fn shard_of(id: &EntryId, shards: u16) -> u16 {
+    let hash = id.as_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    u16::try_from(hash % u64::from(shards.max(1))).unwrap_or(0)
+}

@@ -1,0 +1,131 @@
+//! The scripts: one Lua file per atomic step, shared parts joined in.
+//!
+//! A script is a field, so a forgotten one fails to compile.
+
+use sha2::{Digest as _, Sha256};
+
+/// One script as it is sent.
+#[derive(Debug, Clone)]
+pub struct Script {
+    /// Its name, as in the first line of its file.
+    pub name: &'static str,
+    /// Its whole text.
+    pub text: String,
+    /// SHA-1 of the text, in hex: how Redis names it.
+    pub sha: String,
+}
+
+macro_rules! parts {
+    ($($part:literal),+ $(,)?) => {
+        const PARTS: &[(&str, &str)] = &[$(($part, include_str!(concat!("../lua/parts/", $part, ".lua")))),+];
+    };
+}
+
+parts![
+    "words", "clock", "lease", "plan", "live", "history", "ledger", "fire", "settle", "cursor", "deliver", "flush", "lanes",
+    "expire", "take", "finish", "fetch", "requests", "nudge", "change",
+];
+
+macro_rules! scripts {
+    ($($field:ident),+ $(,)?) => {
+        /// All scripts, ready to be sent.
+        #[derive(Debug, Clone)]
+        pub struct Scripts {
+            $(
+                #[doc = concat!("`src/lua/", stringify!($field), ".lua`")]
+                pub $field: Script,
+            )+
+        }
+
+        impl Scripts {
+            /// Joins the files. `change` sees each whole text first; it is the identity outside tests of sabotage.
+            pub fn new(change: impl Fn(&'static str, String) -> String) -> Self {
+                Self { $($field: join(stringify!($field), include_str!(concat!("../lua/", stringify!($field), ".lua")), &change)),+ }
+            }
+
+            /// All of them, to load.
+            pub fn all(&self) -> Vec<&Script> {
+                vec![$(&self.$field),+]
+            }
+        }
+    };
+}
+
+scripts![
+    accept_clock, cancel, claim, compact_ledger, hint, keep_output, leave, open_namespace, put, rebuild_entries, rebuild_runs,
+    recount, renew, replan, rescue, trigger, work,
+];
+
+/// The line that names the parts, in the order in which they are joined.
+const USE: &str = "-- use ";
+
+fn join(name: &'static str, file: &str, change: &impl Fn(&'static str, String) -> String) -> Script {
+    let mut text = String::with_capacity(file.len() * 4);
+    for line in file.lines() {
+        match line.strip_prefix(USE) {
+            Some(names) => names.split_whitespace().for_each(|name| text.push_str(part(name))),
+            None => {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+    }
+    let text = change(name, text);
+    let sha = sha1_hex(&text);
+    Script { name, text, sha }
+}
+
+fn part(name: &str) -> &'static str {
+    // A name that is not there leaves a script that no Redis accepts; the test below finds it first.
+    PARTS.iter().find(|(part, _)| *part == name).map_or("error('no such part')\n", |(_, text)| text)
+}
+
+fn sha1_hex(text: &str) -> String {
+    fred::util::sha1_hash(text)
+}
+
+/// A short digest of a request's content: the same request has the same.
+pub fn digest(parts: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize()[..12].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::run::{Reason, State, Trigger};
+
+    #[test]
+    fn every_part_that_a_script_uses_exists_and_is_used() {
+        let scripts = Scripts::new(|_, text| text);
+        for script in scripts.all() {
+            assert!(!script.text.contains("no such part"), "{}", script.name);
+            assert!(script.text.starts_with(&format!("-- {}: ", script.name)), "{}", script.name);
+        }
+        for (name, text) in PARTS {
+            assert!(scripts.all().iter().any(|script| script.text.contains(text)), "{name} is used nowhere");
+        }
+    }
+
+    #[test]
+    fn the_numbers_in_lua_are_those_of_the_words_in_rust() {
+        let words = part("words");
+        let line = |name: &str| words.lines().find(|line| line.starts_with(&format!("local {name}"))).unwrap().to_owned();
+        let check = |line: String, number_of: &dyn Fn(&str) -> u8| {
+            let (names, numbers) = line.trim_start_matches("local ").split_once(" = ").unwrap();
+            for (name, number) in names.split(", ").zip(numbers.split(", ")) {
+                assert_eq!(number_of(&name.to_lowercase()).to_string(), number, "{name}");
+            }
+        };
+        let reason = |word: &str| Reason::from_word(word).unwrap().number();
+        check(line("WAITING"), &|word| State::from_word(word).unwrap().number());
+        check(line("SCHEDULED"), &|word| Trigger::from_word(word).unwrap().number());
+        for first in ["DELIVERED", "OVERLAP", "BY_USER"] {
+            check(line(first), &reason);
+        }
+    }
+}

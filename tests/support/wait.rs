@@ -1,0 +1,33 @@
+//! Waiting for a condition with a deadline; no test sleeps for luck.
+
+use std::time::{Duration, Instant};
+
+const STEP: Duration = Duration::from_millis(5);
+
+/// Waits until `condition` holds; fails the test, naming `what`, when it does not within `deadline`.
+#[track_caller]
+pub fn wait_for(what: &str, deadline: Duration, mut condition: impl FnMut() -> bool) {
+    wait_some(what, deadline, || condition().then_some(()));
+}
+
+/// Waits until `find` finds something and returns that.
+#[track_caller]
+pub fn wait_some<T>(what: &str, deadline: Duration, mut find: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = find() {
+            return found;
+        }
+        assert!(start.elapsed() < deadline, "after {deadline:?} still not: {what}");
+        std::thread::sleep(STEP);
+    }
+}
+
+/// [`wait_for`] for a condition that is itself asynchronous.
+pub async fn until(what: &str, deadline: Duration, mut condition: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !condition().await {
+        assert!(start.elapsed() < deadline, "after {deadline:?} still not: {what}");
+        tokio::time::sleep(STEP).await;
+    }
+}
