@@ -16,12 +16,21 @@ mod round_trips;
 use serde_json::{Map, Value};
 use upbeat::domain::entry::Entry;
 use upbeat::domain::file::ScheduleFile;
-use upbeat::domain::toml_text;
 use upbeat::error::{Error, Problem};
 
 /// The fields of one entry, written as in a file.
 fn fields(toml: &str) -> Map<String, Value> {
-    toml_text::parse("entry", toml).unwrap_or_else(|errors| panic!("{toml}: {errors:?}"))
+    let table: toml::Table = toml.parse().unwrap_or_else(|error| panic!("{toml}: {error}"));
+    table.into_iter().map(|(field, value)| (field, json(value))).collect()
+}
+
+fn json(value: toml::Value) -> Value {
+    match value {
+        toml::Value::Datetime(datetime) => Value::String(datetime.to_string()),
+        toml::Value::Table(table) => table.into_iter().map(|(key, value)| (key, json(value))).collect(),
+        toml::Value::Array(items) => items.into_iter().map(json).collect(),
+        other => serde_json::to_value(other).unwrap(),
+    }
 }
 
 /// An entry that must be valid.

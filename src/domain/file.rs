@@ -10,6 +10,8 @@ use crate::domain::reading::{Complaints, shown, table, text};
 use crate::domain::{json_text, toml_text};
 use crate::error::{Error, Result};
 
+pub use crate::domain::toml_text::line_of;
+
 /// Greatest file, bytes.
 pub const FILE_MAX_BYTES: usize = 16 * 1024 * 1024;
 

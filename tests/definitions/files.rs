@@ -1,9 +1,8 @@
 //! Schedule files.
 
-use upbeat::domain::file::ScheduleFile;
+use upbeat::domain::file::{ScheduleFile, line_of};
 use upbeat::domain::policy::Overlap;
 use upbeat::domain::span::Span;
-use upbeat::domain::toml_text::line_of;
 
 use crate::{complaints, file};
 

@@ -4,9 +4,8 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use upbeat::domain::crontab::import_user_crontab;
 use upbeat::domain::entry::{Entry, FIELDS};
-use upbeat::domain::file::{FileEntry, ScheduleFile};
+use upbeat::domain::file::{FileEntry, ScheduleFile, line_of};
 use upbeat::domain::id::{EntryId, Owner};
-use upbeat::domain::toml_text::line_of;
 
 /// Texts that are hard to quote.
 fn text() -> impl Strategy<Value = String> {
