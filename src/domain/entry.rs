@@ -146,6 +146,9 @@ impl Entry {
                 fields.retain(|field, _| !kinds.contains(&field.as_str()));
             }
         }
+        if set.contains_key("payload_json") {
+            fields.shift_remove("payload");
+        }
         // The anchor is the program's own note: another schedule or another start makes it void.
         let is_still_every = set.contains_key("every") || fields.contains_key("every");
         if !is_still_every || set.contains_key("start") {

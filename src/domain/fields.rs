@@ -159,7 +159,6 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("max_attempts", "retry"),
     ("backoff", "retry"),
     ("concurrency_policy", "overlap"),
-    ("concurrencypolicy", "overlap"),
     ("allow_overlap", "overlap"),
     ("max_instances", "max_running"),
     ("misfire", "catch_up"),
@@ -169,7 +168,6 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("catchup_window", "start_within"),
     ("misfire_grace_time", "start_within"),
     ("starting_deadline_seconds", "start_within"),
-    ("startingdeadlineseconds", "start_within"),
     ("expires", "start_within"),
     ("lock", "concurrency_key"),
     ("history", "keep_runs"),
@@ -200,7 +198,7 @@ pub(crate) fn not_yet(field: impl Into<String>) -> Error {
 
 /// The complaint about a field that no entry has, with the one that is meant.
 pub(crate) fn unknown_field(field: &str) -> Error {
-    let plain = field.to_lowercase().replace('-', "_");
+    let plain = plain(field);
     let hint = match plain.as_str() {
         "args" | "argv" => Some("the arguments stand in the list: exec = [\"cmd\", \"arg\"]"),
         "kwargs" => Some("what the action is given is its payload; kwargs is a field of celery = { ... }"),
@@ -212,14 +210,7 @@ pub(crate) fn unknown_field(field: &str) -> Error {
         "owner" | "namespace" => Some("it stands at the top of the file, not in an entry"),
         _ => None,
     };
-    let meant = match plain.as_str() {
-        "concurrency" => Some("overlap or max_running"),
-        "key" | "max_len" | "trim" | "raw" | "ok" | "id" | "name" | "owner" | "namespace" => None,
-        plain => SYNONYMS
-            .iter()
-            .find_map(|&(word, meant)| (word == plain).then_some(meant))
-            .or_else(|| nearest(plain, FIELDS.iter().copied())),
-    };
+    let meant = meant_by(&plain);
     let message = match meant {
         Some(meant) => format!("unknown field; did you mean {meant}?"),
         None => "unknown field".to_owned(),
@@ -228,6 +219,33 @@ pub(crate) fn unknown_field(field: &str) -> Error {
     match hint {
         Some(hint) => error.hint(hint),
         None => error,
+    }
+}
+
+/// Whether complaints that were made already leave nothing to say about the one of `kinds` that is needed: it comes
+/// later, or it is written as a word that nobody knows.
+pub(crate) fn is_refused_already(fields: &Map<String, Value>, kinds: &[&str]) -> bool {
+    if kinds.iter().any(|kind| is_later(kind) && fields.contains_key(*kind)) {
+        return true;
+    }
+    let is_unknown = |field: &str| !FIELDS.contains(&field);
+    let means_one = |field: &str| meant_by(&plain(field)).is_some_and(|meant| kinds.contains(&meant));
+    !kinds.iter().any(|kind| fields.contains_key(*kind))
+        && fields.keys().any(|field| is_unknown(field) && means_one(field))
+}
+
+fn plain(field: &str) -> String {
+    field.to_lowercase().replace('-', "_")
+}
+
+fn meant_by(plain: &str) -> Option<&'static str> {
+    match plain {
+        "concurrency" => Some("overlap or max_running"),
+        "key" | "max_len" | "trim" | "raw" | "ok" | "id" | "name" | "owner" | "namespace" => None,
+        plain => SYNONYMS
+            .iter()
+            .find_map(|&(word, meant)| (word.replace('_', "") == plain.replace('_', "")).then_some(meant))
+            .or_else(|| nearest(plain, FIELDS.iter().copied())),
     }
 }
 
@@ -254,7 +272,7 @@ pub(crate) fn only_kind(fields: &Map<String, Value>, what: &str, kinds: &[&'stat
 pub(crate) fn in_order(mut fields: Map<String, Value>) -> Map<String, Value> {
     let mut ordered = Map::with_capacity(fields.len());
     for field in FIELDS {
-        if let Some((name, value)) = fields.remove_entry(*field) {
+        if let Some((name, value)) = fields.shift_remove_entry(*field) {
             ordered.insert(name, value);
         }
     }

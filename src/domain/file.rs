@@ -10,6 +10,8 @@ use crate::domain::reading::{Complaints, shown, table, text};
 use crate::domain::{json_text, toml_text};
 use crate::error::{Error, Result};
 
+pub use crate::domain::toml_text::line_of;
+
 /// Greatest file, bytes.
 pub const FILE_MAX_BYTES: usize = 16 * 1024 * 1024;
 
@@ -159,7 +161,11 @@ fn read(document: Map<String, Value>, complaints: &mut Complaints) -> ScheduleFi
 fn unknown_section(section: &str, value: &Value) -> Error {
     let known = ["owner", "namespace", "defaults", "entries", "queues", "calendars", "alerts"];
     let shown = section.escape_debug().to_string();
-    let why = match nearest(section, known) {
+    let meant = match section {
+        "entry" | "job" | "jobs" | "task" | "tasks" | "schedule" | "schedules" => Some("entries"),
+        _ => nearest(section, known),
+    };
+    let why = match meant {
         Some(meant) => format!("unknown section; did you mean {meant}?"),
         None => format!("unknown section; known are {}", known.join(", ")),
     };

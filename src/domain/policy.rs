@@ -19,11 +19,12 @@ pub enum Overlap {
 }
 
 /// What to do with fire times that are found late.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CatchUp {
     /// Record them all as `missed`, `too_late`.
     None,
     /// Run the newest, record the others as `missed`, `superseded`.
+    #[default]
     Latest,
     /// Run the newest `max_runs` of them, oldest first, at most `per_minute`.
     All {
@@ -32,12 +33,6 @@ pub enum CatchUp {
         /// 1 to 60,000; pace of the back-log.
         per_minute: u16,
     },
-}
-
-impl Default for CatchUp {
-    fn default() -> Self {
-        Self::Latest
-    }
 }
 
 impl CatchUp {

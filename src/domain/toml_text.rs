@@ -5,7 +5,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::error::{Error, Result};
 
-/// Reads a TOML document; each complaint about `name` says its line.
+/// Reads a TOML document, dates as texts; each complaint about `name` says its line.
 pub(crate) fn parse(name: &str, text: &str) -> Result<Map<String, Value>, Vec<Error>> {
     let (document, errors) = DeTable::parse_recoverable(text);
     let lines = Lines { name, text };

@@ -17,8 +17,8 @@ use crate::error::{Error, Result};
 const TARGET_MAX_BYTES: usize = 512;
 /// Greatest `max_len`.
 const MAX_LEN_MAX: u64 = 10_000_000;
-/// Longest `shell` text, `url` and single argument, bytes; the definition as a whole has its own limit.
-const TEXT_MAX_BYTES: usize = 64 * 1024;
+/// Longest `shell` text, bytes; the definition as a whole has the same limit.
+const SHELL_MAX_BYTES: usize = 64 * 1024;
 
 /// The one action among the fields.
 pub(crate) fn parse(fields: &Map<String, Value>) -> Result<Action> {
@@ -26,7 +26,7 @@ pub(crate) fn parse(fields: &Map<String, Value>) -> Result<Action> {
     let value = &fields[kind];
     match kind {
         "exec" => exec(value).map(Action::Exec),
-        "shell" => Ok(Action::Shell(filled_text(kind, value, TEXT_MAX_BYTES)?.to_owned())),
+        "shell" => Ok(Action::Shell(filled_text(kind, value, SHELL_MAX_BYTES)?.to_owned())),
         "http" => http::parse(value).map(Action::Http),
         "stream" => direct(kind, DirectForm::Stream, value).map(Action::Direct),
         "list" => direct(kind, DirectForm::List, value).map(Action::Direct),

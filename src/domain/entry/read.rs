@@ -6,7 +6,9 @@ use serde_json::{Map, Value};
 
 use super::{Entry, action, payload_bytes, schedule};
 use crate::domain::action::Action;
-use crate::domain::fields::{ACTION_KINDS, FIELDS, SCHEDULE_KINDS, in_order, is_later, not_yet, unknown_field};
+use crate::domain::fields::{
+    ACTION_KINDS, FIELDS, SCHEDULE_KINDS, in_order, is_later, is_refused_already, not_yet, unknown_field,
+};
 use crate::domain::id::QueueName;
 use crate::domain::json_text;
 use crate::domain::nearest::one_of;
@@ -29,13 +31,11 @@ pub(super) fn read(mut fields: Map<String, Value>, complaints: &mut Complaints) 
     for (field, value) in &fields {
         complaints.note(is_deliverable(field, value));
     }
-    // A kind that comes later has been refused by name already: no second complaint about it.
-    let is_one_later = |kinds: &[&str]| kinds.iter().any(|kind| is_later(kind) && fields.contains_key(*kind));
-    let when = match is_one_later(SCHEDULE_KINDS) {
+    let when = match is_refused_already(&fields, SCHEDULE_KINDS) {
         true => None,
         false => schedule::parse(&fields, complaints),
     };
-    let what = match is_one_later(ACTION_KINDS) {
+    let what = match is_refused_already(&fields, ACTION_KINDS) {
         true => None,
         false => complaints.note(action::parse(&fields)),
     };
