@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use fred::types::Value;
 
+use crate::domain::id::EntryId;
 use crate::domain::run::State;
 use crate::error::Result;
 use crate::store::Store;
@@ -59,6 +60,12 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Looks at the place of one entry.
+    pub(super) async fn place_one(&self, shard: u16, id: &EntryId) -> Result<()> {
+        let keys = self.keys(shard).all(ENTRY_KEYS);
+        self.place(&keys, std::iter::once(id.to_string()), &mut Rebuilt::default()).await
     }
 
     async fn place(&self, keys: &[String], ids: impl Iterator<Item = String>, rebuilt: &mut Rebuilt) -> Result<()> {

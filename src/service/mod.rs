@@ -1,0 +1,41 @@
+//! What users ask for: each function is one request of a person, checked, carried out in the store, answered as plain data.
+//!
+//! Doors (the command line, later HTTP) translate a request into one call here and print the answer. Nothing here prints.
+
+mod change;
+mod export;
+mod list;
+mod nodes;
+mod request;
+mod runs;
+mod select;
+mod trigger;
+mod view;
+
+pub use change::{AddOptions, ApplyOptions};
+pub use list::ListFilter;
+pub use request::Request;
+pub use runs::{Follow, RunFilter, RunRef};
+pub use select::Select;
+pub use trigger::TriggerOptions;
+pub use view::{ChangeView, Changes, EntryDetail, EntryView, LastRun, NodeView, QueueView, RunView};
+
+use crate::store::Store;
+
+/// What people can ask of a namespace.
+#[derive(Clone)]
+pub struct Service {
+    store: Store,
+}
+
+impl Service {
+    /// The service over a namespace.
+    pub fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// The namespace in Redis.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+}

@@ -1,0 +1,202 @@
+//! The answers, as programs read them: field names and meanings are the contract of the command line.
+//!
+//! Instants are RFC 3339 in UTC with milliseconds, or null; durations are `_ms`.
+
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use crate::domain::timestamp::Timestamp;
+
+/// An instant in an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct At(pub Timestamp);
+
+impl Serialize for At {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.to_rfc3339())
+    }
+}
+
+/// A run, a skipped or missed fire time, or a range of them (`fires` > 1).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunView {
+    /// Its id.
+    pub run_id: String,
+    /// Its entry.
+    pub entry_id: String,
+    /// Why it exists, a word of `Trigger`.
+    pub trigger: &'static str,
+    /// The nominal instant.
+    pub fire_at: At,
+    /// When it was due.
+    pub due_at: At,
+    /// When it was put into its list.
+    pub enqueued_at: Option<At>,
+    /// When its first attempt began.
+    pub started_at: Option<At>,
+    /// When it ended.
+    pub finished_at: Option<At>,
+    /// From start to end, ms; of a run that is running, null.
+    pub duration_ms: Option<i64>,
+    /// A word of `State`.
+    pub state: &'static str,
+    /// A word of `Reason`.
+    pub reason: Option<&'static str>,
+    /// For people.
+    pub message: Option<String>,
+    /// The attempt that runs or ran last; 0 where none was made.
+    pub attempt: u32,
+    /// Attempts made.
+    pub attempts: u32,
+    /// Attempts lost with their node.
+    pub lost: u32,
+    /// The node that executes or ended it.
+    pub node: Option<String>,
+    /// What the command returned.
+    pub exit_code: Option<i32>,
+    /// The last fire time that the record stands for.
+    pub last_fire_at: At,
+    /// How many fire times the record stands for; 1 for a run.
+    pub fires: u64,
+    /// The queue of a run that waits or runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<String>,
+    /// Revision of the entry when it fired.
+    pub revision: u64,
+}
+
+/// The last run of an entry, in short.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LastRun {
+    /// Its id.
+    pub run_id: String,
+    /// The nominal instant.
+    pub fire_at: At,
+    /// A word of `State`.
+    pub state: &'static str,
+    /// A word of `Reason`.
+    pub reason: Option<&'static str>,
+    /// When it ended.
+    pub finished_at: Option<At>,
+}
+
+/// An entry in a list.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EntryView {
+    /// Its id.
+    pub id: String,
+    /// `active`, `paused`, `finished` or `broken`.
+    pub status: &'static str,
+    /// The entry's own fields of when.
+    pub schedule: Value,
+    /// The entry's own field of what.
+    pub action: Value,
+    /// Where runs wait.
+    pub queue: String,
+    /// As the entry names them.
+    pub labels: Value,
+    /// Who applies it.
+    pub owner: String,
+    /// The next fire time.
+    pub next_fire_at: Option<At>,
+    /// Its newest run, also an active one.
+    pub last_run: Option<LastRun>,
+    /// Its revision.
+    pub revision: u64,
+    /// What is wrong with it, with the way out.
+    pub warnings: Vec<String>,
+}
+
+/// One entry whole.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EntryDetail {
+    /// As in a list.
+    #[serde(flatten)]
+    pub view: EntryView,
+    /// All fields of the definition, `anchor` included.
+    pub entry: Value,
+    /// `{at, actor, reason}`, or null.
+    pub paused_by: Value,
+    /// `{changed_at, created_at, actor, reason, succeeded, failed, skipped, missed, cancelled, active}`; counts over the
+    /// records that are kept.
+    pub stats: Value,
+}
+
+/// What became of one entry in a change.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ChangeView {
+    /// The entry.
+    pub id: String,
+    /// `added`, `changed`, `removed`, `unchanged` or `refused`.
+    pub change: &'static str,
+    /// Names of the fields that differ.
+    pub fields: Vec<String>,
+    /// The next fire time before.
+    pub next_before: Option<At>,
+    /// The next fire time now.
+    pub next_after: Option<At>,
+    /// Its revision now; null where it does not exist.
+    pub revision: Option<u64>,
+    /// Why it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// What became of a request that changes entries.
+#[derive(Debug, Clone, PartialEq, Serialize, Default)]
+pub struct Changes {
+    /// One per entry named.
+    pub changes: Vec<ChangeView>,
+    /// What deserves a look, with the way out.
+    pub warnings: Vec<String>,
+}
+
+/// A node.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NodeView {
+    /// Its name.
+    pub node: String,
+    /// Its process, as Redis knows it.
+    pub incarnation: String,
+    /// Its machine.
+    pub host: String,
+    /// Its process there.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// When it started.
+    pub started_at: At,
+    /// Its last beat.
+    pub seen_at: At,
+    /// `live`, `unready`, `draining` or `lost`.
+    pub state: String,
+    /// Attempts that run.
+    pub running: usize,
+    /// Attempts that may run at a time.
+    pub concurrency: usize,
+    /// Queues that it serves; null for all.
+    pub queues: Option<Vec<String>>,
+    /// What it may run.
+    pub kinds: Vec<String>,
+    /// Version of its zone data.
+    pub tzdata: String,
+    /// Its clock less the shard's, ms.
+    pub clock_skew_ms: i64,
+}
+
+/// A queue.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct QueueView {
+    /// Its name.
+    pub queue: String,
+    /// Runs that wait.
+    pub waiting: u64,
+    /// Runs that run.
+    pub running: u64,
+    /// Runs that wait, by kind of action.
+    pub kinds: Value,
+    /// Live nodes that serve it.
+    pub nodes: Vec<String>,
+    /// What is wrong with it, with the way out.
+    pub warnings: Vec<String>,
+}

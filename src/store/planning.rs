@@ -1,0 +1,119 @@
+//! Planning: an entry whose plan runs dry, is missing or damaged gets one that reaches further, from where it stands.
+//!
+//! Any node and any command may do it; the script refuses what was decided on an older picture.
+
+use crate::domain::ledger;
+use crate::domain::plan::{LIST_TIMES, LIST_TIMES_MAX, Registered, end_of_list};
+use crate::domain::schedule::Schedule;
+use crate::domain::id::EntryId;
+use crate::domain::timestamp::Timestamp;
+use crate::error::Result;
+use crate::store::change::{Passed, Replan, ReplanAnswer};
+use crate::store::{Place, Store, StoredEntry};
+
+/// What planning an entry came to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Planned {
+    /// It has a plan that reaches further.
+    Written,
+    /// Nothing had to be done: it is gone, finished, or somebody else was there.
+    Unchanged,
+    /// Its definition can't be read: it stays where it is, for this reason.
+    Unreadable(crate::error::Error),
+}
+
+impl Store {
+    /// Plans one entry afresh from its cursor. `now` is the shard's time as last heard; it decides only how far to look.
+    pub async fn plan(&self, id: &EntryId, now: Timestamp) -> Result<Planned> {
+        let shard = self.shard_of(id);
+        let Some(stored) = self.entry(id).await? else {
+            self.place_one(shard, id).await?;
+            return Ok(Planned::Unchanged);
+        };
+        let definition = match &stored.definition {
+            Ok(definition) => definition,
+            Err(why) => return Ok(Planned::Unreadable(why.clone())),
+        };
+        let entry = match definition.parse(id) {
+            Ok(entry) => entry,
+            Err(why) => return Ok(Planned::Unreadable(why)),
+        };
+        let Some(place) = stored.place else {
+            self.place_one(shard, id).await?;
+            return Ok(Planned::Unchanged);
+        };
+        let cursor = match place {
+            Place::Finished => return Ok(Planned::Unchanged),
+            Place::Broken => self.cursor_of_broken(shard, &stored, definition.created).await?,
+            _ => stored.cursor(),
+        };
+        let passed = (place == Place::Paused).then(|| passed(&entry.schedule, &stored, now));
+        let from = passed.map_or(cursor, |passed| passed.cursor);
+        // Far behind: as many times as a script may read at once. Else a few, or as many again where the last list was full.
+        let times = if now.0 - from.0 > 60_000 { LIST_TIMES_MAX } else { LIST_TIMES * 2 };
+        let registered = Registered {
+            namespace: self.namespace(),
+            id,
+            birth: definition.birth,
+            revision: definition.revision,
+            entry: &entry,
+        };
+        let compiled = registered.compile(from, times);
+        if place == Place::Due && end_of_list(&compiled.plan) == end_of_list(&stored.plan) && compiled.plan == stored.plan {
+            return Ok(Planned::Unchanged);
+        }
+        let replan = Replan {
+            id,
+            birth: definition.birth,
+            revision: definition.revision,
+            place,
+            cursor,
+            seen_plan: &stored.plan,
+            compiled: &compiled,
+            passed,
+        };
+        Ok(match self.replan(shard, &replan).await? {
+            ReplanAnswer::Written => Planned::Written,
+            ReplanAnswer::Changed | ReplanAnswer::Forgotten => Planned::Unchanged,
+        })
+    }
+
+    /// Where a broken entry goes on: its cursor or the end of its ledger, whichever is later, else its creation; never now.
+    async fn cursor_of_broken(&self, shard: u16, stored: &StoredEntry, created: Timestamp) -> Result<Timestamp> {
+        let text = self.ledger(shard, &stored.id).await?;
+        let end = ledger::read(&text).and_then(|stretches| ledger::end(&stretches)).map(|end| Timestamp(end.0 + 1));
+        let known = [stored.cursor, end].into_iter().flatten().max();
+        Ok(known.unwrap_or(created).max(created))
+    }
+
+    /// Merges the oldest stretches of an entry's ledger where they are too many.
+    pub async fn shorten_ledger(&self, id: &EntryId) -> Result<bool> {
+        let shard = self.shard_of(id);
+        let text = self.ledger(shard, id).await?;
+        match ledger::compact(&text) {
+            Some((old, new)) => self.compact_ledger(shard, id.as_str(), &old, &new).await,
+            None => Ok(false),
+        }
+    }
+}
+
+/// Fire times that passed since the entry was paused, up to `now`, added to what was counted before.
+fn passed(schedule: &Schedule, stored: &StoredEntry, now: Timestamp) -> Passed {
+    let before = stored.passed.unwrap_or_default();
+    let mut passed = Passed {
+        cursor: Timestamp(stored.cursor().0.max(now.0 + 1)),
+        first: Timestamp(before[0].cast_signed()),
+        last: Timestamp(before[1].cast_signed()),
+        count: before[2],
+        sum: before[3] << 26 | before[4],
+    };
+    for time in schedule.times_after(Timestamp(stored.cursor().0 - 1)).take_while(|time| time.0 <= now.0) {
+        if passed.count == 0 {
+            passed.first = time;
+        }
+        passed.last = time;
+        passed.count += 1;
+        passed.sum = (passed.sum + time.0.cast_unsigned()) % (1 << 52);
+    }
+    passed
+}
