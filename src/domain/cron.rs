@@ -74,14 +74,12 @@ impl Cron {
                 None => error,
             }
         })?;
-        let parts = Part::compile(&fields)
-            .ok_or_else(|| Error::internal(format!("can't compile cron expression {text:?}")))?;
-        if !parts.iter().any(Part::fires) {
-            return Err(Error::invalid(
-                field,
-                "day-of-month: no such calendar date, it would never fire",
-            )
-            .value(text));
+        let parts = Part::compile(&fields).map_err(|error| {
+            Error::internal(format!("can't compile cron expression {text:?}: {error}"))
+        })?;
+        if parts.is_empty() {
+            let message = "day-of-month: no such calendar date, it would never fire";
+            return Err(Error::invalid(field, message).value(text));
         }
         Ok(Self {
             text: text.trim_matches(BLANKS).into(),

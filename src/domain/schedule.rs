@@ -36,7 +36,7 @@ pub struct Schedule {
 /// Fire times `phase + k * period`, k >= 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Period {
-    /// The first of them.
+    /// The first of them; less than `period` for cron, the anchor for `every`.
     pub phase: Timestamp,
     /// Their distance; never 0.
     pub period: Span,

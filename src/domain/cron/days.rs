@@ -141,6 +141,19 @@ impl WeekDays {
             .fold(self.plain | self.last, |days, nth| days | nth)
     }
 
+    /// The numbers of the days of the month that a matching day can have.
+    pub(super) fn month_days(&self) -> u64 {
+        let plain = if self.plain == 0 { 0 } else { MONTH_DAY.all() };
+        let last = if self.last == 0 { 0 } else { set(22, 31) };
+        let weeks = (1..).step_by(7).zip(self.nth);
+        let nth = weeks
+            .filter(|(_, days)| *days != 0)
+            .fold(0, |set_of_nth, (first, _)| {
+                set_of_nth | set(first, first + 6)
+            });
+        (plain | last | nth) & MONTH_DAY.all()
+    }
+
     pub(super) fn matches(&self, date: NaiveDate) -> bool {
         let weekday = date.weekday().num_days_from_sunday();
         let has = |days: u64| days >> weekday & 1 == 1;

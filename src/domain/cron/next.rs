@@ -8,7 +8,7 @@ use super::days::{MonthDays, WeekDays};
 use super::field::{Field, HOUR, MINUTE, MONTH, MONTH_DAY, SECOND};
 use super::{Cron, Fields};
 use crate::domain::timestamp::Timestamp;
-use crate::domain::zone::Zone;
+use crate::domain::zone::{Local, Zone};
 
 /// A conjunction that crate `cron` can iterate; an expression is the union of one or two.
 pub(super) struct Part {
@@ -18,22 +18,37 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// The parts of an expression; `None` if crate `cron` refuses one, which it has no reason for.
-    pub(super) fn compile(fields: &Fields) -> Option<Vec<Self>> {
-        if fields.needs_both_days || fields.month_days.is_all() || fields.week_days.is_all() {
-            let (month_days, week_days) = match fields.needs_both_days {
-                true => (fields.month_days, fields.week_days),
-                false => (MonthDays::any(), WeekDays::any()),
-            };
-            return Some(vec![Self::new(fields, month_days, week_days)?]);
+    /// The parts of an expression that ever fire.
+    ///
+    /// # Errors
+    /// Those of crate `cron`, which has no reason for any.
+    pub(super) fn compile(fields: &Fields) -> Result<Vec<Self>, ::cron::error::Error> {
+        let (month_days, week_days) = (fields.month_days, fields.week_days);
+        let conjunctions = if fields.needs_both_days {
+            vec![(month_days, week_days)]
+        } else if month_days.is_all() || week_days.is_all() {
+            vec![(MonthDays::any(), WeekDays::any())]
+        } else {
+            vec![(month_days, WeekDays::any()), (MonthDays::any(), week_days)]
+        };
+        let mut parts = Vec::new();
+        for (month_days, week_days) in conjunctions {
+            let candidates = month_days.candidates() & week_days.month_days();
+            if candidates != 0 {
+                parts.push(Self::new(fields, candidates, month_days, week_days)?);
+            }
         }
-        Some(vec![
-            Self::new(fields, fields.month_days, WeekDays::any())?,
-            Self::new(fields, MonthDays::any(), fields.week_days)?,
-        ])
+        // one that never fires would be searched to the year 2100 each time
+        parts.retain(Self::fires);
+        Ok(parts)
     }
 
-    fn new(fields: &Fields, month_days: MonthDays, week_days: WeekDays) -> Option<Self> {
+    fn new(
+        fields: &Fields,
+        candidates: u64,
+        month_days: MonthDays,
+        week_days: WeekDays,
+    ) -> Result<Self, ::cron::error::Error> {
         // crate `cron` counts from 1, Sunday
         let week_day_word = match week_days.candidates() {
             days if days == WeekDays::any().plain => "*".to_owned(),
@@ -43,20 +58,20 @@ impl Part {
             list_or_star(&SECOND, fields.seconds),
             list_or_star(&MINUTE, fields.minutes),
             list_or_star(&HOUR, fields.hours),
-            list_or_star(&MONTH_DAY, month_days.candidates()),
+            list_or_star(&MONTH_DAY, candidates),
             list_or_star(&MONTH, fields.months),
             week_day_word,
         ];
-        let schedule = ::cron::Schedule::from_str(&expression.join(" ")).ok()?;
+        let schedule = ::cron::Schedule::from_str(&expression.join(" "))?;
         let is_exact = month_days.is_plain() && week_days.is_plain();
-        Some(Self {
+        Ok(Self {
             schedule,
             filter: (!is_exact).then_some((month_days, week_days)),
         })
     }
 
     /// Whether there is any local time from 2000 to 2100.
-    pub(super) fn fires(&self) -> bool {
+    fn fires(&self) -> bool {
         let start =
             chrono::NaiveDate::from_ymd_opt(1999, 12, 31).map(|day| day.and_time(END_OF_DAY));
         start.is_some_and(|start| self.next(start).is_some())
@@ -103,7 +118,7 @@ fn list(values: u64) -> String {
 const SECOND_MS: i64 = 1000;
 
 impl Cron {
-    /// The least fire time after `after`, from 1970 to 2100.
+    /// The least fire time after `after`, from 1970 to 2100 in the zone.
     ///
     /// A wildcard job (its minute or hour word begins with `*`) fires whenever the wall clock matches. Of any other
     /// job each matching local time fires once: at the first pass if the clock is put back over it, at the first
@@ -125,8 +140,15 @@ impl Cron {
         let mut local = zone.to_local(after);
         loop {
             local = self.next_local(local)?;
-            let at = zone.from_local(local).first();
-            // not so in the second pass of a repeated hour: the first has fired
+            let at = match zone.from_local(local) {
+                // the second pass of a repeated hour: the first has fired all of it
+                Local::Two(first, _) if first <= after => {
+                    let change = zone.next_change(first)?;
+                    local = to_local(change, zone.offset_seconds(first)) - TimeDelta::seconds(1);
+                    continue;
+                }
+                other => other.first(),
+            };
             if at > after {
                 return Some(at);
             }
@@ -140,13 +162,13 @@ impl Cron {
         let mut empty: Option<(NaiveDateTime, NaiveDateTime)> = None;
         loop {
             let start = Timestamp(after.ms() + SECOND_MS);
-            let offset_s = i64::from(zone.offset_seconds(start));
-            let local = after.to_utc().naive_utc() + TimeDelta::seconds(offset_s);
+            let offset_s = zone.offset_seconds(start);
+            let local = to_local(after, offset_s);
             let next = match empty {
                 Some((from, next)) if from <= local && local < next => next,
                 _ => self.next_local(local)?,
             };
-            let at = Timestamp((next.and_utc().timestamp() - offset_s) * SECOND_MS);
+            let at = Timestamp((next.and_utc().timestamp() - i64::from(offset_s)) * SECOND_MS);
             match zone.next_change(start) {
                 Some(change) if change <= at => {
                     after = Timestamp(change.ms() - SECOND_MS);
@@ -164,4 +186,8 @@ impl Cron {
             .filter_map(|part| part.next(local))
             .min()
     }
+}
+
+fn to_local(at: Timestamp, offset_s: i32) -> NaiveDateTime {
+    at.to_utc().naive_utc() + TimeDelta::seconds(i64::from(offset_s))
 }

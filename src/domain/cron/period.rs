@@ -14,7 +14,7 @@ const WEEK_S: i64 = 7 * DAY_S;
 const OFFSET_STEP_S: i64 = 15 * MINUTE_S;
 
 impl Cron {
-    /// The first fire time from 1970 on and the distance of the following ones, in seconds, where that is the same for ever.
+    /// Phase, less than the period, and period of the fire times, in seconds since 1970, where it is the same for ever.
     ///
     /// In any zone for wildcard jobs whose period divides a quarter of an hour, which no change of a clock shifts; in a
     /// zone with a constant offset also for what repeats evenly each hour, day or week.

