@@ -81,7 +81,9 @@ impl Definition {
             return Err(Error::Conflict(Problem::new("entry", message).value(id.as_str()).hint("update upbeat")));
         }
         serde_json::from_slice(text).map_err(|why| {
-            Error::Corrupt(Problem::new("entry", format!("the definition of {id} is damaged: {why}")).value(id.as_str()))
+            Error::Corrupt(
+                Problem::new("entry", format!("the definition of {id} is damaged: {why}")).value(id.as_str()),
+            )
         })
     }
 
@@ -92,7 +94,9 @@ impl Definition {
     /// [`Error::Corrupt`] where this program does not accept it.
     pub fn parse(&self, id: &EntryId) -> Result<Entry> {
         Entry::parse(self.entry.clone()).map_err(|why| {
-            Error::Corrupt(Problem::new("entry", format!("{id} can't be read by this upbeat: {why}")).value(id.as_str()))
+            Error::Corrupt(
+                Problem::new("entry", format!("{id} can't be read by this upbeat: {why}")).value(id.as_str()),
+            )
         })
     }
 

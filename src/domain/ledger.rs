@@ -73,9 +73,9 @@ pub fn compact(text: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let old = stretches.len() - STRETCHES / 2;
     let mut merged: Vec<Stretch> = Vec::new();
     for stretch in &stretches[..old] {
-        let same = merged.iter_mut().find(|m| {
-            (m.revision, m.outcome, m.reason) == (stretch.revision, stretch.outcome, stretch.reason)
-        });
+        let same = merged
+            .iter_mut()
+            .find(|m| (m.revision, m.outcome, m.reason) == (stretch.revision, stretch.outcome, stretch.reason));
         match same {
             Some(m) => {
                 m.first = m.first.min(stretch.first);

@@ -188,9 +188,7 @@ pub fn pack_message(
     };
     let (middle, tail) = match (direct.raw, direct.form) {
         (true, _) => (String::new(), text.unwrap_or_default()),
-        (false, DirectForm::Stream) => {
-            (namespace.to_string(), text.unwrap_or_else(|| "null".to_owned()))
-        }
+        (false, DirectForm::Stream) => (namespace.to_string(), text.unwrap_or_else(|| "null".to_owned())),
         (false, _) => {
             let value = payload.unwrap_or(&serde_json::Value::Null);
             let quoted = |text: &str| serde_json::Value::from(text).to_string();

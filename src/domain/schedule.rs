@@ -50,24 +50,17 @@ impl Period {
         }
         let (phase, period) = (i128::from(self.phase.ms()), i128::from(self.period.0));
         let passed = (i128::from(after.ms()) - phase).checked_div(period)?;
-        i64::try_from(phase + (passed + 1) * period)
-            .ok()
-            .map(Timestamp)
+        i64::try_from(phase + (passed + 1) * period).ok().map(Timestamp)
     }
 }
 
 impl Schedule {
     /// The least fire time after `after`; `start` is inclusive, `end` exclusive.
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
-        let before_start = self.start.map_or(Timestamp(i64::MIN), |start| {
-            Timestamp(start.ms().saturating_sub(1))
-        });
+        let before_start = self.start.map_or(Timestamp(i64::MIN), |start| Timestamp(start.ms().saturating_sub(1)));
         let after = after.max(before_start);
         let next = match &self.when {
-            When::Cron(expressions) => expressions
-                .iter()
-                .filter_map(|cron| cron.next_after(&self.zone, after))
-                .min(),
+            When::Cron(expressions) => expressions.iter().filter_map(|cron| cron.next_after(&self.zone, after)).min(),
             When::Every(every) => self.period_of(*every)?.next_after(after),
             When::At(at) => (*at > after).then_some(*at),
         };
@@ -91,10 +84,7 @@ impl Schedule {
                     return None;
                 };
                 let (phase_s, period_s) = cron.fixed_period(&self.zone)?;
-                Some(Period {
-                    phase: Timestamp(phase_s * 1000),
-                    period: Span(u64::try_from(period_s * 1000).ok()?),
-                })
+                Some(Period { phase: Timestamp(phase_s * 1000), period: Span(u64::try_from(period_s * 1000).ok()?) })
             }
         }
     }
@@ -116,23 +106,14 @@ impl Schedule {
                 }
             }
         };
-        let start = self
-            .start
-            .map(|start| format!(", from {}", self.wall_time(start)))
-            .unwrap_or_default();
-        let end = self
-            .end
-            .map(|end| format!(", until {}", self.wall_time(end)))
-            .unwrap_or_default();
+        let start = self.start.map(|start| format!(", from {}", self.wall_time(start))).unwrap_or_default();
+        let end = self.end.map(|end| format!(", until {}", self.wall_time(end))).unwrap_or_default();
         format!("{when}{start}{end}")
     }
 
     fn period_of(&self, every: Span) -> Option<Period> {
         let phase = self.anchor.or(self.start).unwrap_or_default();
-        (every.0 > 0).then_some(Period {
-            phase,
-            period: every,
-        })
+        (every.0 > 0).then_some(Period { phase, period: every })
     }
 
     /// Local date and time, as short as it can be said.

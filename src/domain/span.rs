@@ -32,12 +32,10 @@ impl Span {
             return Err(refuse("is empty".into()).hint("write a duration like 90s, 5m or 1h30m"));
         }
         if text.contains(char::is_whitespace) {
-            return Err(refuse(format!("{text:?} contains a blank"))
-                .hint("write it in one piece, like 1h30m"));
+            return Err(refuse(format!("{text:?} contains a blank")).hint("write it in one piece, like 1h30m"));
         }
         if text.starts_with('-') {
-            return Err(refuse(format!("{text} is negative"))
-                .hint("write a duration like 90s, 5m or 1h30m"));
+            return Err(refuse(format!("{text} is negative")).hint("write a duration like 90s, 5m or 1h30m"));
         }
         let mut rest = text;
         let mut total_ms: u64 = 0;
@@ -57,23 +55,15 @@ impl Span {
                 return Err(refuse(format!("{digits} has no unit")).hint(hint_for_unit(digits)));
             }
             let Some(index) = UNITS.iter().position(|(name, ..)| *name == unit) else {
-                return Err(refuse(format!("{unit:?} is no unit"))
-                    .hint("units are ms, s, m (minutes), h, d, w"));
+                return Err(refuse(format!("{unit:?} is no unit")).hint("units are ms, s, m (minutes), h, d, w"));
             };
             if least_unit != usize::MAX && index <= least_unit {
-                let why = if index == least_unit {
-                    "occurs twice"
-                } else {
-                    "stands after a smaller unit"
-                };
+                let why = if index == least_unit { "occurs twice" } else { "stands after a smaller unit" };
                 return Err(refuse(format!("{unit} {why} in {text}"))
                     .hint("write units from the greatest to the least, each once, like 1h30m"));
             }
             least_unit = index;
-            let part_ms = digits
-                .parse::<u64>()
-                .ok()
-                .and_then(|number| number.checked_mul(UNITS[index].2));
+            let part_ms = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(UNITS[index].2));
             total_ms = part_ms
                 .and_then(|part_ms| total_ms.checked_add(part_ms))
                 .filter(|total_ms| *total_ms <= MAX.0)
@@ -90,28 +80,18 @@ impl Span {
 
     /// For people: `5 s`, `2 min`, `1 h 30 min`.
     pub fn human(self) -> String {
-        let parts: Vec<String> = self
-            .parts()
-            .map(|(number, _, human)| format!("{number} {human}"))
-            .collect();
-        if parts.is_empty() {
-            "0 s".to_owned()
-        } else {
-            parts.join(" ")
-        }
+        let parts: Vec<String> = self.parts().map(|(number, _, human)| format!("{number} {human}")).collect();
+        if parts.is_empty() { "0 s".to_owned() } else { parts.join(" ") }
     }
 
     /// Numbers and units from the greatest to the least, without zeros and without weeks.
     fn parts(self) -> impl Iterator<Item = (u64, &'static str, &'static str)> {
         let mut rest = self.0;
-        UNITS
-            .iter()
-            .skip(1)
-            .filter_map(move |(unit, human, unit_ms)| {
-                let number = rest / unit_ms;
-                rest %= unit_ms;
-                (number > 0).then_some((number, *unit, *human))
-            })
+        UNITS.iter().skip(1).filter_map(move |(unit, human, unit_ms)| {
+            let number = rest / unit_ms;
+            rest %= unit_ms;
+            (number > 0).then_some((number, *unit, *human))
+        })
     }
 }
 
@@ -121,10 +101,7 @@ impl fmt::Display for Span {
         if self.0 == 0 {
             return f.pad("0s");
         }
-        let text: String = self
-            .parts()
-            .map(|(number, unit, _)| format!("{number}{unit}"))
-            .collect();
+        let text: String = self.parts().map(|(number, unit, _)| format!("{number}{unit}")).collect();
         f.pad(&text)
     }
 }
@@ -152,10 +129,7 @@ mod tests {
 
     fn refusal(text: &str) -> String {
         let error = Span::parse("every", text).unwrap_err();
-        format!(
-            "{error}; {}",
-            error.problem().hint.clone().unwrap_or_default()
-        )
+        format!("{error}; {}", error.problem().hint.clone().unwrap_or_default())
     }
 
     #[test]
@@ -175,10 +149,7 @@ mod tests {
     #[test]
     fn a_number_without_unit_is_refused_with_the_two_likely_readings() {
         assert_eq!(refusal("300"), "every: 300 has no unit; write 300s or 5m");
-        assert_eq!(
-            refusal("1h30"),
-            "every: 30 has no unit; write 30s, 30m or 30h"
-        );
+        assert_eq!(refusal("1h30"), "every: 30 has no unit; write 30s, 30m or 30h");
     }
 
     #[test]
@@ -205,10 +176,7 @@ mod tests {
             (5_400_000, "1h30m", "1 h 30 min"),
             (604_800_000, "7d", "7 d"),
         ] {
-            assert_eq!(
-                (Span(ms).to_string().as_str(), Span(ms).human().as_str()),
-                (canonical, human)
-            );
+            assert_eq!((Span(ms).to_string().as_str(), Span(ms).human().as_str()), (canonical, human));
         }
     }
 

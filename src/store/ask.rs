@@ -75,12 +75,31 @@ pub enum CancelAnswer {
 }
 
 const TRIGGER_KEYS: &[Key] = &[
-    Key::Clock, Key::Plans, Key::Live, Key::Active, Key::History, Key::Ended, Key::StartBy, Key::Requests, Key::Requested,
-    Key::Leases, Key::Messages,
+    Key::Clock,
+    Key::Plans,
+    Key::Live,
+    Key::Active,
+    Key::History,
+    Key::Ended,
+    Key::StartBy,
+    Key::Requests,
+    Key::Requested,
+    Key::Leases,
+    Key::Messages,
 ];
 const CANCEL_KEYS: &[Key] = &[
-    Key::Clock, Key::Live, Key::History, Key::Ended, Key::Events, Key::Queues, Key::StartBy, Key::Due, Key::Cursors,
-    Key::Cancels, Key::Requests, Key::Requested,
+    Key::Clock,
+    Key::Live,
+    Key::History,
+    Key::Ended,
+    Key::Events,
+    Key::Queues,
+    Key::StartBy,
+    Key::Due,
+    Key::Cursors,
+    Key::Cancels,
+    Key::Requests,
+    Key::Requested,
 ];
 
 impl Store {

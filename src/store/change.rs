@@ -158,13 +158,41 @@ pub enum ReplanAnswer {
 }
 
 const PUT_KEYS: &[Key] = &[
-    Key::Clock, Key::Due, Key::Plans, Key::Live, Key::Active, Key::Ledger, Key::History, Key::Ended, Key::Queues, Key::Cursors,
-    Key::Parked, Key::Broken, Key::Finished, Key::Paused, Key::Entries, Key::Messages, Key::StartBy, Key::Revisions,
-    Key::Removed, Key::Requests, Key::Requested, Key::Leases,
+    Key::Clock,
+    Key::Due,
+    Key::Plans,
+    Key::Live,
+    Key::Active,
+    Key::Ledger,
+    Key::History,
+    Key::Ended,
+    Key::Queues,
+    Key::Cursors,
+    Key::Parked,
+    Key::Broken,
+    Key::Finished,
+    Key::Paused,
+    Key::Entries,
+    Key::Messages,
+    Key::StartBy,
+    Key::Revisions,
+    Key::Removed,
+    Key::Requests,
+    Key::Requested,
+    Key::Leases,
 ];
 const REPLAN_KEYS: &[Key] = &[
-    Key::Clock, Key::Due, Key::Plans, Key::Entries, Key::Cursors, Key::Parked, Key::Broken, Key::Finished, Key::Paused,
-    Key::Messages, Key::Queues,
+    Key::Clock,
+    Key::Due,
+    Key::Plans,
+    Key::Entries,
+    Key::Cursors,
+    Key::Parked,
+    Key::Broken,
+    Key::Finished,
+    Key::Paused,
+    Key::Messages,
+    Key::Queues,
 ];
 
 fn packed(bytes: &[u8]) -> Value {

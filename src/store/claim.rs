@@ -102,8 +102,24 @@ pub struct Claim {
 }
 
 const KEYS: &[Key] = &[
-    Key::Clock, Key::Due, Key::Plans, Key::Live, Key::Active, Key::Ledger, Key::History, Key::Ended, Key::Events, Key::Cursors,
-    Key::Parked, Key::Broken, Key::Finished, Key::Paused, Key::Entries, Key::Messages, Key::StartBy, Key::Leases,
+    Key::Clock,
+    Key::Due,
+    Key::Plans,
+    Key::Live,
+    Key::Active,
+    Key::Ledger,
+    Key::History,
+    Key::Ended,
+    Key::Events,
+    Key::Cursors,
+    Key::Parked,
+    Key::Broken,
+    Key::Finished,
+    Key::Paused,
+    Key::Entries,
+    Key::Messages,
+    Key::StartBy,
+    Key::Leases,
 ];
 
 pub(super) fn read_started(pairs: Vec<(String, Vec<u8>)>) -> Vec<Started> {

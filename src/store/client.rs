@@ -11,7 +11,8 @@ use fred::clients::{Client as FredClient, SubscriberClient};
 use fred::error::{Error as FredError, ErrorKind};
 use fred::interfaces::ClientLike;
 use fred::types::config::{
-    Blocking, Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, Server, ServerConfig, TlsConfig, UnresponsiveConfig,
+    Blocking, Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, Server, ServerConfig, TlsConfig,
+    UnresponsiveConfig,
 };
 use fred::types::{Builder, ClusterHash, CustomCommand, Value};
 
@@ -171,7 +172,9 @@ fn tls(connection: &Connection) -> Result<Option<TlsConfig>> {
                 roots.add(certificate).map_err(|why| refuse(why.to_string()))?;
             }
             if roots.is_empty() {
-                return Err(refuse("no certificate in it".to_owned()).hint("a PEM file with the authority's certificate"));
+                return Err(
+                    refuse("no certificate in it".to_owned()).hint("a PEM file with the authority's certificate")
+                );
             }
         }
     }

@@ -156,8 +156,9 @@ pub fn nudges(namespace: &Namespace) -> String {
 
 /// The shard of an entry: FNV-1a of its id, so that nobody has to look it up.
 pub fn shard_of(id: &EntryId, shards: u16) -> u16 {
-    let hash = id.as_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = id
+        .as_str()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     u16::try_from(hash % u64::from(shards.max(1))).unwrap_or(0)
 }

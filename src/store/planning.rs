@@ -2,10 +2,10 @@
 //!
 //! Any node and any command may do it; the script refuses what was decided on an older picture.
 
+use crate::domain::id::EntryId;
 use crate::domain::ledger;
 use crate::domain::plan::{LIST_TIMES, LIST_TIMES_MAX, Registered, end_of_list};
 use crate::domain::schedule::Schedule;
-use crate::domain::id::EntryId;
 use crate::domain::timestamp::Timestamp;
 use crate::error::Result;
 use crate::store::change::{Passed, Replan, ReplanAnswer};
@@ -59,7 +59,10 @@ impl Store {
             entry: &entry,
         };
         let compiled = registered.compile(from, times);
-        if place == Place::Due && end_of_list(&compiled.plan) == end_of_list(&stored.plan) && compiled.plan == stored.plan {
+        if place == Place::Due
+            && end_of_list(&compiled.plan) == end_of_list(&stored.plan)
+            && compiled.plan == stored.plan
+        {
             return Ok(Planned::Unchanged);
         }
         let replan = Replan {

@@ -147,7 +147,9 @@ impl Store {
         let (due, parked, paused, broken, finished) = tokio::try_join!(due, parked, paused, broken, finished)?;
         for ((place, _), scores) in Place::ALL.iter().zip([due, parked, paused, broken, finished]) {
             for (entry, score) in entries.iter_mut().zip(scores) {
-                let Some(entry) = entry.as_mut().filter(|entry| entry.place.is_none() && !score.is_null()) else { continue };
+                let Some(entry) = entry.as_mut().filter(|entry| entry.place.is_none() && !score.is_null()) else {
+                    continue;
+                };
                 entry.place = Some(*place);
                 entry.score = Timestamp(score_of(score)?);
             }
@@ -252,7 +254,10 @@ impl Store {
     /// Counters of the shard's clock, by name.
     pub async fn counters(&self, shard: u16) -> Result<Vec<(String, i64)>> {
         let found = pairs(self.inner.client.command("HGETALL", vec![self.key(shard, Key::Clock).into()]).await?)?;
-        Ok(found.into_iter().filter_map(|(name, value)| Some((name, String::from_utf8_lossy(&value).parse().ok()?))).collect())
+        Ok(found
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, String::from_utf8_lossy(&value).parse().ok()?)))
+            .collect())
     }
 
     /// Newest events of a shard: id and fields.

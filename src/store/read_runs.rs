@@ -101,8 +101,13 @@ impl Store {
 
     /// The log of runs that ended, forwards from `after` (exclusive); returns the position of its last line.
     pub async fn ended_after(&self, shard: u16, after: &str) -> Result<EndedPage> {
-        let args =
-            vec![self.key(shard, Key::Ended).into(), format!("({after}").into(), "+".into(), "COUNT".into(), 500_i64.into()];
+        let args = vec![
+            self.key(shard, Key::Ended).into(),
+            format!("({after}").into(),
+            "+".into(),
+            "COUNT".into(),
+            500_i64.into(),
+        ];
         self.ended_page("XRANGE", args).await
     }
 
@@ -116,7 +121,9 @@ impl Store {
             let mut fields = Reply::list(line.next()?)?;
             fields.next()?;
             let lines = text(fields.next()?)?;
-            runs.extend(lines.lines().filter_map(|line| line.split_once('\t')).map(|(id, run)| (id.to_owned(), run.to_owned())));
+            runs.extend(
+                lines.lines().filter_map(|line| line.split_once('\t')).map(|(id, run)| (id.to_owned(), run.to_owned())),
+            );
         }
         Ok((last, runs))
     }

@@ -22,8 +22,7 @@ pub struct Rebuilt {
     pub runs: u64,
 }
 
-const ENTRY_KEYS: &[Key] =
-    &[Key::Clock, Key::Entries, Key::Due, Key::Parked, Key::Paused, Key::Broken, Key::Finished];
+const ENTRY_KEYS: &[Key] = &[Key::Clock, Key::Entries, Key::Due, Key::Parked, Key::Paused, Key::Broken, Key::Finished];
 
 impl Store {
     /// Puts back what stands nowhere in a shard; in batches, beside claims.

@@ -91,7 +91,11 @@ pub fn texts(value: Value) -> Result<Vec<String>> {
 /// A flat list of text and bytes in turn, as `HGETALL` gives it; a map is read too.
 pub fn pairs(value: Value) -> Result<Vec<(String, Vec<u8>)>> {
     if let Value::Map(map) = value {
-        return map.inner().into_iter().map(|(key, value)| Ok((key.into_string().unwrap_or_default(), bytes(value)?))).collect();
+        return map
+            .inner()
+            .into_iter()
+            .map(|(key, value)| Ok((key.into_string().unwrap_or_default(), bytes(value)?)))
+            .collect();
     }
     let mut reply = Reply::list(value)?;
     let mut pairs = Vec::new();

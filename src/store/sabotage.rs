@@ -30,9 +30,15 @@ mod switches {
     pub fn apply(name: &'static str, text: String) -> String {
         let text = match (name, is_on("advance-without-enqueue"), is_on("no-fencing"), is_on("node-clock")) {
             ("claim", true, _, _) => swap(&text, "redis.call('RPUSH', lists[name], unpack(run_ids))", ""),
-            ("work", _, true, _) => swap(&text, "and a.run.state == RUNNING and a.run.holder == holder and a.run.fence == a.fence", ""),
+            ("work", _, true, _) => {
+                swap(&text, "and a.run.state == RUNNING and a.run.holder == holder and a.run.fence == a.fence", "")
+            }
             ("claim", _, _, true) => {
-                let text = swap(&text, "redis.call('TIME')", "{ math.floor(ARGV[#ARGV] / 1000), (ARGV[#ARGV] % 1000) * 1000 }");
+                let text = swap(
+                    &text,
+                    "redis.call('TIME')",
+                    "{ math.floor(ARGV[#ARGV] / 1000), (ARGV[#ARGV] % 1000) * 1000 }",
+                );
                 return swap(&text, "tonumber(clock[1]) or 0", "0");
             }
             _ => text,

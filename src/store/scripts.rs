@@ -22,8 +22,8 @@ macro_rules! parts {
 }
 
 parts![
-    "words", "clock", "lease", "plan", "live", "history", "ledger", "fire", "settle", "cursor", "deliver", "flush", "lanes",
-    "expire", "take", "finish", "fetch", "requests", "nudge", "change",
+    "words", "clock", "lease", "plan", "live", "history", "ledger", "fire", "settle", "cursor", "deliver", "flush",
+    "lanes", "expire", "take", "finish", "fetch", "requests", "nudge", "change",
 ];
 
 macro_rules! scripts {
@@ -52,8 +52,23 @@ macro_rules! scripts {
 }
 
 scripts![
-    accept_clock, cancel, claim, compact_ledger, hint, keep_output, leave, open_namespace, put, rebuild_entries, rebuild_runs,
-    recount, renew, replan, rescue, trigger, work,
+    accept_clock,
+    cancel,
+    claim,
+    compact_ledger,
+    hint,
+    keep_output,
+    leave,
+    open_namespace,
+    put,
+    rebuild_entries,
+    rebuild_runs,
+    recount,
+    renew,
+    replan,
+    rescue,
+    trigger,
+    work,
 ];
 
 /// The line that names the parts, in the order in which they are joined.
@@ -114,7 +129,8 @@ mod tests {
     #[test]
     fn the_numbers_in_lua_are_those_of_the_words_in_rust() {
         let words = part("words");
-        let line = |name: &str| words.lines().find(|line| line.starts_with(&format!("local {name}"))).unwrap().to_owned();
+        let line =
+            |name: &str| words.lines().find(|line| line.starts_with(&format!("local {name}"))).unwrap().to_owned();
         let check = |line: String, number_of: &dyn Fn(&str) -> u8| {
             let (names, numbers) = line.trim_start_matches("local ").split_once(" = ").unwrap();
             for (name, number) in names.split(", ").zip(numbers.split(", ")) {

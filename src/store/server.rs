@@ -64,7 +64,9 @@ impl Store {
         let mut report = ServerReport::default();
         match info(client, "server").await? {
             Some(server) => (report.kind, report.version) = version_of(&server),
-            None => report.warnings.push("INFO is not permitted: version and persistence of Redis are unknown".to_owned()),
+            None => {
+                report.warnings.push("INFO is not permitted: version and persistence of Redis are unknown".to_owned())
+            }
         }
         match self.setting("maxmemory-policy").await? {
             Some(policy) if policy != "noeviction" => report.warnings.push(format!(
@@ -83,7 +85,8 @@ impl Store {
         if append_only.as_deref() == Some("no") {
             report.warnings.push(match snapshots.as_deref() {
                 Some("") => "Redis keeps nothing on disk: a restart loses all schedules; set appendonly yes".to_owned(),
-                _ => "Redis keeps snapshots only: a crash loses what was written since the last; set appendonly yes".to_owned(),
+                _ => "Redis keeps snapshots only: a crash loses what was written since the last; set appendonly yes"
+                    .to_owned(),
             });
         }
         Ok(report)

@@ -42,9 +42,7 @@ impl MonthDays {
                         .hint("write 15W, or LW for the last weekday of the month"));
                 }
                 None if upper.starts_with("L-") => {
-                    return Err(Refusal::new(format!(
-                        "{item}: days before the last are not in this version yet"
-                    )));
+                    return Err(Refusal::new(format!("{item}: days before the last are not in this version yet")));
                 }
                 None => days.plain |= field::read_item(&MONTH_DAY, item)?,
             }
@@ -53,10 +51,7 @@ impl MonthDays {
     }
 
     pub(super) fn any() -> Self {
-        Self {
-            plain: MONTH_DAY.all(),
-            ..Self::default()
-        }
+        Self { plain: MONTH_DAY.all(), ..Self::default() }
     }
 
     pub(super) fn is_all(&self) -> bool {
@@ -72,11 +67,7 @@ impl MonthDays {
     pub(super) fn candidates(&self) -> u64 {
         let last = if self.last { set(28, 31) } else { 0 };
         let last_weekday = if self.last_weekday { set(26, 31) } else { 0 };
-        let nearest = self.nearest << 2
-            | self.nearest << 1
-            | self.nearest
-            | self.nearest >> 1
-            | self.nearest >> 2;
+        let nearest = self.nearest << 2 | self.nearest << 1 | self.nearest | self.nearest >> 1 | self.nearest >> 2;
         (self.plain | last | last_weekday | nearest) & MONTH_DAY.all()
     }
 
@@ -85,9 +76,7 @@ impl MonthDays {
         self.plain >> date.day() & 1 == 1
             || self.last && date.day() == length
             || self.last_weekday && nearest_weekday(date, length) == Some(date.day())
-            || (1..=length).any(|day| {
-                self.nearest >> day & 1 == 1 && nearest_weekday(date, day) == Some(date.day())
-            })
+            || (1..=length).any(|day| self.nearest >> day & 1 == 1 && nearest_weekday(date, day) == Some(date.day()))
     }
 }
 
@@ -97,13 +86,8 @@ impl WeekDays {
         for item in field::items(word)? {
             let upper = item.to_ascii_uppercase();
             if let Some((day, number)) = item.split_once('#') {
-                let Some(index) = ["1", "2", "3", "4", "5"]
-                    .iter()
-                    .position(|known| *known == number)
-                else {
-                    return Err(Refusal::new(format!(
-                        "{number:?} in {item} is out of range 1-5"
-                    )));
+                let Some(index) = ["1", "2", "3", "4", "5"].iter().position(|known| *known == number) else {
+                    return Err(Refusal::new(format!("{number:?} in {item} is out of range 1-5")));
                 };
                 days.nth[index] |= one_day(day)?;
             } else if upper == "L" {
@@ -119,10 +103,7 @@ impl WeekDays {
     }
 
     pub(super) fn any() -> Self {
-        Self {
-            plain: set(0, 6),
-            ..Self::default()
-        }
+        Self { plain: set(0, 6), ..Self::default() }
     }
 
     pub(super) fn is_all(&self) -> bool {
@@ -136,9 +117,7 @@ impl WeekDays {
 
     /// The weekdays that a matching day can have.
     pub(super) fn candidates(&self) -> u64 {
-        self.nth
-            .iter()
-            .fold(self.plain | self.last, |days, nth| days | nth)
+        self.nth.iter().fold(self.plain | self.last, |days, nth| days | nth)
     }
 
     /// The numbers of the days of the month that a matching day can have.
@@ -146,11 +125,8 @@ impl WeekDays {
         let plain = if self.plain == 0 { 0 } else { MONTH_DAY.all() };
         let last = if self.last == 0 { 0 } else { set(22, 31) };
         let weeks = (1..).step_by(7).zip(self.nth);
-        let nth = weeks
-            .filter(|(_, days)| *days != 0)
-            .fold(0, |set_of_nth, (first, _)| {
-                set_of_nth | set(first, first + 6)
-            });
+        let nth =
+            weeks.filter(|(_, days)| *days != 0).fold(0, |set_of_nth, (first, _)| set_of_nth | set(first, first + 6));
         (plain | last | nth) & MONTH_DAY.all()
     }
 

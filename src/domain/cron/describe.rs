@@ -23,33 +23,19 @@ const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
-const WEEK_DAYS: [&str; 7] = [
-    "Sunday",
-    "Monday",
-    "Tuesday",
-    "Wednesday",
-    "Thursday",
-    "Friday",
-    "Saturday",
-];
+const WEEK_DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const NUMBERS: [&str; 5] = ["first", "second", "third", "fourth", "fifth"];
 
 impl Cron {
     /// `at 02:30 every day`, `every 5 min`, `at 09:00, Monday to Friday`; where no good reading exists, the expression.
     pub fn describe(&self) -> String {
-        self.compiled
-            .fields
-            .read_aloud()
-            .unwrap_or_else(|| format!("cron {}", self.text))
+        self.compiled.fields.read_aloud().unwrap_or_else(|| format!("cron {}", self.text))
     }
 
     /// Whether the zone makes no difference to what [`Cron::describe`] says.
     pub(in crate::domain) fn reads_without_zone(&self) -> bool {
         let fields = &self.compiled.fields;
-        fields.is_wildcard
-            && fields
-                .within_hour()
-                .is_some_and(|(_, period_s)| period_s <= 15 * 60)
+        fields.is_wildcard && fields.within_hour().is_some_and(|(_, period_s)| period_s <= 15 * 60)
     }
 }
 
@@ -66,12 +52,8 @@ impl Fields {
 
     /// The times of a day, and whether they are a list of times.
     fn times(&self) -> Option<(String, bool)> {
-        let any_day = Self {
-            months: MONTH.all(),
-            month_days: MonthDays::any(),
-            week_days: WeekDays::any(),
-            ..self.clone()
-        };
+        let any_day =
+            Self { months: MONTH.all(), month_days: MonthDays::any(), week_days: WeekDays::any(), ..self.clone() };
         if let Some((phase_s, period_s)) = any_day.within_hour() {
             return Some((within_hour(phase_s, period_s)?, false));
         }
@@ -92,56 +74,30 @@ impl Fields {
         let count = hours.len() * minutes.len();
         let is_stretch = distance(&hours) == Some(1) && count > 2;
         if count <= MAX_TIMES && !is_stretch {
-            let times: Vec<String> = hours
-                .iter()
-                .flat_map(|hour| minutes.iter().map(|minute| clock(*hour, *minute)))
-                .collect();
+            let times: Vec<String> =
+                hours.iter().flat_map(|hour| minutes.iter().map(|minute| clock(*hour, *minute))).collect();
             return Some((format!("at {}", and(&times)), true));
         }
-        let (first, last) = (
-            clock(*hours.first()?, *minutes.first()?),
-            clock(*hours.last()?, *minutes.last()?),
-        );
-        if let Some((phase_s, period_s)) = any_day
-            .within_day()
-            .filter(|(_, period_s)| period_s % 3600 == 0)
-        {
-            let from = if phase_s == 0 {
-                String::new()
-            } else {
-                format!(" from {first}")
-            };
+        let (first, last) = (clock(*hours.first()?, *minutes.first()?), clock(*hours.last()?, *minutes.last()?));
+        if let Some((phase_s, period_s)) = any_day.within_day().filter(|(_, period_s)| period_s % 3600 == 0) {
+            let from = if phase_s == 0 { String::new() } else { format!(" from {first}") };
             return Some((format!("every {}{from}", human(period_s)), false));
         }
         let step = match (distance(&hours), distance(&minutes), minutes.len()) {
             (Some(1), None, 1) => "hour".to_owned(),
             (Some(step), None, 1) => human(step * 3600),
             // no break between the hours
-            (Some(1), Some(step), count)
-                if 60 % step == 0 && i64::try_from(count) == Ok(60 / step) =>
-            {
-                human(step * 60)
-            }
+            (Some(1), Some(step), count) if 60 % step == 0 && i64::try_from(count) == Ok(60 / step) => human(step * 60),
             (None, Some(step), _) if hours.len() == 1 => human(step * 60),
             _ => return None,
         };
-        Some((
-            format!(
-                "every {} from {first} to {last}",
-                step.strip_prefix("1 ").unwrap_or(&step)
-            ),
-            false,
-        ))
+        Some((format!("every {} from {first} to {last}", step.strip_prefix("1 ").unwrap_or(&step)), false))
     }
 
     /// The days; nothing for every day.
     fn days(&self) -> Option<String> {
         let months: Vec<&str> = values(self.months)
-            .filter_map(|month| {
-                MONTHS
-                    .get(usize::try_from(month).ok()?.checked_sub(1)?)
-                    .copied()
-            })
+            .filter_map(|month| MONTHS.get(usize::try_from(month).ok()?.checked_sub(1)?).copied())
             .collect();
         let is_each_month = self.months == MONTH.all();
         let in_months = match is_each_month {
@@ -149,15 +105,10 @@ impl Fields {
             false => format!(" in {}", range_or_list(self.months, &months)),
         };
         match (self.month_days.is_all(), self.week_days.is_all()) {
-            (true, true) => Some(if is_each_month {
-                String::new()
-            } else {
-                format!("every day{in_months}")
-            }),
-            (true, false) if self.needs_both_days => Some(format!(
-                "{}{in_months}",
-                week_days(&self.week_days, is_each_month)?
-            )),
+            (true, true) => Some(if is_each_month { String::new() } else { format!("every day{in_months}") }),
+            (true, false) if self.needs_both_days => {
+                Some(format!("{}{in_months}", week_days(&self.week_days, is_each_month)?))
+            }
             (false, true) if self.needs_both_days => {
                 let days = month_days(&self.month_days)?;
                 Some(match (is_each_month, &months[..]) {
@@ -210,13 +161,7 @@ fn month_days(days: &MonthDays) -> Option<String> {
 
 /// `Monday to Friday`, `Saturday and Sunday`, `on the second Monday of the month`.
 fn week_days(days: &WeekDays, is_each_month: bool) -> Option<String> {
-    let name = |day: i64| {
-        usize::try_from(day)
-            .ok()
-            .and_then(|day| WEEK_DAYS.get(day % 7))
-            .copied()
-            .unwrap_or_default()
-    };
+    let name = |day: i64| usize::try_from(day).ok().and_then(|day| WEEK_DAYS.get(day % 7)).copied().unwrap_or_default();
     if days.is_plain() {
         // weeks begin on Monday for most who read this, and Saturday and Sunday belong together
         let from_monday = (days.plain & !1) | (days.plain & 1) << 7;
@@ -233,8 +178,7 @@ fn week_days(days: &WeekDays, is_each_month: bool) -> Option<String> {
     }
     names.extend(values(days.last).map(|day| format!("last {}", name(day))));
     let of_the_month = if is_each_month { " of the month" } else { "" };
-    (days.plain == 0 && names.len() <= MAX_TIMES)
-        .then(|| format!("on the {}{of_the_month}", and(&names)))
+    (days.plain == 0 && names.len() <= MAX_TIMES).then(|| format!("on the {}{of_the_month}", and(&names)))
 }
 
 fn range_or_list(set: u64, names: &[&str]) -> String {
@@ -248,10 +192,7 @@ fn range_or_list(set: u64, names: &[&str]) -> String {
 /// The distance of the neighbours where it is the same for all; nothing for fewer than two.
 fn distance(members: &[i64]) -> Option<i64> {
     let first = members.get(1)? - members.first()?;
-    members
-        .windows(2)
-        .all(|pair| matches!(pair, [a, b] if b - a == first))
-        .then_some(first)
+    members.windows(2).all(|pair| matches!(pair, [a, b] if b - a == first)).then_some(first)
 }
 
 fn ordinal(number: i64) -> String {

@@ -9,10 +9,7 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub(super) fn new(reason: impl Into<String>) -> Self {
-        Self {
-            reason: reason.into(),
-            hint: None,
-        }
+        Self { reason: reason.into(), hint: None }
     }
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -35,48 +32,17 @@ pub(super) struct Field {
     names: &'static [&'static str],
 }
 
-pub(super) const MONTHS: [&str; 12] = [
-    "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
-];
+pub(super) const MONTHS: [&str; 12] =
+    ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 pub(super) const WEEK_DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
-pub(super) static SECOND: Field = Field {
-    name: "second",
-    min: 0,
-    max: 59,
-    names: &[],
-};
-pub(super) static MINUTE: Field = Field {
-    name: "minute",
-    min: 0,
-    max: 59,
-    names: &[],
-};
-pub(super) static HOUR: Field = Field {
-    name: "hour",
-    min: 0,
-    max: 23,
-    names: &[],
-};
-pub(super) static MONTH_DAY: Field = Field {
-    name: "day-of-month",
-    min: 1,
-    max: 31,
-    names: &[],
-};
-pub(super) static MONTH: Field = Field {
-    name: "month",
-    min: 1,
-    max: 12,
-    names: &MONTHS,
-};
+pub(super) static SECOND: Field = Field { name: "second", min: 0, max: 59, names: &[] };
+pub(super) static MINUTE: Field = Field { name: "minute", min: 0, max: 59, names: &[] };
+pub(super) static HOUR: Field = Field { name: "hour", min: 0, max: 23, names: &[] };
+pub(super) static MONTH_DAY: Field = Field { name: "day-of-month", min: 1, max: 31, names: &[] };
+pub(super) static MONTH: Field = Field { name: "month", min: 1, max: 12, names: &MONTHS };
 /// 7 is Sunday too; it is folded to 0 after the steps are taken.
-pub(super) static WEEK_DAY: Field = Field {
-    name: "day-of-week",
-    min: 0,
-    max: 7,
-    names: &WEEK_DAYS,
-};
+pub(super) static WEEK_DAY: Field = Field { name: "day-of-week", min: 0, max: 7, names: &WEEK_DAYS };
 
 impl Field {
     /// The set of all values.
@@ -89,10 +55,7 @@ impl Field {
         if !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_digit()) {
             return match token.parse::<u32>() {
                 Ok(value) if (self.min..=self.max).contains(&value) => Ok(value),
-                _ => Err(Refusal::new(format!(
-                    "{token} is out of range {}-{}",
-                    self.min, self.max
-                ))),
+                _ => Err(Refusal::new(format!("{token} is out of range {}-{}", self.min, self.max))),
             };
         }
         let upper = token.to_ascii_uppercase();
@@ -104,8 +67,7 @@ impl Field {
 
     /// Whether any part of `word` is a value, so that the word is meant for this field.
     pub(super) fn is_near(&self, word: &str) -> bool {
-        word.split([',', '-', '/', '#'])
-            .any(|token| token == "*" || self.value(token).is_ok())
+        word.split([',', '-', '/', '#']).any(|token| token == "*" || self.value(token).is_ok())
     }
 
     fn no_value(&self, token: &str) -> Refusal {
@@ -115,13 +77,8 @@ impl Field {
         if token == "?" {
             return Refusal::new("? is not supported").hint("write * instead of ?");
         }
-        if let Some(bad) = token
-            .chars()
-            .find(|c| !c.is_ascii_alphanumeric() && !"*,-/#.+".contains(*c))
-        {
-            return Refusal::new(format!(
-                "character {bad:?} is not allowed in a cron expression"
-            ));
+        if let Some(bad) = token.chars().find(|c| !c.is_ascii_alphanumeric() && !"*,-/#.+".contains(*c)) {
+            return Refusal::new(format!("character {bad:?} is not allowed in a cron expression"));
         }
         if token.contains('*') {
             return Refusal::new(format!("{token} is glued together"))
@@ -130,13 +87,12 @@ impl Field {
         let is_name = token.bytes().all(|byte| byte.is_ascii_alphabetic());
         match (is_name, self.names) {
             (true, [first, .., last]) => {
-                let refusal =
-                    Refusal::new(format!("{token} is not a name, they are {first} to {last}"));
-                match self.names.iter().find(|name| {
-                    token
-                        .get(..2)
-                        .is_some_and(|front| name[..2].eq_ignore_ascii_case(front))
-                }) {
+                let refusal = Refusal::new(format!("{token} is not a name, they are {first} to {last}"));
+                match self
+                    .names
+                    .iter()
+                    .find(|name| token.get(..2).is_some_and(|front| name[..2].eq_ignore_ascii_case(front)))
+                {
                     Some(near) => refusal.hint(format!("did you mean {near}")),
                     None => refusal,
                 }
@@ -149,9 +105,7 @@ impl Field {
 
 /// The set that `word` stands for, a list of items.
 pub(super) fn read(field: &Field, word: &str) -> Result<u64, Refusal> {
-    items(word)?
-        .into_iter()
-        .try_fold(0, |set, item| Ok(set | read_item(field, item)?))
+    items(word)?.into_iter().try_fold(0, |set, item| Ok(set | read_item(field, item)?))
 }
 
 /// The items of a list, none of them empty.
@@ -167,10 +121,8 @@ pub(super) fn items(word: &str) -> Result<Vec<&str>, Refusal> {
 pub(super) fn read_item(field: &Field, item: &str) -> Result<u64, Refusal> {
     let upper = item.to_ascii_uppercase();
     if upper == "H" || upper.starts_with("H/") || upper.starts_with("H(") {
-        return Err(Refusal::new(format!(
-            "{item} needs an entry id to spread by, which is not in this version yet"
-        ))
-        .hint("write a number"));
+        return Err(Refusal::new(format!("{item} needs an entry id to spread by, which is not in this version yet"))
+            .hint("write a number"));
     }
     if upper.contains('#') || (upper.ends_with(['L', 'W']) && !upper.ends_with("JUL")) {
         return Err(Refusal::new(format!("{item} means nothing here"))
@@ -183,8 +135,7 @@ pub(super) fn read_item(field: &Field, item: &str) -> Result<u64, Refusal> {
     let (from, to) = match range {
         "" => {
             return Err(
-                Refusal::new(format!("nothing stands before the step in {item}"))
-                    .hint(format!("write *{item}")),
+                Refusal::new(format!("nothing stands before the step in {item}")).hint(format!("write *{item}"))
             );
         }
         "*" => (field.min, field.max),
@@ -197,16 +148,12 @@ pub(super) fn read_item(field: &Field, item: &str) -> Result<u64, Refusal> {
         },
     };
     let step = step.unwrap_or(1);
-    Ok((from..=to)
-        .step_by(step)
-        .fold(0, |set, value| set | 1 << value))
+    Ok((from..=to).step_by(step).fold(0, |set, value| set | 1 << value))
 }
 
 fn read_step(item: &str, step: &str) -> Result<usize, Refusal> {
     if step.is_empty() || !step.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Refusal::new(format!(
-            "the step of {item} is not a whole number"
-        )));
+        return Err(Refusal::new(format!("the step of {item} is not a whole number")));
     }
     match step.parse().unwrap_or(usize::MAX) {
         0 => Err(Refusal::new(format!("the step of {item} is 0"))),
@@ -216,14 +163,10 @@ fn read_step(item: &str, step: &str) -> Result<usize, Refusal> {
 
 fn read_range(field: &Field, range: &str, from: &str, to: &str) -> Result<(u32, u32), Refusal> {
     if from.is_empty() {
-        return Err(Refusal::new(format!(
-            "{range} is negative or lacks its beginning"
-        )));
+        return Err(Refusal::new(format!("{range} is negative or lacks its beginning")));
     }
     if to.is_empty() || to.contains('-') || from == "*" || to == "*" {
-        return Err(
-            Refusal::new(format!("{range} is not a range")).hint("write two values, like 1-5")
-        );
+        return Err(Refusal::new(format!("{range} is not a range")).hint("write two values, like 1-5"));
     }
     let (first, last) = (field.value(from)?, field.value(to)?);
     if first > last {
@@ -234,19 +177,13 @@ fn read_range(field: &Field, range: &str, from: &str, to: &str) -> Result<(u32, 
             _ => (field.min.to_string(), field.max.to_string()),
         };
         let span = |a: &str, b: &str| {
-            if a.eq_ignore_ascii_case(b) {
-                a.to_owned()
-            } else {
-                format!("{a}-{b}")
-            }
+            if a.eq_ignore_ascii_case(b) { a.to_owned() } else { format!("{a}-{b}") }
         };
-        return Err(
-            Refusal::new(format!("range {range} runs backwards")).hint(format!(
-                "write {},{}",
-                span(from, &max),
-                span(&min, to)
-            )),
-        );
+        return Err(Refusal::new(format!("range {range} runs backwards")).hint(format!(
+            "write {},{}",
+            span(from, &max),
+            span(&min, to)
+        )));
     }
     Ok((first, last))
 }

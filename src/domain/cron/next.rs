@@ -64,16 +64,12 @@ impl Part {
         ];
         let schedule = ::cron::Schedule::from_str(&expression.join(" "))?;
         let is_exact = month_days.is_plain() && week_days.is_plain();
-        Ok(Self {
-            schedule,
-            filter: (!is_exact).then_some((month_days, week_days)),
-        })
+        Ok(Self { schedule, filter: (!is_exact).then_some((month_days, week_days)) })
     }
 
     /// Whether there is any local time from 2000 to 2100.
     fn fires(&self) -> bool {
-        let start =
-            chrono::NaiveDate::from_ymd_opt(1999, 12, 31).map(|day| day.and_time(END_OF_DAY));
+        let start = chrono::NaiveDate::from_ymd_opt(1999, 12, 31).map(|day| day.and_time(END_OF_DAY));
         start.is_some_and(|start| self.next(start).is_some())
     }
 
@@ -100,18 +96,12 @@ const END_OF_DAY: NaiveTime = match NaiveTime::from_hms_opt(23, 59, 59) {
 };
 
 fn list_or_star(field: &Field, values: u64) -> String {
-    if values == field.all() {
-        "*".to_owned()
-    } else {
-        list(values)
-    }
+    if values == field.all() { "*".to_owned() } else { list(values) }
 }
 
 fn list(values: u64) -> String {
-    let values: Vec<String> = (0..64)
-        .filter(|value| values >> value & 1 == 1)
-        .map(|value: u32| value.to_string())
-        .collect();
+    let values: Vec<String> =
+        (0..64).filter(|value| values >> value & 1 == 1).map(|value: u32| value.to_string()).collect();
     values.join(",")
 }
 
@@ -180,11 +170,7 @@ impl Cron {
     }
 
     fn next_local(&self, local: NaiveDateTime) -> Option<NaiveDateTime> {
-        self.compiled
-            .parts
-            .iter()
-            .filter_map(|part| part.next(local))
-            .min()
+        self.compiled.parts.iter().filter_map(|part| part.next(local)).min()
     }
 }
 

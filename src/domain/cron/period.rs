@@ -20,19 +20,16 @@ impl Cron {
     /// zone with a constant offset also for what repeats evenly each hour, day or week.
     pub(in crate::domain) fn fixed_period(&self, zone: &Zone) -> Option<(i64, i64)> {
         let fields = &self.compiled.fields;
-        if let Some((phase_s, period_s)) = fields
-            .within_hour()
-            .filter(|(_, period_s)| fields.is_wildcard && OFFSET_STEP_S % period_s == 0)
+        if let Some((phase_s, period_s)) =
+            fields.within_hour().filter(|(_, period_s)| fields.is_wildcard && OFFSET_STEP_S % period_s == 0)
         {
             return Some((phase_s, period_s));
         }
         if !zone.has_constant_offset() {
             return None;
         }
-        let (phase_s, period_s) = fields
-            .within_hour()
-            .or_else(|| fields.within_day())
-            .or_else(|| fields.within_week())?;
+        let (phase_s, period_s) =
+            fields.within_hour().or_else(|| fields.within_day()).or_else(|| fields.within_week())?;
         let offset_s = i64::from(zone.offset_seconds(Timestamp(0)));
         Some(((phase_s - offset_s).rem_euclid(period_s), period_s))
     }
@@ -47,26 +44,20 @@ impl Fields {
 
     /// Phase and period if it is the same each day.
     pub(super) fn within_day(&self) -> Option<(i64, i64)> {
-        self.is_each_day()
-            .then(|| evenly_spaced(self.seconds_of_hours(self.hours), DAY_S))?
+        self.is_each_day().then(|| evenly_spaced(self.seconds_of_hours(self.hours), DAY_S))?
     }
 
     /// Phase and period if it is once a week.
     fn within_week(&self) -> Option<(i64, i64)> {
-        let is_by_week_day = self.needs_both_days
-            && self.month_days.is_all()
-            && self.week_days.is_plain()
-            && self.months == MONTH.all();
-        let is_once =
-            self.seconds.count_ones() * self.minutes.count_ones() * self.hours.count_ones() == 1;
+        let is_by_week_day =
+            self.needs_both_days && self.month_days.is_all() && self.week_days.is_plain() && self.months == MONTH.all();
+        let is_once = self.seconds.count_ones() * self.minutes.count_ones() * self.hours.count_ones() == 1;
         if !is_by_week_day || !is_once || self.week_days.plain.count_ones() != 1 {
             return None;
         }
         // the first day of 1970 is a Thursday
         let day = (i64::from(self.week_days.plain.trailing_zeros()) - 4).rem_euclid(7);
-        self.seconds_of_hours(self.hours)
-            .next()
-            .map(|second| (day * DAY_S + second, WEEK_S))
+        self.seconds_of_hours(self.hours).next().map(|second| (day * DAY_S + second, WEEK_S))
     }
 
     fn is_each_day(&self) -> bool {
@@ -77,9 +68,8 @@ impl Fields {
     fn seconds_of_hours(&self, hours: u64) -> impl Iterator<Item = i64> {
         let (minutes, seconds) = (self.minutes, self.seconds);
         values(hours).flat_map(move |hour| {
-            values(minutes).flat_map(move |minute| {
-                values(seconds).map(move |second| hour * HOUR_S + minute * MINUTE_S + second)
-            })
+            values(minutes)
+                .flat_map(move |minute| values(seconds).map(move |second| hour * HOUR_S + minute * MINUTE_S + second))
         })
     }
 }

@@ -11,32 +11,15 @@ fn at(text: &str) -> Timestamp {
 }
 
 fn plain(when: When, zone_name: &str) -> Schedule {
-    Schedule {
-        when,
-        zone: zone(zone_name),
-        start: None,
-        end: None,
-        anchor: None,
-    }
+    Schedule { when, zone: zone(zone_name), start: None, end: None, anchor: None }
 }
 
 fn cron(texts: &[&str], zone_name: &str) -> Schedule {
-    plain(
-        When::Cron(
-            texts
-                .iter()
-                .map(|text| Cron::parse("cron", text).unwrap())
-                .collect(),
-        ),
-        zone_name,
-    )
+    plain(When::Cron(texts.iter().map(|text| Cron::parse("cron", text).unwrap()).collect()), zone_name)
 }
 
 fn every(text: &str, anchor: &str) -> Schedule {
-    Schedule {
-        anchor: Some(at(anchor)),
-        ..plain(When::Every(Span::parse("every", text).unwrap()), "UTC")
-    }
+    Schedule { anchor: Some(at(anchor)), ..plain(When::Every(Span::parse("every", text).unwrap()), "UTC") }
 }
 
 fn times(schedule: &Schedule, from: &str, count: usize) -> Vec<Timestamp> {
@@ -48,12 +31,7 @@ fn a_list_of_expressions_is_their_union_without_doubles() {
     let schedule = cron(&["0 9 * * *", "0 9,18 * * *"], "UTC");
     assert_eq!(
         times(&schedule, "2027-01-01T00:00Z", 3),
-        [
-            "2027-01-01T09:00Z",
-            "2027-01-01T18:00Z",
-            "2027-01-02T09:00Z"
-        ]
-        .map(at)
+        ["2027-01-01T09:00Z", "2027-01-01T18:00Z", "2027-01-02T09:00Z"].map(at)
     );
 }
 
@@ -65,73 +43,32 @@ fn start_is_inclusive_and_end_exclusive() {
         ..schedule
     };
     let wanted = ["2027-01-02T00:00Z", "2027-01-03T00:00Z"].map(at);
-    assert_eq!(
-        times(&limits(cron(&["0 0 * * *"], "UTC")), "2020-01-01T00:00Z", 9),
-        wanted
-    );
-    assert_eq!(
-        times(
-            &limits(every("1d", "2027-01-01T00:00Z")),
-            "2020-01-01T00:00Z",
-            9
-        ),
-        wanted
-    );
-    assert_eq!(
-        limits(plain(When::At(at("2027-01-04T00:00Z")), "UTC")).next_after(Timestamp(0)),
-        None
-    );
-    assert_eq!(
-        times(
-            &limits(plain(When::At(wanted[0]), "UTC")),
-            "2020-01-01T00:00Z",
-            9
-        ),
-        [wanted[0]]
-    );
+    assert_eq!(times(&limits(cron(&["0 0 * * *"], "UTC")), "2020-01-01T00:00Z", 9), wanted);
+    assert_eq!(times(&limits(every("1d", "2027-01-01T00:00Z")), "2020-01-01T00:00Z", 9), wanted);
+    assert_eq!(limits(plain(When::At(at("2027-01-04T00:00Z")), "UTC")).next_after(Timestamp(0)), None);
+    assert_eq!(times(&limits(plain(When::At(wanted[0]), "UTC")), "2020-01-01T00:00Z", 9), [wanted[0]]);
 }
 
 #[test]
 fn every_counts_from_its_anchor_and_never_drifts() {
     let schedule = every("90s", "2027-01-01T00:00:10Z");
-    assert_eq!(
-        schedule.next_after(at("2026-01-01T00:00Z")),
-        Some(at("2027-01-01T00:00:10Z"))
-    );
-    assert_eq!(
-        schedule.next_after(at("2027-01-01T00:00:10Z")),
-        Some(at("2027-01-01T00:01:40Z"))
-    );
-    assert_eq!(
-        schedule.next_after(at("2027-01-01T00:01:39.999Z")),
-        Some(at("2027-01-01T00:01:40Z"))
-    );
+    assert_eq!(schedule.next_after(at("2026-01-01T00:00Z")), Some(at("2027-01-01T00:00:10Z")));
+    assert_eq!(schedule.next_after(at("2027-01-01T00:00:10Z")), Some(at("2027-01-01T00:01:40Z")));
+    assert_eq!(schedule.next_after(at("2027-01-01T00:01:39.999Z")), Some(at("2027-01-01T00:01:40Z")));
 }
 
 #[test]
 fn every_without_anchor_counts_from_start_else_from_1970() {
     let schedule = plain(When::Every(Span(60_000)), "UTC");
-    assert_eq!(
-        schedule.next_after(at("2027-01-01T00:00:10Z")),
-        Some(at("2027-01-01T00:01Z"))
-    );
-    let schedule = Schedule {
-        start: Some(at("2027-01-01T00:00:10Z")),
-        ..schedule
-    };
-    assert_eq!(
-        schedule.next_after(Timestamp(0)),
-        Some(at("2027-01-01T00:00:10Z"))
-    );
+    assert_eq!(schedule.next_after(at("2027-01-01T00:00:10Z")), Some(at("2027-01-01T00:01Z")));
+    let schedule = Schedule { start: Some(at("2027-01-01T00:00:10Z")), ..schedule };
+    assert_eq!(schedule.next_after(Timestamp(0)), Some(at("2027-01-01T00:00:10Z")));
 }
 
 #[test]
 fn at_fires_once() {
     let schedule = plain(When::At(at("2027-01-01T00:00Z")), "UTC");
-    assert_eq!(
-        times(&schedule, "2020-01-01T00:00Z", 9),
-        [at("2027-01-01T00:00Z")]
-    );
+    assert_eq!(times(&schedule, "2020-01-01T00:00Z", 9), [at("2027-01-01T00:00Z")]);
 }
 
 #[test]
@@ -140,24 +77,12 @@ fn schedules_are_told_to_people() {
         (every("5s", "2027-01-01T00:00Z"), "every 5 s"),
         (every("1h", "2027-01-01T00:00Z"), "every hour"),
         (every("1h30m", "2027-01-01T00:00Z"), "every 1 h 30 min"),
-        (
-            cron(&["30 2 * * *"], "Europe/Berlin"),
-            "at 02:30 every day, Europe/Berlin",
-        ),
-        (
-            cron(&["0 9 * * mon-fri"], "Asia/Shanghai"),
-            "at 09:00, Monday to Friday, Asia/Shanghai",
-        ),
+        (cron(&["30 2 * * *"], "Europe/Berlin"), "at 02:30 every day, Europe/Berlin"),
+        (cron(&["0 9 * * mon-fri"], "Asia/Shanghai"), "at 09:00, Monday to Friday, Asia/Shanghai"),
         (cron(&["*/5 * * * *"], "Asia/Shanghai"), "every 5 min"),
-        (
-            cron(&["0 9 * * *", "0 18 * * 1"], "UTC"),
-            "at 09:00 every day; at 18:00, Monday, UTC",
-        ),
+        (cron(&["0 9 * * *", "0 18 * * 1"], "UTC"), "at 09:00 every day; at 18:00, Monday, UTC"),
         (cron(&["0 0 */2 * MON"], "UTC"), "cron 0 0 */2 * MON, UTC"),
-        (
-            plain(When::At(at("2027-01-01T00:00Z")), "Europe/Berlin"),
-            "once at 2027-01-01 01:00, Europe/Berlin",
-        ),
+        (plain(When::At(at("2027-01-01T00:00Z")), "Europe/Berlin"), "once at 2027-01-01 01:00, Europe/Berlin"),
         (
             Schedule {
                 start: Some(at("2027-01-01T00:00Z")),
@@ -225,29 +150,21 @@ fn what_a_clock_change_or_a_law_could_shift_is_not_arithmetic() {
     ] {
         assert_eq!(cron(&[text], "UTC").fixed_period(), None, "{text}");
     }
-    assert_eq!(
-        cron(&["* * * * *", "0 0 * * *"], "UTC").fixed_period(),
-        None
-    );
+    assert_eq!(cron(&["* * * * *", "0 0 * * *"], "UTC").fixed_period(), None);
     assert_eq!(plain(When::At(Timestamp(0)), "UTC").fixed_period(), None);
 }
 
 #[test]
 fn in_a_zone_that_never_changes_hours_days_and_weeks_are_arithmetic_too() {
     let period = |text: &str, zone: &str| {
-        cron(&[text], zone)
-            .fixed_period()
-            .map(|period| (period.phase.ms() / 1000, period.period.0 / 1000))
+        cron(&[text], zone).fixed_period().map(|period| (period.phase.ms() / 1000, period.period.0 / 1000))
     };
     assert_eq!(period("17 * * * *", "UTC"), Some((17 * 60, 3600)));
     assert_eq!(period("0 */6 * * *", "UTC"), Some((0, 6 * 3600)));
     assert_eq!(period("30 2 * * *", "UTC"), Some((9000, 86_400)));
     assert_eq!(period("30 2 * * *", "Etc/GMT-8"), Some((66_600, 86_400)));
     assert_eq!(period("0 3 * * 4", "UTC"), Some((3 * 3600, 7 * 86_400)));
-    assert_eq!(
-        period("0 3 * * 0", "GMT"),
-        Some((3 * 86_400 + 3 * 3600, 7 * 86_400))
-    );
+    assert_eq!(period("0 3 * * 0", "GMT"), Some((3 * 86_400 + 3 * 3600, 7 * 86_400)));
 }
 
 fn expression() -> impl Strategy<Value = String> {
@@ -255,8 +172,7 @@ fn expression() -> impl Strategy<Value = String> {
         (1u32..61).prop_map(|step| format!("*/{step}")),
         (0u32..60).prop_map(|minute| minute.to_string()),
         (0u32..30, 1u32..31).prop_map(|(from, step)| format!("{from}-59/{step}")),
-        prop::sample::select(vec!["*", "0,15,30,45", "0,30", "10,40", "0-59"])
-            .prop_map(str::to_owned),
+        prop::sample::select(vec!["*", "0,15,30,45", "0,30", "10,40", "0-59"]).prop_map(str::to_owned),
     ];
     let hour = prop_oneof![
         4 => Just("*".to_owned()),
@@ -266,8 +182,7 @@ fn expression() -> impl Strategy<Value = String> {
     ];
     let second = prop_oneof![4 => Just("0".to_owned()), 1 => Just("*".to_owned()), 1 => (1u32..61).prop_map(|step| format!("*/{step}")), 1 => Just("30".to_owned())];
     let day = prop_oneof![6 => Just("*".to_owned()), 1 => (0u32..8).prop_map(|day| day.to_string()), 1 => Just("0-6".to_owned())];
-    (second, minute, hour, day)
-        .prop_map(|(second, minute, hour, day)| format!("{second} {minute} {hour} * * {day}"))
+    (second, minute, hour, day).prop_map(|(second, minute, hour, day)| format!("{second} {minute} {hour} * * {day}"))
 }
 
 proptest! {
@@ -340,10 +255,7 @@ fn a_thousand_fire_times_of_the_costliest_expressions_are_quick() {
             ("Pacific/Apia", "2011-12-30T09:59Z"),
         ] {
             let begun = std::time::Instant::now();
-            cron(&[text], zone_name)
-                .times_after(at(from))
-                .take(1000)
-                .for_each(drop);
+            cron(&[text], zone_name).times_after(at(from)).take(1000).for_each(drop);
             worst = worst.max((begun.elapsed(), text, zone_name));
         }
     }

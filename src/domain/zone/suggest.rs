@@ -3,17 +3,8 @@
 use crate::error::Error;
 
 /// Other names of UTC; constant by definition.
-pub(super) const NAMES_OF_UTC: [&str; 9] = [
-    "UTC",
-    "UCT",
-    "Universal",
-    "Zulu",
-    "GMT",
-    "GMT0",
-    "GMT+0",
-    "GMT-0",
-    "Greenwich",
-];
+pub(super) const NAMES_OF_UTC: [&str; 9] =
+    ["UTC", "UCT", "Universal", "Zulu", "GMT", "GMT0", "GMT+0", "GMT-0", "Greenwich"];
 
 /// Abbreviations that people type, and zones that may be meant. Some are names in the IANA database too, where they do
 /// not mean what they seem to (`EST` has no summer time, `CET` has), so they are refused like the others.
@@ -57,11 +48,7 @@ pub(super) const ABBREVIATIONS: [(&str, &str); 35] = [
 
 /// Whether the database knows the name but upbeat does not take it: an abbreviation, or the placeholder `Factory`.
 pub(super) fn is_refused(known: &str) -> bool {
-    known == "Factory"
-        || known == "Etc/Unknown"
-        || ABBREVIATIONS
-            .iter()
-            .any(|(abbreviation, _)| *abbreviation == known)
+    known == "Factory" || known == "Etc/Unknown" || ABBREVIATIONS.iter().any(|(abbreviation, _)| *abbreviation == known)
 }
 
 /// Why `name` is no zone, and which ones are near.
@@ -75,20 +62,15 @@ pub(super) fn refusal(field: &str, name: &str) -> Error {
         return refuse(format!("{shown} differs from node to node"))
             .hint("write an IANA name like Europe/Berlin, or UTC");
     }
-    if let Some((abbreviation, zones)) = ABBREVIATIONS
-        .iter()
-        .find(|(abbreviation, _)| abbreviation.eq_ignore_ascii_case(name))
+    if let Some((abbreviation, zones)) =
+        ABBREVIATIONS.iter().find(|(abbreviation, _)| abbreviation.eq_ignore_ascii_case(name))
     {
-        return refuse(format!(
-            "{abbreviation} is an abbreviation, which does not name one zone"
-        ))
-        .hint(format!("write {}", or(zones)));
+        return refuse(format!("{abbreviation} is an abbreviation, which does not name one zone"))
+            .hint(format!("write {}", or(zones)));
     }
     let refusal = refuse(format!("{shown:?} is not an IANA zone name"));
     if let Some(zone) = fixed_offset(name) {
-        return refusal.hint(format!(
-            "write {zone}; the sign is the other way round there"
-        ));
+        return refusal.hint(format!("write {zone}; the sign is the other way round there"));
     }
     match nearest(name) {
         zones if zones.is_empty() => refusal.hint("write a name like Europe/Berlin, or UTC"),
@@ -99,20 +81,14 @@ pub(super) fn refusal(field: &str, name: &str) -> Error {
 /// `Etc/GMT-3` for `UTC+3`, `gmt+03:00` and `+3`.
 fn fixed_offset(name: &str) -> Option<String> {
     let lower = name.to_ascii_lowercase();
-    let offset = lower
-        .strip_prefix("utc")
-        .or_else(|| lower.strip_prefix("gmt"))
-        .unwrap_or(&lower)
-        .trim();
+    let offset = lower.strip_prefix("utc").or_else(|| lower.strip_prefix("gmt")).unwrap_or(&lower).trim();
     let (sign, hours) = match offset.strip_prefix('+') {
         Some(hours) => ('-', hours),
         None => ('+', offset.strip_prefix('-')?),
     };
     let hours: u8 = hours.strip_suffix(":00").unwrap_or(hours).parse().ok()?;
     let most = if sign == '-' { 14 } else { 12 };
-    (1..=most)
-        .contains(&hours)
-        .then(|| format!("Etc/GMT{sign}{hours}"))
+    (1..=most).contains(&hours).then(|| format!("Etc/GMT{sign}{hours}"))
 }
 
 /// At most three names: the same but for case and blanks, else the same city, else the most similar.
@@ -121,50 +97,31 @@ fn nearest(name: &str) -> Vec<&'static str> {
     if wanted.is_empty() || name.len() > 64 {
         return Vec::new();
     }
-    let all: Vec<(&'static str, String)> =
-        super::names().map(|known| (known, plain(known))).collect();
+    let all: Vec<(&'static str, String)> = super::names().map(|known| (known, plain(known))).collect();
     let pick = |is_near: &dyn Fn(&str, &str) -> bool| -> Vec<&'static str> {
-        all.iter()
-            .filter(|(known, plain)| is_near(known, plain))
-            .map(|(known, _)| *known)
-            .take(3)
-            .collect()
+        all.iter().filter(|(known, plain)| is_near(known, plain)).map(|(known, _)| *known).take(3).collect()
     };
     let same = pick(&|_, known| known == wanted);
     if !same.is_empty() {
         return same;
     }
-    let same_city = pick(&|known, _| {
-        known
-            .rsplit_once('/')
-            .is_some_and(|(_, city)| plain(city) == wanted)
-    });
+    let same_city = pick(&|known, _| known.rsplit_once('/').is_some_and(|(_, city)| plain(city) == wanted));
     if !same_city.is_empty() {
         return same_city;
     }
     let best = all
         .iter()
         .flat_map(|(known, whole)| {
-            let city = known
-                .rsplit_once('/')
-                .map_or(0.0, |(_, city)| strsim::jaro_winkler(&plain(city), &wanted));
-            [
-                (*known, strsim::jaro_winkler(whole, &wanted)),
-                (*known, city),
-            ]
+            let city = known.rsplit_once('/').map_or(0.0, |(_, city)| strsim::jaro_winkler(&plain(city), &wanted));
+            [(*known, strsim::jaro_winkler(whole, &wanted)), (*known, city)]
         })
         .max_by(|a, b| a.1.total_cmp(&b.1));
-    best.filter(|(_, similarity)| *similarity > 0.85)
-        .map(|(known, _)| vec![known])
-        .unwrap_or_default()
+    best.filter(|(_, similarity)| *similarity > 0.85).map(|(known, _)| vec![known]).unwrap_or_default()
 }
 
 /// Lower case letters, digits and `/+-` only: `America/New York`, `America/NewYork` and `america/new_york` are the same.
 fn plain(name: &str) -> String {
-    name.chars()
-        .filter(|c| c.is_alphanumeric() || "/+-".contains(*c))
-        .flat_map(char::to_lowercase)
-        .collect()
+    name.chars().filter(|c| c.is_alphanumeric() || "/+-".contains(*c)).flat_map(char::to_lowercase).collect()
 }
 
 /// `a, b` as `a or b`.

@@ -59,15 +59,8 @@ prop_compose! {
 fn matches(cron: &Cron, local: chrono::NaiveDateTime) -> bool {
     let fields = &cron.compiled.fields;
     let has = |set: u64, value: u32| set >> value & 1 == 1;
-    let (month_day, week_day) = (
-        fields.month_days.matches(local.date()),
-        fields.week_days.matches(local.date()),
-    );
-    let day = if fields.needs_both_days {
-        month_day && week_day
-    } else {
-        month_day || week_day
-    };
+    let (month_day, week_day) = (fields.month_days.matches(local.date()), fields.week_days.matches(local.date()));
+    let day = if fields.needs_both_days { month_day && week_day } else { month_day || week_day };
     has(fields.seconds, local.second())
         && has(fields.minutes, local.minute())
         && has(fields.hours, local.hour())
@@ -87,12 +80,8 @@ fn walk(cron: &Cron, zone: &Zone, from: Timestamp) -> Vec<Timestamp> {
             .collect()
     } else {
         let first = zone.to_local(Timestamp((minute - 1440) * 60_000));
-        let locals =
-            (0..(DAYS + 4) * 1440).map(|minutes| first + chrono::TimeDelta::minutes(minutes));
-        locals
-            .filter(|local| matches(cron, *local))
-            .map(|local| zone.from_local(local).first())
-            .collect()
+        let locals = (0..(DAYS + 4) * 1440).map(|minutes| first + chrono::TimeDelta::minutes(minutes));
+        locals.filter(|local| matches(cron, *local)).map(|local| zone.from_local(local).first()).collect()
     };
     times.retain(|at| *at > from && *at <= until);
     times.sort();
