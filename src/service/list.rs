@@ -156,7 +156,8 @@ fn view(stored: &StoredEntry, fleet: &Fleet, last_run: Option<RunView>) -> Entry
             warnings.push(why.to_string());
         }
         Ok(_) if status == "broken" => {
-            warnings.push("its plan is missing or damaged: it fires again once a live node has planned it afresh".into());
+            warnings
+                .push("its plan is missing or damaged: it fires again once a live node has planned it afresh".into());
         }
         Ok(entry) if status != "finished" => {
             let kind = entry.action.kind();

@@ -9,8 +9,8 @@ use crate::domain::run::State;
 use crate::domain::span::Span;
 use crate::domain::timestamp::Timestamp;
 use crate::error::Result;
-use crate::service::view::{At, NodeView, QueueView};
 use crate::service::Service;
+use crate::service::view::{At, NodeView, QueueView};
 
 /// A node that has not been heard of for this long is lost.
 const LOST_AFTER: Span = Span(10_000);
@@ -122,7 +122,8 @@ impl Counts {
             })
         });
         let serves = |node: &&NodeInfo| node.serves.queues.as_ref().is_none_or(|queues| queues.contains(&queue));
-        let kinds: Map<String, Value> = self.kinds.iter().map(|(kind, count)| (kind.clone(), (*count).into())).collect();
+        let kinds: Map<String, Value> =
+            self.kinds.iter().map(|(kind, count)| (kind.clone(), (*count).into())).collect();
         QueueView {
             waiting: self.kinds.values().sum(),
             running: self.running,

@@ -58,7 +58,8 @@ impl Service {
             RunRef::At(id, at) => {
                 let covers = |run: &RunView| run.fire_at.0 <= *at && run.last_fire_at.0 >= *at;
                 let runs = self.runs_of(id).await?;
-                let exact = runs.iter().find(|run| run.fire_at.0 == *at).or_else(|| runs.iter().find(|run| covers(run)));
+                let exact =
+                    runs.iter().find(|run| run.fire_at.0 == *at).or_else(|| runs.iter().find(|run| covers(run)));
                 exact.cloned().ok_or_else(|| {
                     none(format!("{id} has no run of {} on record", at.to_rfc3339())).hint(format!("upbeat runs {id}"))
                 })
