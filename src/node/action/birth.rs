@@ -2,7 +2,8 @@
 
 #![allow(unsafe_code)]
 
-use std::io;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -11,11 +12,18 @@ use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{getpid, getppid, setsid};
 
-/// Makes `command` lead a session of its own, die with this thread, and start without blocked signals or foreign descriptors.
-pub(super) fn prepare(command: &mut Command) {
+/// Makes `command` tell `control` its number, [`Report::Started`](super::wire::Report), before it runs anything: whenever the supervisor
+/// is killed, the node knows whom to kill. Makes it lead a session of its own, die with this thread, and start without blocked signals or foreign descriptors.
+pub(super) fn prepare(command: &mut Command, control: OwnedFd) {
     let supervisor = getpid();
     let prepare = move || -> io::Result<()> {
         setsid()?;
+        let mut line = [0; 32];
+        let mut rest = &mut line[..];
+        writeln!(rest, "started {}", getpid())?;
+        let length = 32 - rest.len();
+        // Without a node there is nobody to tell.
+        let _ = nix::unistd::write(&control, &line[..length]);
         prctl::set_pdeathsig(Signal::SIGKILL)?;
         // The supervisor may have died before the line above: then no signal comes any more.
         if getppid() != supervisor {

@@ -62,12 +62,10 @@ fn supervise() -> io::Result<()> {
 
     let mut control = UnixStream::from(io::stderr().as_fd().try_clone_to_owned()?);
     let job = Job::read(&mut control)?;
-    let leader = match start(&job) {
+    let leader = match start(&job, &control) {
         Ok(leader) => leader,
         Err(error) => return control.write_all(Report::Refused(error.to_string()).line().as_bytes()),
     };
-    // The node may be gone already; the loop finds out.
-    let _ = control.write_all(Report::Started(leader.as_raw()).line().as_bytes());
 
     let mut watch =
         Watch { leader, ending: None, grace: Duration::from_millis(job.kill_after_ms), kill_at: None, child_signals };
@@ -84,7 +82,7 @@ fn supervise() -> io::Result<()> {
 }
 
 /// Starts the command; returns once it runs the program, or has failed to.
-fn start(job: &Job) -> io::Result<Pid> {
+fn start(job: &Job, control: &UnixStream) -> io::Result<Pid> {
     use std::os::unix::process::CommandExt;
     let mut command = Command::new(&job.program);
     let (name, arguments) = job.argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
@@ -95,7 +93,7 @@ fn start(job: &Job) -> io::Result<Pid> {
     }
     command.stdin(Stdio::inherit()).stdout(Stdio::inherit());
     command.stderr(io::stdout().as_fd().try_clone_to_owned()?);
-    birth::prepare(&mut command);
+    birth::prepare(&mut command, control.as_fd().try_clone_to_owned()?);
     let child = command.spawn()?;
     Ok(Pid::from_raw(i32::try_from(child.id()).map_err(|_| io::ErrorKind::InvalidData)?))
 }
