@@ -92,6 +92,12 @@ async fn both_outputs_are_kept_in_the_order_they_came() {
 }
 
 #[tokio::test]
+async fn a_command_that_closes_its_outputs_still_counts_to_its_end() {
+    let outcome = run(shell("echo before; exec >&- 2>&-; sleep 0.05; exit 4")).await;
+    assert_eq!((text(&outcome), outcome.exit_code), ("before\n", Some(4)));
+}
+
+#[tokio::test]
 async fn of_ten_megabytes_the_last_64_kib_are_kept() {
     let outcome = run(shell("head -c 10000000 /dev/zero | tr '\\0' x; printf end")).await;
     assert_eq!(outcome.output.len(), 64 * 1024);
@@ -121,7 +127,10 @@ async fn what_is_missing_is_refused_by_name() {
     no_secret.env = [("TOKEN".into(), "secret:NO_SUCH_SECRET".into())].into();
     let mut own_variable = exec(&["true"]);
     own_variable.env = [("TOKEN".into(), "secret:UPBEAT_REDIS".into())].into();
+    let mut taken = exec(&["true"]);
+    taken.env = [("UPBEAT_FENCE".into(), "1".into())].into();
     for (attempt, name) in [
+        (taken, "variable \"UPBEAT_FENCE\""),
         (exec(&["no-such-program"]), "program \"no-such-program\" is not on PATH"),
         (exec(&["./no-such-program"]), "program \"./no-such-program\" does not exist"),
         (exec(&["./Cargo.toml"]), "program \"./Cargo.toml\" is not executable"),
@@ -207,7 +216,7 @@ async fn secrets_beyond_the_nodes_list_are_refused() {
 #[tokio::test]
 async fn commands_lead_a_session_of_their_own_without_blocked_signals_or_foreign_descriptors() {
     let outcome = run(shell(
-        "ls /proc/self/fd | wc -w; grep SigBlk /proc/self/status; test $(ps -o sid= -p $$) = $$ && echo leads",
+        "ls /proc/self/fd | wc -w; grep SigBlk /proc/self/status; test $(cut -d ' ' -f 6 /proc/$$/stat) = $$ && echo leads",
     ))
     .await;
     // 0, 1, 2 and the folder that ls reads.

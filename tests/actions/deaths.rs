@@ -1,7 +1,5 @@
 //! What dies when: nothing of a command outlives its end, its node, or its supervisor.
 
-use std::process::{Child, Command, Stdio};
-
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::waitpid;
@@ -23,13 +21,6 @@ const FAMILIES: [(&str, usize); 5] = [
     ("setsid sh -c 'trap \"\" TERM; setsid sleep 600 & sleep 600; true' & sleep 600; true", 5),
 ];
 
-/// Starts this test program once more, to run the ignored test `name` in a process of its own.
-fn process_of_its_own(name: &str, variables: &[(&str, &str)]) -> Child {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args([&format!("actions::deaths::{name}"), "--exact", "--ignored", "--nocapture"]);
-    command.envs(variables.iter().copied()).stdout(Stdio::null()).spawn().unwrap()
-}
-
 #[tokio::test]
 #[ignore = "the node that other tests kill"]
 async fn node_process() {
@@ -42,7 +33,8 @@ async fn node_process() {
 async fn a_killed_node_takes_everything_that_it_started_with_it() {
     for (command, size) in FAMILIES {
         let run_id = fresh_run_id();
-        let mut node = process_of_its_own("node_process", &[("TEST_COMMAND", command), ("TEST_RUN_ID", &run_id)]);
+        let mut node =
+            process_of_its_own("actions::deaths::node_process", &[("TEST_COMMAND", command), ("TEST_RUN_ID", &run_id)]);
         eventually(command, || processes_of(&run_id).len() == size).await;
         node.kill().unwrap();
         node.wait().unwrap();
@@ -56,7 +48,7 @@ async fn a_killed_node_leaves_no_result_file() {
     let folder = tempfile::tempdir().unwrap();
     let temporary = folder.path().to_str().unwrap();
     let variables = [("TEST_COMMAND", "exec sleep 600"), ("TEST_RUN_ID", &run_id), ("TMPDIR", temporary)];
-    let mut node = process_of_its_own("node_process", &variables);
+    let mut node = process_of_its_own("actions::deaths::node_process", &variables);
     eventually("the command runs", || processes_of(&run_id).len() == 1).await;
     assert_eq!(folder.path().read_dir().unwrap().count(), 1);
     node.kill().unwrap();
@@ -66,12 +58,18 @@ async fn a_killed_node_leaves_no_result_file() {
 
 #[tokio::test]
 async fn what_a_command_leaves_behind_is_killed_and_holds_up_nothing() {
-    for command in [
+    let folder = tempfile::tempdir().unwrap();
+    for (number, command) in [
         "sleep 600 & echo done",
         "(setsid sleep 600 &) ; echo done",
-        "setsid sh -c 'trap \"\" TERM HUP; sleep 600; true' & while ! pgrep -s 0 >/dev/null; do :; done; echo done",
-    ] {
-        let attempt = shell(command);
+        "setsid sh -c 'trap \"\" TERM HUP; touch $READY; sleep 600; true' & until test -e $READY; do :; done; echo done",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut attempt = shell(command);
+        let ready = folder.path().join(number.to_string());
+        attempt.env = [("READY".into(), ready.to_str().unwrap().into())].into();
         let run_id = attempt.context.run_id.clone();
         let outcome = tokio::time::timeout(PATIENCE, run(attempt)).await.unwrap();
         assert_eq!((outcome.ending, text(&outcome)), (Ending::Succeeded, "done\n"));
@@ -191,7 +189,7 @@ async fn a_dropped_attempt_dies() {
 
 #[tokio::test]
 async fn a_thousand_runs_leave_no_process_and_no_descriptor() {
-    assert!(process_of_its_own("thousand_runs", &[]).wait().unwrap().success());
+    passes_in_a_process_of_its_own("actions::deaths::thousand_runs", &[]);
 }
 
 #[tokio::test]

@@ -270,3 +270,53 @@ async fn secret_urls_and_headers_are_sent_and_cut_out_of_answer_and_message() {
     let outcome = run_by(&executor, http(get("secret:NO_SUCH"))).await;
     assert_eq!(outcome.ending, Ending::Failed(Reason::Refused));
 }
+
+/// A TLS server on a port of its own that answers each request with 200, and its certificate as PEM.
+fn tls_server() -> (String, String) {
+    let identity = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(identity.signing_key.serialize_der());
+    let settings = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![identity.cert.der().clone()], key.into())
+        .unwrap();
+    let settings = Arc::new(settings);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let session = rustls::ServerConnection::new(Arc::clone(&settings)).unwrap();
+            let mut stream = rustls::StreamOwned::new(session, stream.unwrap());
+            // A client that does not trust us leaves here.
+            let _ = std::io::Read::read(&mut stream, &mut [0; 4096]);
+            let _ = std::io::Write::write_all(&mut stream, answer("200 OK", "secure").as_bytes());
+        }
+    });
+    (format!("https://localhost:{port}/"), identity.cert.pem())
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_vouches_for_is_no_connection() {
+    let (url, _) = tls_server();
+    let outcome = run(http(get(&url))).await;
+    assert_eq!(outcome.ending, Ending::Failed(Reason::Connect));
+    assert!(outcome.message.as_ref().unwrap().contains("certificate"), "{:?}", outcome.message);
+}
+
+#[tokio::test]
+async fn a_certificate_that_the_system_trusts_is_accepted() {
+    let (url, certificate) = tls_server();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    std::fs::write(&file, certificate).unwrap();
+    let variables = [("TEST_URL", url.as_str()), ("SSL_CERT_FILE", file.to_str().unwrap())];
+    passes_in_a_process_of_its_own("actions::requests::request_process", &variables);
+}
+
+#[tokio::test]
+#[ignore = "reads the system's certificates, which another test chooses by a variable"]
+async fn request_process() {
+    let outcome = run(http(get(&std::env::var("TEST_URL").unwrap()))).await;
+    assert_eq!((outcome.ending, text(&outcome)), (Ending::Succeeded, "secure"), "{:?}", outcome.message);
+}

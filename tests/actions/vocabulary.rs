@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -91,6 +92,25 @@ pub async fn stopped_when(executor: Executor, attempt: Attempt, stop: Stop, is_r
     eventually("the attempt runs", is_ready).await;
     asker.send(Some(stop)).unwrap();
     running.await.unwrap()
+}
+
+/// Starts this test program once more, to run the ignored test `name`.
+pub fn process_of_its_own(name: &str, variables: &[(&str, &str)]) -> Child {
+    own_process(name, variables).stdout(Stdio::null()).spawn().unwrap()
+}
+
+fn own_process(name: &str, variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([name, "--exact", "--ignored", "--nocapture"]).envs(variables.iter().copied());
+    command
+}
+
+/// Runs the ignored test `name` in a process of its own.
+pub fn passes_in_a_process_of_its_own(name: &str, variables: &[(&str, &str)]) {
+    let done = own_process(name, variables).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout);
+    // A name that no test has would pass, too.
+    assert!(done.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&done.stderr));
 }
 
 pub fn text(outcome: &Outcome) -> &str {

@@ -1,4 +1,5 @@
-//! Which addresses a request may go to: not those by which a cloud hands its keys to machines, nor any that is link-local.
+//! Which addresses a request may go to: not those by which a cloud hands its keys to machines, nor any that is
+//! link-local.
 
 use std::error::Error;
 use std::fmt;
@@ -36,7 +37,8 @@ pub(super) fn check(address: IpAddr) -> Result<(), Forbidden> {
     }
 }
 
-/// The IPv4 address inside an IPv6 one: mapped (`::ffff:a.b.c.d`), compatible (`::a.b.c.d`), NAT64 (`64:ff9b::a.b.c.d`).
+/// The IPv4 address inside an IPv6 one: mapped (`::ffff:a.b.c.d`), compatible (`::a.b.c.d`), NAT64
+/// (`64:ff9b::a.b.c.d`).
 fn unwrapped(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
     let last = || {
@@ -50,7 +52,8 @@ fn unwrapped(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Checks the address in `url`, if it holds one: such are never resolved. Odd spellings (`http://2852039166/`) are read by then.
+/// Checks the address in `url`, if it holds one: such are never resolved. Odd spellings (`http://2852039166/`) are read
+/// by then.
 pub(super) fn check_url(url: &Url) -> Result<(), Forbidden> {
     match url.host() {
         Some(Host::Ipv4(v4)) => check(v4.into()),
@@ -75,7 +78,8 @@ pub(super) fn permitted(found: impl Iterator<Item = SocketAddr>) -> Result<Vec<S
     }
 }
 
-/// The system's resolver, whose answers are checked; the connection is made to what was checked, so a second answer changes nothing.
+/// The system's resolver, whose answers are checked; the connection is made to what was checked, so a second answer
+/// changes nothing.
 pub(super) struct Resolver;
 
 impl Resolve for Resolver {

@@ -12,8 +12,9 @@ use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{getpid, getppid, setsid};
 
-/// Makes `command` tell `control` its number, [`Report::Started`](super::wire::Report), before it runs anything: whenever the supervisor
-/// is killed, the node knows whom to kill. Makes it lead a session of its own, die with this thread, and start without blocked signals or foreign descriptors.
+/// Makes `command` tell `control` its number, [`Report::Started`](super::wire::Report), before it runs anything:
+/// whenever the supervisor is killed, the node knows whom to kill. Makes it lead a session of its own, die with this
+/// thread, and start without blocked signals or foreign descriptors.
 pub(super) fn prepare(command: &mut Command, control: OwnedFd) {
     let supervisor = getpid();
     let prepare = move || -> io::Result<()> {
@@ -30,12 +31,14 @@ pub(super) fn prepare(command: &mut Command, control: OwnedFd) {
             return Err(Errno::ESRCH.into());
         }
         SigSet::empty().thread_set_mask()?;
-        // Whoever started the node may have left descriptors open in it. A kernel older than 5.11 refuses, and they stay open.
-        // SAFETY: marks descriptors to be closed by exec; closes none, so nothing that is in use here goes away.
+        // Whoever started the node may have left descriptors open in it. A kernel older than 5.11 refuses, and they
+        // stay open. SAFETY: marks descriptors to be closed by exec; closes none, so nothing that is in use here goes
+        // away.
         unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
         Ok(())
     };
-    // SAFETY: after fork only what is safe in a signal handler may be called, because another thread could hold a lock. Here are only
-    // plain system calls, without allocation or lock (an error is made of its number), and the supervisor has a single thread anyway.
+    // SAFETY: after fork only what is safe in a signal handler may be called, because another thread could hold a lock.
+    // Here are only plain system calls, without allocation or lock (an error is made of its number), and the supervisor
+    // has a single thread anyway.
     unsafe { command.pre_exec(prepare) };
 }

@@ -21,7 +21,8 @@ impl Cause {
         self != Self::Stop(Stop::Lost)
     }
 
-    /// A cause is replaced by a weightier one only: who hands back must not hide that somebody cancelled, who lost it has no say at all.
+    /// A cause is replaced by a weightier one only: who hands back must not hide that somebody cancelled, who lost it
+    /// has no say at all.
     fn weight(self) -> u8 {
         match self {
             Self::Stop(Stop::Drain) => 0,

@@ -1,124 +1,84 @@
-//! From an attempt to a command that can be started: argv, program, folder, environment.
+//! An attempt that is a command: prepares it, has it run, judges its end.
 
-use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
 
-use nix::unistd::{AccessFlags, eaccess};
-
+use super::cause::{Cause, Interruption};
+use super::job::Jobs;
+use super::output::Tail;
+use super::process::{self, End, Program};
+use super::result::ResultFile;
 use super::secret::{Mask, Vault};
-use super::wire::Job;
-use super::{Attempt, Refused};
-use crate::domain::span::Span;
+use super::wire::{Job, Report};
+use super::{Attempt, Ending, ExecutorConfig, Outcome, Refused, Stop};
+use crate::domain::run::Reason;
+use crate::error::{Error, Result};
 
-/// Passed from the node to every command.
-const PASSED: [&str; 3] = ["PATH", "HOME", "LANG"];
-/// Where programs are looked for when neither entry nor node has a PATH.
-const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
-
-/// The environment of this node that commands see; read once.
-pub(super) fn passed_on(names: &[String]) -> BTreeMap<OsString, OsString> {
-    let names = PASSED.into_iter().chain(names.iter().map(String::as_str));
-    names.filter_map(|name| Some((name.into(), std::env::var_os(name)?))).collect()
+/// What this node needs to run commands.
+#[derive(Debug)]
+pub(super) struct Commands {
+    program: Program,
+    jobs: Jobs,
 }
 
-/// Makes the command of `attempt`, whose argv is `argv`.
-pub(super) fn prepare(
-    attempt: &Attempt,
-    argv: Vec<OsString>,
-    passed_on: &BTreeMap<OsString, OsString>,
-    vault: &Vault,
-    mask: &mut Mask,
-    result: Option<&Path>,
-    kill_after: Span,
-) -> Result<Job, Refused> {
-    let mut env = passed_on.clone();
-    for (name, value) in &attempt.env {
-        if name.is_empty() || name.contains('=') {
-            return Err(Refused(format!("variable {name:?} has no valid name")));
+impl Commands {
+    pub(super) fn new(config: &ExecutorConfig) -> Result<Self> {
+        let program = Program::open(config.program.as_deref()).map_err(|error| {
+            let path = config.program.as_deref().map_or("/proc/self/exe".into(), |path| path.to_string_lossy());
+            Error::invalid("program", format!("can't be opened: {error}")).value(path)
+        })?;
+        Ok(Self { program, jobs: Jobs::new(&config.pass_env, config.kill_after) })
+    }
+
+    /// Runs `argv`; reads secrets from `vault` and puts them under `mask`.
+    pub(super) async fn run(
+        &self,
+        argv: Vec<OsString>,
+        attempt: &Attempt,
+        vault: &Vault,
+        mask: &mut Mask,
+        interruption: &mut Interruption,
+    ) -> Result<Outcome, Refused> {
+        // A node without any folder to write to runs commands all the same; they see no UPBEAT_RESULT.
+        let result = ResultFile::create().inspect_err(|error| tracing::debug!(%error, "no file for a result")).ok();
+        let job = self.jobs.prepare(attempt, argv, vault, mask, result.as_ref().map(ResultFile::path))?;
+        let mut tail = Tail::new(mask);
+        let (run_id, payload) = (&attempt.context.run_id, attempt.payload.as_deref());
+        let end = process::run(&self.program, &job, run_id, payload, interruption, &mut tail).await?;
+        let mut outcome = judge(&end, attempt, &job);
+        outcome.output = tail.finish(mask);
+        outcome.result = result.and_then(|file| file.read(mask));
+        Ok(outcome)
+    }
+}
+
+/// What the end of a command means: whoever asked for it decides, but for a command that exits with 0 while its node
+/// drains.
+fn judge(end: &End, attempt: &Attempt, job: &Job) -> Outcome {
+    let exit_code = match end.report {
+        Some(Report::Exited(code)) => Some(code),
+        _ => None,
+    };
+    let is_done_in_time = end.cause == Some(Cause::Stop(Stop::Drain)) && exit_code == Some(0);
+    let outcome = match (end.cause, &end.report) {
+        (Some(cause), _) if !is_done_in_time => Outcome::interrupted(cause, attempt.timeout),
+        (_, Some(Report::Exited(0))) => Outcome::new(Ending::Succeeded),
+        (_, Some(Report::Exited(code))) => Outcome::failed(Reason::Exit, format!("exited with code {code}")),
+        (_, Some(Report::Signalled(number))) => {
+            Outcome::failed(Reason::Signal, format!("killed by {}", signal_name(*number)))
         }
-        env.insert(name.into(), vault.open(value, mask)?);
-    }
-    for (name, value) in attempt.context.facts() {
-        env.insert(format!("UPBEAT_{name}").into(), value.into());
-    }
-    env.remove(OsStr::new("UPBEAT_RESULT"));
-    env.extend(result.map(|path| ("UPBEAT_RESULT".into(), path.into())));
-
-    let cwd = attempt.cwd.as_deref().map(folder).transpose()?;
-    let name = argv.first().filter(|name| !name.is_empty()).ok_or_else(|| Refused("no program is named".into()))?;
-    let path = env.get(OsStr::new("PATH")).map_or(OsStr::new(DEFAULT_PATH), OsString::as_os_str);
-    let program = find(name, path)?;
-    let env = env.into_iter().collect();
-    Ok(Job { kill_after_ms: kill_after.0, program, argv, env, cwd, result: result.map(Path::to_owned) })
-}
-
-/// A folder, relative to this node's.
-fn folder(name: &str) -> Result<PathBuf, Refused> {
-    match std::fs::metadata(name) {
-        Ok(found) if found.is_dir() => Ok(absolute(Path::new(name))),
-        Ok(_) => Err(Refused(format!("cwd {name:?} is not a folder"))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(Refused(format!("cwd {name:?} does not exist on this node")))
+        (_, Some(Report::Refused(why))) => {
+            let program = job.argv.first().map(|name| name.to_string_lossy()).unwrap_or_default();
+            Outcome::refused(format!("program {program:?} can't be started: {why}"))
         }
-        Err(error) => Err(Refused(format!("cwd {name:?} can't be used: {error}"))),
-    }
+        (_, Some(Report::Started(_)) | None) => Outcome::failed(Reason::Signal, "killed with its supervisor"),
+    };
+    Outcome { exit_code, ..outcome }
 }
 
-/// The program that `name` means: a path, relative to this node's folder and not to `cwd`, or looked for on `path`.
-fn find(name: &OsStr, path: &OsStr) -> Result<OsString, Refused> {
-    let shown = name.to_string_lossy();
-    if name.as_bytes().contains(&b'/') {
-        let program = absolute(Path::new(name));
-        if !program.exists() {
-            return Err(Refused(format!("program {shown:?} does not exist on this node")));
-        }
-        return is_program(&program)
-            .then(|| program.into())
-            .ok_or_else(|| Refused(format!("program {shown:?} is not executable")));
-    }
-    let mut is_there = false;
-    for folder in std::env::split_paths(path) {
-        let program = absolute(&folder.join(name));
-        if is_program(&program) {
-            return Ok(program.into());
-        }
-        is_there |= program.is_file();
-    }
-    Err(Refused(match is_there {
-        true => format!("program {shown:?} is on PATH, but not executable"),
-        false => format!("program {shown:?} is not on PATH"),
-    }))
-}
-
-fn is_program(path: &Path) -> bool {
-    path.is_file() && eaccess(path, AccessFlags::X_OK).is_ok()
-}
-
-fn absolute(path: &Path) -> PathBuf {
-    // Fails for an empty path only, or where this node's own folder is gone: then the path stays as it is and fails when used.
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_program_is_found_on_the_path_that_counts() {
-        assert_eq!(find(OsStr::new("sh"), OsStr::new("/nowhere:/bin")).expect("found"), "/bin/sh");
-        let refused = find(OsStr::new("sh"), OsStr::new("/nowhere")).expect_err("not there");
-        assert_eq!(refused.0, "program \"sh\" is not on PATH");
-    }
-
-    #[test]
-    fn what_is_no_program_is_refused_by_name() {
-        for (name, words) in
-            [("/etc/passwd", "is not executable"), ("./no-such", "does not exist"), ("/etc", "is not executable")]
-        {
-            let refused = find(OsStr::new(name), OsStr::new("/bin")).expect_err("refused");
-            assert!(refused.0.contains(words) && refused.0.contains(name), "{}", refused.0);
-        }
+fn signal_name(number: i32) -> String {
+    match nix::sys::signal::Signal::try_from(number) {
+        Ok(signal) => signal.as_str().to_owned(),
+        Err(_) if number == 0 => "a real-time signal".to_owned(),
+        Err(_) => format!("signal {number}"),
     }
 }

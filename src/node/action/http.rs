@@ -1,6 +1,7 @@
 //! An attempt that is a request: sends it, follows redirects, judges the answer.
 //!
-//! Redirects are followed here and not by the client, so that each target is checked like the first and the entry's headers stay at home.
+//! Redirects are followed here and not by the client, so that each target is checked like the first and the entry's
+//! headers stay at home.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -56,7 +57,7 @@ impl Web {
         };
         let mut outcome = match answer {
             Ok(Ok(())) => Outcome::new(Ending::Succeeded),
-            Ok(Err((reason, message))) => Outcome { message: Some(message), ..Outcome::new(Ending::Failed(reason)) },
+            Ok(Err((reason, message))) => Outcome::failed(reason, message),
             Err(cause) => Outcome::interrupted(cause, attempt.timeout),
         };
         outcome.output = tail.finish(mask);
@@ -230,7 +231,8 @@ fn failure(error: reqwest::Error) -> Failure {
         }
         source = inner.source();
     }
-    (Reason::Connect, chain(&error))
+    // Its own words only say that a request failed.
+    (Reason::Connect, chain(error.source().unwrap_or(&error)))
 }
 
 /// The error and its causes, what merely repeats left out.

@@ -1,27 +1,37 @@
 //! Executes one attempt of a run: a command under its supervisor, or an HTTP request.
 //!
-//! [`Executor::execute`] takes an [`Attempt`], everything that it needs, and returns an [`Outcome`], everything that remains. It never
-//! fails: what this node can't start is an outcome, too ([`Reason::Refused`]). When it returns, nothing of the attempt runs any more; a
-//! process that a command left behind in the background is killed when the command ends.
+//! [`Executor::execute`] takes an [`Attempt`], everything that it needs, and returns an [`Outcome`], everything that
+//! remains. It never fails: what this node can't start is an outcome, too ([`Reason::Refused`]). When it returns,
+//! nothing of the attempt runs any more; a process that a command left behind in the background is killed when the
+//! command ends.
 //!
-//! [`process`] is the node's side of a command and [`supervisor`] the other; they share no memory, only what [`wire`] says.
+//! A command is prepared in `job`, started and collected in `process`, which is the node's side, and watched by
+//! [`supervisor`], the other side; the two share nothing but what `wire` says. A request is prepared, sent and judged
+//! in `http`; `address` says where none may go. Both are ended by `cause`, write into `output`, and take their secrets
+//! from `secret`, which cuts them out of what remains.
 
 mod address;
-#[cfg(target_os = "linux")]
-mod birth;
 mod cause;
+#[cfg_attr(not(target_os = "linux"), path = "command_elsewhere.rs")]
 mod command;
 mod context;
 mod http;
+mod output;
+mod secret;
+
+#[cfg(target_os = "linux")]
+mod birth;
+#[cfg(target_os = "linux")]
+mod job;
 #[cfg(target_os = "linux")]
 mod orphans;
-mod output;
 #[cfg(target_os = "linux")]
 mod process;
+#[cfg(target_os = "linux")]
 mod result;
-mod secret;
 #[cfg(target_os = "linux")]
 pub mod supervisor;
+#[cfg(target_os = "linux")]
 mod wire;
 
 use std::collections::BTreeMap;
@@ -31,12 +41,15 @@ use std::path::PathBuf;
 use tokio::sync::watch;
 
 use self::cause::{Cause, Interruption};
+use self::command::Commands;
 pub use self::context::Context;
+use self::http::Web;
 use self::secret::{Mask, Vault};
 use crate::domain::action::Action;
+use crate::domain::policy;
 use crate::domain::run::Reason;
 use crate::domain::span::Span;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Everything an attempt needs; made by the node from records.
 #[derive(Debug, Clone)]
@@ -58,9 +71,10 @@ pub struct Attempt {
 }
 
 /// What this node's owner set.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ExecutorConfig {
-    /// The upbeat binary, for programs that use the library; `None`: the program that runs now, which then must be the upbeat binary.
+    /// The upbeat binary, for programs that use the library; `None`: the program that runs now, which then must be the
+    /// upbeat binary.
     pub program: Option<PathBuf>,
     /// Variables of the node that commands see beside `PATH`, `HOME` and `LANG`.
     pub pass_env: Vec<String>,
@@ -70,6 +84,13 @@ pub struct ExecutorConfig {
     pub secrets_dir: Option<PathBuf>,
     /// From SIGTERM to SIGKILL.
     pub kill_after: Span,
+}
+
+impl Default for ExecutorConfig {
+    fn default() -> Self {
+        let kill_after = policy::KILL_AFTER;
+        Self { program: None, pass_env: Vec::new(), secrets: None, secrets_dir: None, kill_after }
+    }
 }
 
 /// Why the node ends an attempt.
@@ -122,8 +143,12 @@ impl Outcome {
         Self { ending, exit_code: None, message: None, output: Vec::new(), result: None }
     }
 
+    fn failed(reason: Reason, message: impl Into<String>) -> Self {
+        Self { message: Some(message.into()), ..Self::new(Ending::Failed(reason)) }
+    }
+
     fn refused(why: impl Into<String>) -> Self {
-        Self { message: Some(why.into()), ..Self::new(Ending::Failed(Reason::Refused)) }
+        Self::failed(Reason::Refused, why)
     }
 
     fn interrupted(cause: Cause, timeout: Option<Span>) -> Self {
@@ -143,33 +168,20 @@ impl Outcome {
 /// Executes attempts, any number at a time.
 #[derive(Debug)]
 pub struct Executor {
-    #[cfg(target_os = "linux")]
-    program: process::Program,
-    passed_on: BTreeMap<OsString, OsString>,
+    commands: Commands,
+    web: Web,
     vault: Vault,
-    kill_after: Span,
-    web: http::Web,
 }
 
 impl Executor {
     /// Opens the supervisor's program and reads the variables that are passed on.
     pub fn new(config: ExecutorConfig) -> Result<Self> {
-        #[cfg(target_os = "linux")]
-        let program = process::Program::open(config.program.as_deref()).map_err(|error| {
-            let path = config.program.as_deref().map_or("/proc/self/exe".into(), |path| path.to_string_lossy());
-            Error::invalid("program", format!("can't be opened: {error}")).value(path)
-        })?;
-        Ok(Self {
-            #[cfg(target_os = "linux")]
-            program,
-            passed_on: command::passed_on(&config.pass_env),
-            vault: Vault { allowed: config.secrets, dir: config.secrets_dir },
-            kill_after: config.kill_after,
-            web: http::Web::default(),
-        })
+        let commands = Commands::new(&config)?;
+        Ok(Self { commands, web: Web::default(), vault: Vault { allowed: config.secrets, dir: config.secrets_dir } })
     }
 
-    /// Executes `attempt` to its end, or until `stop` says otherwise; the greatest wish counts, `Drain < Cancel < Lost`.
+    /// Executes `attempt` to its end, or until `stop` says otherwise; the greatest wish counts, `Drain < Cancel <
+    /// Lost`.
     ///
     /// If the future is dropped, a command is killed as if the node had died, and a request is dropped.
     pub async fn execute(&self, attempt: Attempt, stop: watch::Receiver<Option<Stop>>) -> Outcome {
@@ -178,93 +190,23 @@ impl Executor {
         if let Some(stop) = interruption.already() {
             return Outcome::interrupted(Cause::Stop(stop), None);
         }
+        let (vault, mask, interruption) = (&self.vault, &mut mask, &mut interruption);
         let outcome = match &attempt.action {
             Action::Exec(argv) => {
                 let argv = argv.iter().chain(&attempt.extra_args).map(OsString::from).collect();
-                self.command(&attempt, argv, &mut mask, &mut interruption).await
+                self.commands.run(argv, &attempt, vault, mask, interruption).await
             }
             Action::Shell(text) => {
-                let argv =
-                    ["/bin/sh", "-c", text, "sh"].into_iter().chain(attempt.extra_args.iter().map(String::as_str));
-                self.command(&attempt, argv.map(OsString::from).collect(), &mut mask, &mut interruption).await
+                let start = ["/bin/sh", "-c", text, "sh"].into_iter();
+                let argv = start.chain(attempt.extra_args.iter().map(String::as_str)).map(OsString::from).collect();
+                self.commands.run(argv, &attempt, vault, mask, interruption).await
             }
-            Action::Http(http) => self.web.run(http, &attempt, &self.vault, &mut mask, &mut interruption).await,
+            Action::Http(http) => self.web.run(http, &attempt, vault, mask, interruption).await,
             Action::Direct(_) => Err(Refused("a direct action is delivered by the claim, not by a node".into())),
         };
         let mut outcome = outcome.unwrap_or_else(|Refused(why)| Outcome::refused(why));
         outcome.message = outcome.message.map(|message| mask.hide_text(&message));
         outcome
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    async fn command(
-        &self,
-        _: &Attempt,
-        _: Vec<OsString>,
-        _: &mut Mask,
-        _: &mut Interruption,
-    ) -> Result<Outcome, Refused> {
-        Err(Refused("exec and shell need Linux in this version".into()))
-    }
-
-    #[cfg(target_os = "linux")]
-    async fn command(
-        &self,
-        attempt: &Attempt,
-        argv: Vec<OsString>,
-        mask: &mut Mask,
-        interruption: &mut Interruption,
-    ) -> Result<Outcome, Refused> {
-        // A node without any folder to write to runs commands all the same; they see no UPBEAT_RESULT.
-        let result =
-            result::ResultFile::create().inspect_err(|error| tracing::debug!(%error, "no file for a result")).ok();
-        let path = result.as_ref().map(result::ResultFile::path);
-        let job = command::prepare(attempt, argv, &self.passed_on, &self.vault, mask, path, self.kill_after)?;
-        let mut tail = output::Tail::new(mask);
-        let run_id = &attempt.context.run_id;
-        let end =
-            process::run(&self.program, &job, run_id, attempt.payload.as_deref(), interruption, &mut tail).await?;
-        let mut outcome = judge(&end, attempt, &job);
-        outcome.output = tail.finish(mask);
-        outcome.result = result.and_then(|file| file.read(mask));
-        Ok(outcome)
-    }
-}
-
-/// What the end of a command means.
-#[cfg(target_os = "linux")]
-fn judge(end: &process::End, attempt: &Attempt, job: &wire::Job) -> Outcome {
-    use wire::Report;
-    let exit_code = match end.report {
-        Some(Report::Exited(code)) => Some(code),
-        _ => None,
-    };
-    let is_kept = matches!(end.cause, Some(Cause::Stop(Stop::Drain))) && exit_code == Some(0);
-    let outcome = match (end.cause, &end.report) {
-        (Some(cause), _) if !is_kept => Outcome::interrupted(cause, attempt.timeout),
-        (_, Some(Report::Exited(0))) => Outcome::new(Ending::Succeeded),
-        (_, Some(Report::Exited(code))) => failed(Reason::Exit, format!("exited with code {code}")),
-        (_, Some(Report::Signalled(number))) => failed(Reason::Signal, format!("killed by {}", signal_name(*number))),
-        (_, Some(Report::Refused(why))) => {
-            let program = job.argv.first().map(|name| name.to_string_lossy()).unwrap_or_default();
-            Outcome::refused(format!("program {program:?} can't be started: {why}"))
-        }
-        (_, Some(Report::Started(_)) | None) => failed(Reason::Signal, "killed with its supervisor".into()),
-    };
-    Outcome { exit_code, ..outcome }
-}
-
-#[cfg(target_os = "linux")]
-fn failed(reason: Reason, message: String) -> Outcome {
-    Outcome { message: Some(message), ..Outcome::new(Ending::Failed(reason)) }
-}
-
-#[cfg(target_os = "linux")]
-fn signal_name(number: i32) -> String {
-    match nix::sys::signal::Signal::try_from(number) {
-        Ok(signal) => signal.as_str().to_owned(),
-        Err(_) if number == 0 => "a real-time signal".to_owned(),
-        Err(_) => format!("signal {number}"),
     }
 }
 

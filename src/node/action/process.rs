@@ -20,7 +20,8 @@ use super::output::Tail;
 use super::wire::{self, Job, Report};
 use super::{Refused, supervisor};
 
-/// What is read after the end at most; everything that could write is dead, a pipe holds 64 KiB, but its end may be in strange hands.
+/// What is read after the end at most; everything that could write is dead, a pipe holds 64 KiB, but its end may be in
+/// strange hands.
 const LEFT_OVER_MAX_BYTES: usize = 1024 * 1024;
 
 /// The program of the supervisor, held open: an upgrade that replaces or removes the file does not touch this node.
@@ -100,7 +101,8 @@ pub(super) async fn run(
     }
     let is_ended = matches!(last, Some(Report::Exited(_) | Report::Signalled(_)));
     if !is_ended && let Some(group) = group {
-        // The leader died with its supervisor; whoever else is in its group lives. Its number is not given to another so soon.
+        // The leader died with its supervisor; whoever else is in its group lives. Its number is not given to another
+        // so soon.
         let _ = killpg(group, Signal::SIGKILL);
     }
     drop((control, answers));
@@ -137,9 +139,14 @@ fn start(
     Ok((child, UnixStream::from_std(ours)?, pipe::Receiver::from_owned_fd(output.into())?))
 }
 
-/// A file in memory: unlike a pipe it needs nobody who writes, so a command that reads little, late or never blocks nothing.
+/// A file in memory: unlike a pipe it needs nobody who writes, so a command that reads little, late or never blocks
+/// nothing.
 fn standard_input(payload: &[u8]) -> io::Result<Stdio> {
-    let mut file = File::from(memfd_create(c"upbeat-payload", MFdFlags::MFD_CLOEXEC)?);
+    // Machines may insist that such a file can't be executed, which kernels before 6.3 do not know.
+    let not_executable = MFdFlags::MFD_CLOEXEC | MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
+    let memory = memfd_create(c"upbeat-payload", not_executable)
+        .or_else(|_| memfd_create(c"upbeat-payload", MFdFlags::MFD_CLOEXEC))?;
+    let mut file = File::from(memory);
     file.write_all(payload)?;
     file.rewind()?;
     Ok(file.into())

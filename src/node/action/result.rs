@@ -17,7 +17,8 @@ pub(super) struct ResultFile {
 }
 
 impl ResultFile {
-    /// Makes an empty file that only this user can read, in the folder for temporary files or, where that can't be written, in memory.
+    /// Makes an empty file that only this user can read, in the folder for temporary files or, where that can't be
+    /// written, in memory.
     pub(super) fn create() -> io::Result<Self> {
         let mut failure = io::ErrorKind::NotFound.into();
         for folder in [std::env::temp_dir(), "/dev/shm".into()] {

@@ -1,4 +1,5 @@
-//! The supervisor: a small process of its own around one command, so that nothing of the command outlives its node or its end.
+//! The supervisor: a small process of its own around one command, so that nothing of the command outlives its node or
+//! its end.
 //!
 //! It is the same binary, started with [`ARGUMENT`] first, by the node, with three descriptors:
 //!
@@ -6,15 +7,18 @@
 //! |---|---|
 //! | 0 | the command's standard input |
 //! | 1 | the command's standard output and standard error |
-//! | 2 | the control socket to the node, see [`wire`](super::wire) |
+//! | 2 | the control socket to the node, see `wire` |
 //!
-//! It is a child subreaper: what the command leaves behind becomes its child. The command gets a session, and so a group, of its own; the
-//! supervisor stands outside of it, for it must survive the killing. Once the command's leader has ended, or the node has, it kills the
-//! group, then kills and reaps orphans until none is left, and only then reports. A process that is in the way of `kill` (another user's,
-//! by a set-uid program) is waited for.
+//! It is a child subreaper: what the command leaves behind becomes its child. The command gets a session, and so a
+//! group, of its own; the supervisor stands outside of it, for it must survive the killing. Once the command's leader
+//! has ended, or the node has, it kills the group, then kills and reaps orphans until none is left, and only then
+//! reports.
 //!
-//! It has one thread and must never start another: the signal that kills the command when its supervisor dies belongs to the thread that
-//! forked it. It has no async runtime, for it is started for every run.
+//! Limits: a process of another user (by a set-uid program) can't be killed and is waited for. If the supervisor itself
+//! is killed, the command's leader dies with it and the node kills the group; what has left the group lives on.
+//!
+//! It has one thread and must never start another: the signal that kills the command when its supervisor dies belongs
+//! to the thread that forked it. It has no async runtime, for it is started for every run.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -52,7 +56,8 @@ pub fn main() -> ExitCode {
 }
 
 fn supervise() -> io::Result<()> {
-    // Signals that are meant for the node, or for all of a cgroup, must not end the supervisor: the command would be killed without its grace.
+    // Signals that are meant for the node, or for all of a cgroup, must not end the supervisor: the command would be
+    // killed without its grace.
     SigSet::all().thread_block()?;
     let child_signals =
         SignalFd::with_flags(&SigSet::from(Signal::SIGCHLD), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
@@ -177,7 +182,8 @@ impl Watch {
     fn reap(&mut self) -> io::Result<bool> {
         while self.child_signals.read_signal()?.is_some() {}
         if self.ending.is_none() && self.kill_at.is_none() {
-            // Still a zombie, the leader keeps its number: what shares the group can be killed without hitting a stranger.
+            // Still a zombie, the leader keeps its number: what shares the group can be killed without hitting a
+            // stranger.
             let peek = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
             if waitid(Id::Pid(self.leader), peek) != Ok(WaitStatus::StillAlive) {
                 self.signal_group(Signal::SIGKILL);

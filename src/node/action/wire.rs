@@ -1,7 +1,8 @@
 //! What a node and the supervisor of a command say to each other over the control socket.
 //!
-//! The node sends one [`Job`], then single bytes ([`TERMINATE`], [`KILL`]); its end of file means that the node is gone. The supervisor
-//! answers with lines, [`Report`]; its end of file without a last line means that the supervisor is gone.
+//! The node sends one [`Job`], then single bytes ([`TERMINATE`], [`KILL`]); its end of file means that the node is
+//! gone. The supervisor answers with lines, [`Report`]; its end of file without a last line means that the supervisor
+//! is gone.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
@@ -36,7 +37,8 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// Length, then fields that end with a NUL, which none of them can hold: the form in which the kernel keeps them, too.
+    /// Length, then fields that end with a NUL, which none of them can hold: the form in which the kernel keeps them,
+    /// too.
     pub(super) fn encode(&self) -> Result<Vec<u8>, Refused> {
         let mut bytes = vec![0; 4];
         let mut put = |what: &str, field: &OsStr| {
@@ -98,7 +100,8 @@ impl Job {
     }
 }
 
-/// What a supervisor reports: first [`Report::Started`] or [`Report::Refused`], then how the command's leader ended, once nothing of it is left.
+/// What a supervisor reports: first [`Report::Started`] or [`Report::Refused`], then how the command's leader ended,
+/// once nothing of it is left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Report {
     /// The process id of the leader, which is also its group and session.
