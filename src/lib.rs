@@ -3,5 +3,7 @@
 pub mod config;
 pub mod domain;
 pub mod error;
+pub mod node;
+pub mod service;
 pub mod shutdown;
 pub mod store;

@@ -1,3 +1,12 @@
-//! The `upbeat` program.
+//! The upbeat program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // Before anything makes a thread: the supervisor must stay single-threaded.
+    #[cfg(target_os = "linux")]
+    if std::env::args_os().nth(1).is_some_and(|first| first == upbeat::node::action::supervisor::ARGUMENT) {
+        return upbeat::node::action::supervisor::main();
+    }
+    ExitCode::SUCCESS
+}

@@ -74,20 +74,48 @@ scripts![
 /// The line that names the parts, in the order in which they are joined.
 const USE: &str = "-- use ";
 
+/// The part whose names are put in place as numbers.
+const WORDS: &str = "words";
+
 fn join(name: &'static str, file: &str, change: &impl Fn(&'static str, String) -> String) -> Script {
     let mut text = String::with_capacity(file.len() * 4);
     for line in file.lines() {
         match line.strip_prefix(USE) {
-            Some(names) => names.split_whitespace().for_each(|name| text.push_str(part(name))),
+            Some(names) => {
+                names.split_whitespace().filter(|name| *name != WORDS).for_each(|name| text.push_str(part(name)));
+            }
             None => {
                 text.push_str(line);
                 text.push('\n');
             }
         }
     }
-    let text = change(name, text);
+    let text = change(name, in_numbers(&text, &words()));
     let sha = sha1_hex(&text);
     Script { name, text, sha }
+}
+
+/// The names of `words.lua` with their numbers.
+fn words() -> Vec<(&'static str, &'static str)> {
+    let lists = part(WORDS).lines().filter_map(|line| line.strip_prefix("local ")?.split_once(" = "));
+    lists.flat_map(|(names, numbers)| names.split(", ").zip(numbers.split(", "))).collect()
+}
+
+/// The text with every name replaced by its number.
+fn in_numbers(text: &str, words: &[(&str, &str)]) -> String {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(is_word) {
+        let (before, tail) = rest.split_at(start);
+        let end = tail.find(|c| !is_word(c)).unwrap_or(tail.len());
+        let (word, after) = tail.split_at(end);
+        out.push_str(before);
+        out.push_str(words.iter().find(|(name, _)| *name == word).map_or(word, |(_, number)| number));
+        rest = after;
+    }
+    out.push_str(rest);
+    out
 }
 
 fn part(name: &str) -> &'static str {
@@ -122,7 +150,8 @@ mod tests {
             assert!(script.text.starts_with(&format!("-- {}: ", script.name)), "{}", script.name);
         }
         for (name, text) in PARTS {
-            assert!(scripts.all().iter().any(|script| script.text.contains(text)), "{name} is used nowhere");
+            let text = in_numbers(text, &words());
+            assert!(*name == WORDS || scripts.all().iter().any(|script| script.text.contains(&text)), "{name} is used nowhere");
         }
     }
 

@@ -2,6 +2,7 @@
 local MESSAGE = '>BBBI4I2'  -- version, form, flags, max_len, length of the target
 local STREAM, LIST, PUBLISH = 1, 2, 3
 local RAW, TRIM = 1, 2
+local TRIGGER_WORDS = { 'scheduled', 'catch_up', 'manual', 'backfill', 'follow_up', 'one_off' }
 local templates, instants = {}, {}
 
 -- RFC 3339 in UTC with milliseconds, by integer arithmetic, once per distinct instant.

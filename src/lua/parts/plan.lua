@@ -1,7 +1,7 @@
 -- Plans as `domain/plan.rs` packs them: read, and asked for the next fire time.
-local PLAN = '>BBBBI2I2I4I6I6I6c24I4I4I6I2BB'
-local PLAN_TAIL = 55  -- from here on it is the tail of a live record
-local PLAN_MIN = 72
+local PLAN = '>BBBBI2I2I4I6I6I6c23I4I4I6I2BB'
+local PLAN_TAIL = 54  -- from here on it is the tail of a live record
+local PLAN_MIN = 71
 local ARITHMETIC, FINAL = 1, 128
 local SKIP = 1
 local CATCH_UP_LATEST, CATCH_UP_ALL = 1, 2
