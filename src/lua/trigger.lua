@@ -45,27 +45,27 @@ local text = redis.call('HGET', plans_key, id)
 if not text then return { 'gone' } end
 local p = read_plan(text)
 if not p then return { 'broken' } end
-if p.birth ~= birth then return { 'gone' } end
-if not p.is_direct and not lists[p.list] then return { 'unknown', p.list } end
+if p[P_BIRTH] ~= birth then return { 'gone' } end
+if not p[P_IS_DIRECT] and not lists[p[P_LIST]] then return { 'unknown', p[P_LIST] } end
 load_lists()
 load_marks({ id })
 load_messages({ id })
 if message ~= '' then templates[id] = read_message(message) end
-if p.is_direct and not templates[id] then return { 'broken' } end
+if p[P_IS_DIRECT] and not templates[id] then return { 'broken' } end
 guard_history()
 redis.call('HLEN', active_key)
 redis.call('ZCARD', start_by_key)
-if overlap ~= '' then p.overlap = tonumber(overlap) end
+if overlap ~= '' then p[P_OVERLAP] = tonumber(overlap) end
 local answer
 
 keep_clock()
-if p.overlap == SKIP and marks[id] ~= '' then
+if p[P_OVERLAP] == SKIP and marks[id] ~= '' then
   local other = string.sub(marks[id], 1, 36)
-  remember({ id = id, run_id = run_id, keep = p.keep, state = SKIPPED, reason = OVERLAP, trigger = MANUAL, attempt = 0, lost = 0,
-    flags = REQUESTED, fire_at = fire_at, due_at = fire_at, enqueued_at = 0, started_at = 0, finished_at = now, birth = p.birth,
-    revision = p.revision, exit = 0, fires = 1, last_fire_at = fire_at, node = '', message = other })
+  remember({ id = id, run_id = run_id, keep = p[P_KEEP], state = SKIPPED, reason = OVERLAP, trigger = MANUAL, attempt = 0, lost = 0,
+    flags = REQUESTED, fire_at = fire_at, due_at = fire_at, enqueued_at = 0, started_at = 0, finished_at = now, birth = p[P_BIRTH],
+    revision = p[P_REVISION], exit = 0, fires = 1, last_fire_at = fire_at, node = '', message = other })
   answer = { 'skipped', other }
-elseif p.is_direct then
+elseif p[P_IS_DIRECT] then
   directs[1] = { id = id, p = p, run_id = run_id, fire_at = fire_at, trigger = MANUAL }
   deliver_all()
   answer = directs[1].state == FAILED and { 'failed', directs[1].words } or { 'delivered' }

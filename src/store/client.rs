@@ -85,6 +85,16 @@ impl Client {
         }
     }
 
+    /// Sends commands in one pipeline and waits for all replies.
+    pub async fn pipeline(&self, commands: Vec<(&'static str, Vec<Value>)>) -> Result<()> {
+        let pipeline = self.inner.pipeline();
+        for (name, args) in commands {
+            let command = CustomCommand::new_static(name, ClusterHash::FirstKey, false);
+            pipeline.custom::<Value, Value>(command, args).await.map_err(|why| self.explain(&why))?;
+        }
+        pipeline.all::<Value>().await.map(drop).map_err(|why| self.explain(&why))
+    }
+
     /// Closes the connection in order.
     pub async fn quit(&self) {
         let _ = self.inner.quit().await;

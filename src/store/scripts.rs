@@ -74,31 +74,41 @@ scripts![
 /// The line that names the parts, in the order in which they are joined.
 const USE: &str = "-- use ";
 
-/// The part whose names are put in place as numbers.
-const WORDS: &str = "words";
-
 fn join(name: &'static str, file: &str, change: &impl Fn(&'static str, String) -> String) -> Script {
-    let mut text = String::with_capacity(file.len() * 4);
+    let mut joined = String::with_capacity(file.len() * 4);
     for line in file.lines() {
         match line.strip_prefix(USE) {
-            Some(names) => {
-                names.split_whitespace().filter(|name| *name != WORDS).for_each(|name| text.push_str(part(name)));
-            }
+            Some(names) => names.split_whitespace().for_each(|name| joined.push_str(part(name))),
             None => {
-                text.push_str(line);
-                text.push('\n');
+                joined.push_str(line);
+                joined.push('\n');
             }
         }
     }
-    let text = change(name, in_numbers(&text, &words()));
+    let numbers: Vec<(&str, &str)> = joined.lines().flat_map(numbers).collect();
+    let mut text = String::with_capacity(joined.len());
+    for line in joined.lines().filter(|line| numbers_of(line).is_none()) {
+        text.push_str(&in_numbers(line, &numbers));
+        text.push('\n');
+    }
+    let text = change(name, text);
     let sha = sha1_hex(&text);
     Script { name, text, sha }
 }
 
-/// The names of `words.lua` with their numbers.
-fn words() -> Vec<(&'static str, &'static str)> {
-    let lists = part(WORDS).lines().filter_map(|line| line.strip_prefix("local ")?.split_once(" = "));
-    lists.flat_map(|(names, numbers)| names.split(", ").zip(numbers.split(", "))).collect()
+/// The names and numbers of a line that gives numbers to names in capitals, `local A, B = 1, 2`.
+fn numbers_of(line: &str) -> Option<(&str, &str)> {
+    let (names, numbers) = line.strip_prefix("local ")?.split_once(" = ")?;
+    let numbers = numbers.split("--").next()?.trim();
+    let is_name = |c: char| c.is_ascii_uppercase() || matches!(c, '_' | ',' | ' ');
+    let is_number = |c: char| c.is_ascii_digit() || matches!(c, ',' | ' ');
+    (names.chars().all(is_name) && !numbers.is_empty() && numbers.chars().all(is_number)).then_some((names, numbers))
+}
+
+/// Each name of such a line with its number. They are put in place of the names: a Lua function has room for 200 locals.
+fn numbers(line: &str) -> Vec<(&str, &str)> {
+    let Some((names, numbers)) = numbers_of(line) else { return Vec::new() };
+    names.split(", ").zip(numbers.split(", ")).collect()
 }
 
 /// The text with every name replaced by its number.
@@ -150,8 +160,8 @@ mod tests {
             assert!(script.text.starts_with(&format!("-- {}: ", script.name)), "{}", script.name);
         }
         for (name, text) in PARTS {
-            let text = in_numbers(text, &words());
-            assert!(*name == WORDS || scripts.all().iter().any(|script| script.text.contains(&text)), "{name} is used nowhere");
+            let first = text.lines().find(|line| line.starts_with("local function")).unwrap_or_default();
+            assert!(scripts.all().iter().any(|script| script.text.contains(first)), "{name} is used nowhere");
         }
     }
 

@@ -7,7 +7,7 @@ for i = 1, #places do place_removes[places[i]] = {} end
 
 -- Whether fire times up to now may lie beyond what the plan lists.
 local function is_short(p, t)
-  return not p.is_arithmetic and not p.is_final and (p.phase == 0 or struct.unpack('>I6', p.text, #p.text - 5) <= t)
+  return not p[P_IS_ARITHMETIC] and not p[P_IS_FINAL] and (p[P_PHASE] == 0 or struct.unpack('>I6', p[P_TEXT], #p[P_TEXT] - 5) <= t)
 end
 
 local function read_item(item, definition, plan)
@@ -28,7 +28,7 @@ local function read_item(item, definition, plan)
   if not p or not place or place == parked_key or place == broken_key then return 'overdue' end
   item.old.plan = p
   if is_short(p, now) then return 'overdue' end
-  if not p.is_direct and not lists[p.list] then return p.list end
+  if not p[P_IS_DIRECT] and not lists[p[P_LIST]] then return p[P_LIST] end
   return nil
 end
 
@@ -65,8 +65,8 @@ local function read_items(items)
     local p = item.old and item.old.plan
     if p then
       settled[#settled + 1] = item.id
-      if p.is_direct then with_message[#with_message + 1] = item.id end
-      if item.verb == 'remove' or (item.new and item.new.needs_marks and not p.needs_marks) then wanted[item.id] = item end
+      if p[P_IS_DIRECT] then with_message[#with_message + 1] = item.id end
+      if item.verb == 'remove' or (item.new and item.new[P_NEEDS_MARKS] and not p[P_NEEDS_MARKS]) then wanted[item.id] = item end
     end
   end
   load_lists()
@@ -144,7 +144,7 @@ local function change(item)
   if item.list ~= '' then list_writes[item.list] = true end
   if unmarked[id] then
     marks[id] = unmarked[id]
-    marked[id] = true
+    marked[#marked + 1] = id
   end
   local p = item.new
   local t, left = time_after(p, now)

@@ -9,9 +9,9 @@ local function flush_runs()
     end
   end
   local mark_writes = {}
-  for id in pairs(marked) do
-    mark_writes[#mark_writes + 1] = id
-    mark_writes[#mark_writes + 1] = marks[id]
+  for i = 1, #marked do
+    local id = marked[i]
+    mark_writes[i * 2 - 1], mark_writes[i * 2] = id, marks[id]
   end
   for from = 1, #mark_writes, 2000 do
     redis.call('HSET', active_key, unpack(mark_writes, from, math.min(from + 1999, #mark_writes)))

@@ -1,5 +1,5 @@
--- Numbers that stand for words in packed records; the order of the lists in `domain/run.rs`, held equal by a test. They are put
--- in place of the names when a script is joined: a Lua function has room for 200 locals only.
+-- Numbers that stand for words in packed records; the order of the lists in `domain/run.rs`, held equal by a test. As all
+-- numbers with names in capitals they are put in place when a script is joined: a Lua function has room for 200 locals only.
 local WAITING, QUEUED, RUNNING, RETRYING, SUCCEEDED, FAILED, CANCELLED, SKIPPED, MISSED = 1, 2, 3, 4, 5, 6, 7, 8, 9
 local SCHEDULED, CATCH_UP, MANUAL = 1, 2, 3
 local DELIVERED, TARGET, TARGET_FULL, LOST = 1, 7, 8, 11
