@@ -2,20 +2,30 @@
 //!
 //! Doors (the command line, later HTTP) translate a request into one call here and print the answer. Nothing here prints.
 
+mod apply;
 mod change;
+mod decide;
 mod export;
+mod follow;
 mod list;
 mod nodes;
 mod request;
+mod run_ref;
+mod run_views;
 mod runs;
 mod select;
 mod trigger;
 mod view;
+mod write;
 
-pub use change::{AddOptions, ApplyOptions};
+pub use apply::ApplyOptions;
+pub use change::AddOptions;
+pub use export::WhereToRun;
+pub use follow::Follow;
 pub use list::ListFilter;
 pub use request::Request;
-pub use runs::{Follow, RunFilter, RunRef};
+pub use run_ref::RunRef;
+pub use runs::{RunFilter, RunList};
 pub use select::Select;
 pub use trigger::TriggerOptions;
 pub use view::{ChangeView, Changes, EntryDetail, EntryView, LastRun, NodeView, QueueView, RunView};

@@ -7,6 +7,7 @@ mod ask;
 mod change;
 mod claim;
 mod client;
+mod kept;
 mod keys;
 mod lease;
 mod measure;
@@ -25,7 +26,7 @@ use std::sync::{Arc, RwLock};
 
 use fred::types::Value;
 
-pub use ask::{Asked, CancelAnswer, TriggerAnswer, TriggerCall};
+pub use ask::{Asked, CancelAnswer, Made, TriggerAnswer, TriggerCall};
 pub use change::{Change, ChangeCall, ChangeWord, Changed, PutAnswer, Replan, ReplanAnswer, Verb};
 pub use claim::{Claim, ClaimCall, ClaimReply, Started};
 pub use lease::{Renewed, Rescued};

@@ -5,6 +5,8 @@ local RAW, TRIM = 1, 2
 local TRIGGER_WORDS = { 'scheduled', 'catch_up', 'manual', 'backfill', 'follow_up', 'one_off' }
 -- `RECORD` of the history in two, around birth and revision.
 local RECORD_HEAD, RECORD_END = '>BBBBI2BBI6I6I6I6I6', '>I2I4I6'
+-- Stands for a message that is missing or damaged, so that its run fails and nothing raises.
+local NO_MESSAGE = { form = 0, flags = 0, max_len = 0, target = '', head = '' }
 local templates, instants, delivered = {}, {}, {}
 
 -- RFC 3339 in UTC with milliseconds, by integer arithmetic, once per distinct instant.
@@ -74,6 +76,10 @@ end
 local function deliver_to(m, group)
   local failed = {}
   local room = #group
+  if m == NO_MESSAGE then
+    for i = 1, room do failed[i] = { TARGET, 'the stored message is missing or damaged' } end
+    return failed
+  end
   if m.form ~= PUBLISH and m.flags < TRIM then
     local length = redis.pcall(m.form == LIST and 'LLEN' or 'XLEN', m.target)
     if refusal(length) then
@@ -84,10 +90,12 @@ local function deliver_to(m, group)
   end
   for i = room + 1, #group do failed[i] = { TARGET_FULL, m.target .. ' holds ' .. m.max_len } end
   if m.form == LIST then
-    local texts = {}
-    for i = 1, room do texts[i] = render(group[i].message, group[i]) end
-    local words = room > 0 and refusal(redis.pcall('RPUSH', m.target, unpack(texts)))
-    for i = 1, words and room or 0 do failed[i] = { TARGET, words } end
+    for from = 1, room, 1000 do
+      local till, texts = math.min(from + 999, room), {}
+      for i = from, till do texts[#texts + 1] = render(group[i].message, group[i]) end
+      local words = refusal(redis.pcall('RPUSH', m.target, unpack(texts)))
+      for i = from, words and till or 0 do failed[i] = { TARGET, words } end
+    end
   else
     for i = 1, room do
       local d = group[i]
@@ -129,7 +137,7 @@ local function deliver_all()
   local groups, order = {}, {}
   for i = 1, #directs do
     local d = directs[i]
-    d.message = d.message or templates[d.id]
+    d.message = templates[d.id] or NO_MESSAGE
     local group = groups[d.message.head]
     if not group then
       group = {}
