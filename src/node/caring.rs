@@ -39,7 +39,9 @@ pub fn care(shared: &Arc<Shared>, shard: u16, claim: &Claim) {
     for id in &claim.long_ledgers {
         if let Ok(id) = EntryId::parse("entry", id) {
             let shared = shared.clone();
-            tokio::spawn(async move { report("compacting a ledger", shared.store.shorten_ledger(&id).await.map(drop)) });
+            tokio::spawn(
+                async move { report("compacting a ledger", shared.store.shorten_ledger(&id).await.map(drop)) },
+            );
         }
     }
 }

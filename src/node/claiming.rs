@@ -90,7 +90,8 @@ impl Claiming {
         }
         let is_beat_due = is_draining || self.last_beat.is_none_or(|at| at.elapsed() >= BEAT_EVERY);
         loop {
-            let beat = if is_beat_due { serde_json::to_string(&shared.info()).unwrap_or_default() } else { String::new() };
+            let beat =
+                if is_beat_due { serde_json::to_string(&shared.info()).unwrap_or_default() } else { String::new() };
             let call = ClaimCall {
                 incarnation: &shared.incarnation,
                 node: &shared.name,
@@ -151,7 +152,11 @@ impl Claiming {
     fn hand_on(&mut self, claim: &Claim) -> Duration {
         let shared = &self.shared;
         if claim.outage_ms > 0 {
-            tracing::warn!(shard.id = self.shard, outage_ms = claim.outage_ms, "no node had claimed: an outage is over");
+            tracing::warn!(
+                shard.id = self.shard,
+                outage_ms = claim.outage_ms,
+                "no node had claimed: an outage is over"
+            );
         }
         if claim.claimed > 0 {
             tracing::debug!(shard.id = self.shard, runs = claim.claimed, "claimed");

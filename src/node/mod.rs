@@ -46,7 +46,12 @@ const TELL: Duration = Duration::from_millis(700);
 /// # Errors
 ///
 /// [`Error::Unavailable`] where Redis refuses the login, is too old or read-only; a Redis that can't be reached is waited for.
-pub async fn run(config: NodeConfig, connection: Connection, namespace: Namespace, mut shutdown: Shutdown) -> Result<()> {
+pub async fn run(
+    config: NodeConfig,
+    connection: Connection,
+    namespace: Namespace,
+    mut shutdown: Shutdown,
+) -> Result<()> {
     let store = tokio::select! {
         store = connect(&connection, &namespace) => store?,
         () = shutdown.draining() => return Ok(()),
@@ -102,7 +107,10 @@ async fn free_name(store: &Store, wanted: &str) -> Result<String> {
     if !is_taken(wanted) {
         return Ok(wanted.to_owned());
     }
-    Ok((2..).map(|number| format!("{wanted}-{number}")).find(|name| !is_taken(name)).unwrap_or_else(|| wanted.to_owned()))
+    Ok((2..)
+        .map(|number| format!("{wanted}-{number}"))
+        .find(|name| !is_taken(name))
+        .unwrap_or_else(|| wanted.to_owned()))
 }
 
 async fn begin(
@@ -182,7 +190,10 @@ async fn drain(shared: &Shared) {
         if !idle_until(shared, end.checked_sub(TELL).unwrap_or(end)).await {
             shared.slots.stop_all(Stop::Lost);
             if !idle_until(shared, end + TELL).await {
-                tracing::warn!(running = shared.slots.used(), "stopped with work unfinished: it is taken over when the lease ends");
+                tracing::warn!(
+                    running = shared.slots.used(),
+                    "stopped with work unfinished: it is taken over when the lease ends"
+                );
             }
         }
     }

@@ -69,7 +69,13 @@ mod tests {
     use crate::domain::timestamp::Timestamp;
 
     fn claim(settled: usize, due_in: i64, live_nodes: usize) -> Claim {
-        Claim { now: Timestamp(1_000_000), next_due: Some(Timestamp(1_000_000 + due_in)), settled, live_nodes, ..Claim::default() }
+        Claim {
+            now: Timestamp(1_000_000),
+            next_due: Some(Timestamp(1_000_000 + due_in)),
+            settled,
+            live_nodes,
+            ..Claim::default()
+        }
     }
 
     #[test]

@@ -109,7 +109,16 @@ impl Service {
                 let compiled = registered.compile(Timestamp(instant.0 - 1), LIST_TIMES);
                 birth += 1;
                 let definition = definition.to_json();
-                changes.push(Change { id: id.clone(), verb: Verb::Put, birth: 0, revision: 0, definition, compiled, is_paused: false });
+                changes.push(Change {
+                    id: id.clone(),
+                    verb: Verb::Put,
+                    birth: 0,
+                    revision: 0,
+                    definition,
+                    compiled,
+                    is_paused: false,
+                    fields: Vec::new(),
+                });
             }
             let request = format!("bench/{shard}/{page}");
             let call = ChangeCall { request: &request, content: "bench", changes: &changes, is_dry_run: false };
@@ -153,7 +162,9 @@ fn fields(load: Load, number: usize, instant: Timestamp) -> Map<String, Value> {
     let fields = match (load, number % 4) {
         (Load::List, _) => json!({"every": "1h", "start": start, "list": {"key": "bench:out", "max_len": 10_000_000}}),
         (Load::Queue, 0) => json!({"every": "1h", "start": start, "exec": ["true"]}),
-        (Load::Queue, 1) => json!({"every": "30m", "start": start, "exec": ["true"], "overlap": "allow", "catch_up": "all"}),
+        (Load::Queue, 1) => {
+            json!({"every": "30m", "start": start, "exec": ["true"], "overlap": "allow", "catch_up": "all"})
+        }
         (Load::Queue, 2) => json!({"at": start, "exec": ["true"], "catch_up": "none"}),
         (Load::Queue, _) => {
             // Two seconds of the minute: no fixed period, so its plan is a list.

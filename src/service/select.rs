@@ -8,6 +8,7 @@ use crate::domain::id::{EntryId, Owner, QueueName};
 use crate::domain::nearest::nearest;
 use crate::error::{Error, Problem, Result};
 use crate::service::Service;
+use crate::store::StoredEntry;
 
 /// Ids that are compared with a mistyped one, at most.
 const COMPARED: usize = 20_000;
@@ -36,6 +37,18 @@ impl Select {
             Self::Queue(queue) => entry.queue == *queue,
             Self::Owner(owner) => definition.owner == owner.as_str(),
             Self::All => true,
+        }
+    }
+
+    /// Whether an entry as it is stored is meant; one that can't be read is meant by its id and by `All`.
+    pub fn has(&self, stored: &StoredEntry) -> bool {
+        match (self, &stored.definition) {
+            (Self::All, _) => true,
+            (Self::Ids(ids), _) => ids.contains(&stored.id),
+            (_, Ok(definition)) => {
+                definition.parse(&stored.id).is_ok_and(|entry| self.matches(&stored.id, definition, &entry))
+            }
+            (_, Err(_)) => false,
         }
     }
 }
@@ -76,12 +89,7 @@ impl Service {
 
     async fn only(&self, select: &Select, ids: Vec<EntryId>) -> Result<Vec<EntryId>> {
         let stored = self.store.entries(&ids).await?;
-        let is_meant = |stored: &crate::store::StoredEntry| {
-            let definition = stored.definition.as_ref().ok()?;
-            let entry = definition.parse(&stored.id).ok()?;
-            Some(select.matches(&stored.id, definition, &entry))
-        };
-        Ok(stored.into_iter().flatten().filter(|stored| is_meant(stored) == Some(true)).map(|one| one.id).collect())
+        Ok(stored.into_iter().flatten().filter(|stored| select.has(stored)).map(|one| one.id).collect())
     }
 
     /// The complaint about an id that does not exist, with the one that is meant.

@@ -81,6 +81,9 @@ impl Client {
                 self.command("SCRIPT", vec!["LOAD".into(), script.text.as_str().into()]).await?;
                 self.command("EVALSHA", all).await
             }
+            Err(why) if why.details().contains("script") => {
+                Err(Error::Internal(Problem::bare(format!("script {} failed: {}", script.name, why.details()))))
+            }
             other => other.map_err(|why| self.explain(&why)),
         }
     }

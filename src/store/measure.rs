@@ -40,8 +40,16 @@ impl Store {
             let pipeline: Vec<(&'static str, Vec<Value>)> = (first..(first + PIPELINE).min(pairs))
                 .flat_map(|number| {
                     let id = format!("entry-{number}");
-                    let add = vec![zset.as_str().into(), (1_000_000_000_000 + number as i64).into(), id.as_str().into()];
-                    let append = vec![stream.as_str().into(), "*".into(), "id".into(), id.as_str().into(), "run".into(), RUN.into()];
+                    let add =
+                        vec![zset.as_str().into(), (1_000_000_000_000 + number as i64).into(), id.as_str().into()];
+                    let append = vec![
+                        stream.as_str().into(),
+                        "*".into(),
+                        "id".into(),
+                        id.as_str().into(),
+                        "run".into(),
+                        RUN.into(),
+                    ];
                     [("ZADD", add), ("XADD", append)]
                 })
                 .collect();

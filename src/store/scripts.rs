@@ -43,7 +43,8 @@ macro_rules! scripts {
                 Self { $($field: join(stringify!($field), include_str!(concat!("../lua/", stringify!($field), ".lua")), &change)),+ }
             }
 
-            /// All of them, to load.
+            /// All of them.
+            #[cfg(test)]
             pub fn all(&self) -> Vec<&Script> {
                 vec![$(&self.$field),+]
             }

@@ -74,7 +74,9 @@ pub async fn add_all(store: &Store, entries: &[(&str, Value)]) {
             let request = uuid::Uuid::new_v4().to_string();
             let call = ChangeCall { request: &request, content: "", changes: page, is_dry_run: false };
             match store.put(shard, &call).await.unwrap() {
-                PutAnswer::Done(changed) => assert!(changed.iter().all(|one| one.word == ChangeWord::Added), "{changed:?}"),
+                PutAnswer::Done(changed) => {
+                    assert!(changed.iter().all(|one| one.word == ChangeWord::Added), "{changed:?}")
+                }
                 other => panic!("{other:?}"),
             }
         }

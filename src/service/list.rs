@@ -1,0 +1,216 @@
+//! Entries as people see them: lists, and one entry whole.
+
+use std::collections::{BTreeSet, HashMap};
+
+use serde_json::{Map, Value, json};
+
+use crate::domain::definition::Definition;
+use crate::domain::entry::Entry;
+use crate::domain::id::EntryId;
+use crate::domain::timestamp::Timestamp;
+use crate::domain::zone::Zone;
+use crate::error::{Error, Problem, Result};
+use crate::service::nodes::Fleet;
+use crate::service::view::{At, EntryDetail, EntryView, LastRun, RunView};
+use crate::service::{Select, Service, run_views};
+use crate::store::{Place, StoredEntry};
+
+/// Which entries are wanted; what is `None` restricts nothing.
+#[derive(Debug, Clone, Default)]
+pub struct ListFilter {
+    /// Whose id begins so.
+    pub prefix: Option<String>,
+    /// That are selected.
+    pub select: Option<Select>,
+    /// That have warnings.
+    pub only_warnings: bool,
+}
+
+impl Service {
+    /// Entries that match, by id.
+    pub async fn list(&self, filter: &ListFilter) -> Result<Vec<EntryView>> {
+        let (fleet, mut last) = tokio::try_join!(self.fleet(), self.newest_live())?;
+        let mut views = Vec::new();
+        for shard in self.store.shards() {
+            let ids: Vec<EntryId> = self.ids(shard, filter).await?.into_iter().collect();
+            let stored = self.store.entries(&ids).await?;
+            let stored: Vec<StoredEntry> = stored
+                .into_iter()
+                .flatten()
+                .filter(|stored| filter.select.as_ref().is_none_or(|select| select.has(stored)))
+                .collect();
+            let ids: Vec<EntryId> = stored.iter().map(|stored| stored.id.clone()).collect();
+            for (stored, ended) in stored.iter().zip(self.store.last_ended(shard, &ids).await?) {
+                let newest = newest(last.remove(stored.id.as_str()), ended.map(RunView::from));
+                views.push(view(stored, &fleet, newest));
+            }
+        }
+        views.retain(|view| !filter.only_warnings || !view.warnings.is_empty());
+        views.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(views)
+    }
+
+    /// One entry whole.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], with the nearest id.
+    pub async fn show(&self, id: &EntryId) -> Result<EntryDetail> {
+        self.select(&Select::Ids(vec![id.clone()])).await?;
+        let stored = self.stored(id).await?;
+        let (fleet, runs) = tokio::try_join!(self.fleet(), self.runs_of(id))?;
+        let definition = stored.definition.as_ref().ok();
+        let paused = definition.and_then(|definition| definition.paused.as_ref());
+        Ok(EntryDetail {
+            view: view(&stored, &fleet, runs.iter().find(|run| run.state != "waiting").cloned()),
+            entry: definition.map_or(Value::Null, |definition| Value::Object(definition.entry.clone())),
+            paused_by: paused.map_or(
+                Value::Null,
+                |paused| json!({"at": At(paused.at), "actor": paused.actor, "reason": paused.reason}),
+            ),
+            stats: stats(definition, &runs),
+        })
+    }
+
+    /// The definition of one entry, and where it stands.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] where there is none, [`Error::Corrupt`] where it can't be read.
+    pub async fn entry(&self, id: &EntryId) -> Result<(Definition, Entry)> {
+        self.select(&Select::Ids(vec![id.clone()])).await?;
+        let definition = self.stored(id).await?.definition?;
+        let entry = definition.parse(id)?;
+        Ok((definition, entry))
+    }
+
+    async fn stored(&self, id: &EntryId) -> Result<StoredEntry> {
+        let gone = || Error::NotFound(Problem::new("entry", format!("{id} does not exist")).value(id.as_str()));
+        self.store.entry(id).await?.ok_or_else(gone)
+    }
+
+    /// The zones of entries, by id; those without one, or gone, are left out.
+    pub async fn zones(&self, ids: &BTreeSet<String>) -> Result<HashMap<String, Zone>> {
+        let ids: Vec<EntryId> = ids.iter().filter_map(|id| EntryId::parse("entry", id).ok()).collect();
+        let stored = self.store.entries(&ids).await?;
+        let zone = |stored: StoredEntry| {
+            let definition = stored.definition.ok()?;
+            let zone = Zone::parse("tz", definition.entry.get("tz")?.as_str()?).ok()?;
+            Some((stored.id.to_string(), zone))
+        };
+        Ok(stored.into_iter().flatten().filter_map(zone).collect())
+    }
+
+    async fn ids(&self, shard: u16, filter: &ListFilter) -> Result<BTreeSet<EntryId>> {
+        if let Some(Select::Ids(ids)) = &filter.select {
+            self.select(&Select::Ids(ids.clone())).await?;
+            return Ok(ids.iter().filter(|id| self.store.shard_of(id) == shard).cloned().collect());
+        }
+        let prefix = filter.prefix.as_deref().unwrap_or_default();
+        let mut ids = BTreeSet::new();
+        let mut cursor = None;
+        loop {
+            let (page, next) = self.store.entry_ids(shard, cursor).await?;
+            ids.extend(page.into_iter().filter(|id| id.as_str().starts_with(prefix)));
+            cursor = next;
+            if cursor.is_none() {
+                return Ok(ids);
+            }
+        }
+    }
+
+    /// The newest live run of each entry that has one.
+    async fn newest_live(&self) -> Result<HashMap<String, RunView>> {
+        let (runs, fleet) = tokio::try_join!(self.live_runs(|_| true), self.fleet())?;
+        let mut newest: HashMap<String, RunView> = HashMap::new();
+        for run in runs {
+            let known = newest.get(&run.entry_id).map(|known| known.fire_at);
+            if known.is_none_or(|known| known < At(run.fire_at)) {
+                newest.insert(run.entry_id.clone(), run_views::live(&run, &fleet));
+            }
+        }
+        Ok(newest)
+    }
+}
+
+fn newest(live: Option<RunView>, ended: Option<RunView>) -> Option<RunView> {
+    match (live, ended) {
+        (Some(live), Some(ended)) if ended.last_fire_at > live.fire_at => Some(ended),
+        (live, ended) => live.or(ended),
+    }
+}
+
+fn view(stored: &StoredEntry, fleet: &Fleet, last_run: Option<RunView>) -> EntryView {
+    let entry = stored.definition.clone().and_then(|definition| definition.parse(&stored.id));
+    let definition = stored.definition.as_ref().ok();
+    let mut warnings = Vec::new();
+    let mut status = match stored.place {
+        Some(Place::Due | Place::Parked) => "active",
+        Some(Place::Paused) => "paused",
+        Some(Place::Finished) => "finished",
+        Some(Place::Broken) | None => "broken",
+    };
+    match &entry {
+        Err(why) => {
+            status = "broken";
+            warnings.push(why.to_string());
+        }
+        Ok(_) if status == "broken" => {
+            warnings
+                .push("its plan is missing or damaged: it fires again once a live node has planned it afresh".into());
+        }
+        Ok(entry) if status != "finished" => {
+            let kind = entry.action.kind();
+            let unserved = kind.and_then(|kind| fleet.nobody_serves(&format!("{}:{}", entry.queue, kind.word())));
+            warnings.extend(unserved.map(|unserved| unserved.warning()));
+        }
+        Ok(_) => {}
+    }
+    let fields = definition.map(|definition| definition.entry.clone()).unwrap_or_default();
+    let or_null = |value: Option<Value>| value.unwrap_or(Value::Null);
+    EntryView {
+        id: stored.id.to_string(),
+        status,
+        schedule: or_null(entry.as_ref().ok().map(Entry::schedule_json)),
+        action: or_null(entry.as_ref().ok().map(Entry::action_json)),
+        queue: entry.as_ref().map_or_else(|_| "default".to_owned(), |entry| entry.queue.to_string()),
+        labels: fields.get("labels").cloned().unwrap_or_else(|| Value::Object(Map::new())),
+        owner: definition.map(|definition| definition.owner.clone()).unwrap_or_default(),
+        next_fire_at: next_fire_at(stored, entry.as_ref().ok()).map(At),
+        last_run: last_run.map(|run| LastRun {
+            run_id: run.run_id,
+            fire_at: run.last_fire_at,
+            state: run.state,
+            reason: run.reason,
+            finished_at: run.finished_at,
+        }),
+        revision: definition.map_or(0, |definition| definition.revision),
+        warnings,
+    }
+}
+
+/// As far as the plan knows it; of an entry that waits for a longer plan, computed.
+fn next_fire_at(stored: &StoredEntry, entry: Option<&Entry>) -> Option<Timestamp> {
+    match stored.place? {
+        Place::Due => stored.next_fire_at(),
+        Place::Parked => entry?.schedule.next_after(Timestamp(stored.cursor().0 - 1)),
+        Place::Paused | Place::Broken | Place::Finished => None,
+    }
+}
+
+fn stats(definition: Option<&Definition>, runs: &[RunView]) -> Value {
+    let count = |state: &str| runs.iter().filter(|run| run.state == state).map(|run| run.fires).sum::<u64>();
+    let active = runs.iter().filter(|run| run.finished_at.is_none()).count();
+    json!({
+        "changed_at": definition.map(|definition| At(definition.at)),
+        "created_at": definition.map(|definition| At(definition.created)),
+        "actor": definition.map(|definition| definition.actor.clone()),
+        "reason": definition.and_then(|definition| definition.reason.clone()),
+        "succeeded": count("succeeded"),
+        "failed": count("failed"),
+        "skipped": count("skipped"),
+        "missed": count("missed"),
+        "cancelled": count("cancelled"),
+        "active": active,
+    })
+}

@@ -1,0 +1,155 @@
+//! Nodes and queues as people see them: who is alive, what waits, and whether anybody serves it.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::domain::node::NodeInfo;
+use crate::domain::run::State;
+use crate::domain::span::Span;
+use crate::domain::timestamp::Timestamp;
+use crate::error::Result;
+use crate::service::Service;
+use crate::service::view::{At, NodeView, QueueView};
+
+/// A node that has not been heard of for this long is lost.
+const LOST_AFTER: Span = Span(10_000);
+/// A lost node stays listed for this long.
+const LISTED_FOR: Span = Span(3_600_000);
+
+/// The nodes of a namespace at one moment.
+pub(super) struct Fleet {
+    nodes: Vec<(NodeInfo, Timestamp)>,
+    now: Timestamp,
+}
+
+impl Fleet {
+    /// Those that are alive.
+    fn live(&self) -> impl Iterator<Item = &NodeInfo> {
+        self.nodes.iter().filter(|(node, seen)| node.state == "live" && !self.is_lost(*seen)).map(|(node, _)| node)
+    }
+
+    fn is_lost(&self, seen: Timestamp) -> bool {
+        self.now.0 - seen.0 > LOST_AFTER.ms()
+    }
+
+    /// Why runs of `list`, `QUEUE:KIND`, will wait; `None` where a live node serves it.
+    pub(super) fn nobody_serves(&self, list: &str) -> Option<Unserved> {
+        if list.is_empty() || self.live().any(|node| node.serves.has(list)) {
+            return None;
+        }
+        let (queue, kind) = list.rsplit_once(':')?;
+        Some(Unserved { queue: queue.to_owned(), kind: kind.to_owned() })
+    }
+
+    /// The name of an incarnation, or the incarnation itself where the node is forgotten.
+    pub(super) fn name_of(&self, incarnation: &str) -> String {
+        let found = self.nodes.iter().find(|(node, _)| node.incarnation == incarnation);
+        found.map_or_else(|| incarnation.to_owned(), |(node, _)| node.node.clone())
+    }
+}
+
+/// A queue and kind of action that no live node serves.
+pub(super) struct Unserved {
+    queue: String,
+    kind: String,
+}
+
+impl Unserved {
+    /// What is wrong.
+    pub(super) fn why(&self) -> String {
+        format!("no live node may run {} in queue {}", self.kind, self.queue)
+    }
+
+    /// The command that mends it.
+    pub(super) fn remedy(&self) -> String {
+        let queues = if self.queue == "default" { String::new() } else { format!(" --queues {}", self.queue) };
+        format!("upbeat node{queues} --allow {}", self.kind)
+    }
+
+    /// Both, for a list of warnings.
+    pub(super) fn warning(&self) -> String {
+        format!("{}: runs will wait; start one: {}", self.why(), self.remedy())
+    }
+}
+
+impl Service {
+    pub(super) async fn fleet(&self) -> Result<Fleet> {
+        let (nodes, now) = tokio::try_join!(self.store.nodes(), self.store.now(0))?;
+        Ok(Fleet { nodes, now })
+    }
+
+    /// All nodes by name; lost ones stay for an hour, those that stopped in order are not there.
+    pub async fn nodes(&self) -> Result<Vec<NodeView>> {
+        let fleet = self.fleet().await?;
+        let is_listed = |seen: Timestamp| fleet.now.0 - seen.0 <= LISTED_FOR.ms();
+        let nodes = fleet.nodes.iter().filter(|(_, seen)| is_listed(*seen));
+        Ok(nodes.map(|(node, seen)| view(node, *seen, fleet.is_lost(*seen))).collect())
+    }
+
+    /// All queues in which runs ever waited, by name.
+    pub async fn queues(&self) -> Result<Vec<QueueView>> {
+        let fleet = self.fleet().await?;
+        let mut queues: BTreeMap<String, Counts> = BTreeMap::new();
+        for shard in self.store.shards() {
+            for (list, waiting) in self.store.waiting(shard).await? {
+                let Some((queue, kind)) = list.rsplit_once(':') else { continue };
+                *queues.entry(queue.to_owned()).or_default().kinds.entry(kind.to_owned()).or_default() += waiting;
+            }
+        }
+        for run in self.live_runs(|_| true).await? {
+            if run.state == State::Running {
+                queues.entry(run.queue().to_owned()).or_default().running += 1;
+            }
+        }
+        Ok(queues.into_iter().map(|(queue, counts)| counts.view(queue, &fleet)).collect())
+    }
+}
+
+#[derive(Default)]
+struct Counts {
+    kinds: BTreeMap<String, u64>,
+    running: u64,
+}
+
+impl Counts {
+    fn view(self, queue: String, fleet: &Fleet) -> QueueView {
+        let unserved = self.kinds.iter().filter_map(|(kind, waiting)| {
+            let unserved = fleet.nobody_serves(&format!("{queue}:{kind}"))?;
+            Some(match waiting {
+                0 => unserved.warning(),
+                _ => format!("{}: {waiting} waiting; start one: {}", unserved.why(), unserved.remedy()),
+            })
+        });
+        let serves = |node: &&NodeInfo| node.serves.queues.as_ref().is_none_or(|queues| queues.contains(&queue));
+        let kinds: Map<String, Value> =
+            self.kinds.iter().map(|(kind, count)| (kind.clone(), (*count).into())).collect();
+        QueueView {
+            waiting: self.kinds.values().sum(),
+            running: self.running,
+            nodes: fleet.live().filter(serves).map(|node| node.node.clone()).collect(),
+            warnings: unserved.collect(),
+            kinds: Value::Object(kinds),
+            queue,
+        }
+    }
+}
+
+fn view(node: &NodeInfo, seen: Timestamp, is_lost: bool) -> NodeView {
+    NodeView {
+        node: node.node.clone(),
+        incarnation: node.incarnation.clone(),
+        host: node.host.clone(),
+        pid: node.pid,
+        version: node.version.clone(),
+        started_at: At(node.started_at),
+        seen_at: At(seen),
+        state: if is_lost { "lost".to_owned() } else { node.state.clone() },
+        running: node.running,
+        concurrency: node.concurrency,
+        queues: node.serves.queues.clone(),
+        kinds: node.serves.kinds.clone(),
+        tzdata: node.tzdata.clone(),
+        clock_skew_ms: node.clock_skew_ms,
+    }
+}

@@ -1,0 +1,140 @@
+//! Records of runs as answers.
+
+use crate::domain::id::EntryId;
+use crate::domain::record::{EndedRun, LiveRun, scheduled_run_id};
+use crate::domain::run::{Reason, State, Trigger};
+use crate::domain::timestamp::Timestamp;
+use crate::service::nodes::Fleet;
+use crate::service::view::{At, RunView};
+use crate::store::{Store, StoredEntry};
+
+/// How a live run looks to people. `fleet` knows the names of nodes and who serves what.
+pub(super) fn live(run: &LiveRun, fleet: &Fleet) -> RunView {
+    let unserved = match run.state {
+        State::Queued => fleet.nobody_serves(&run.list),
+        _ => None,
+    };
+    let message = match &unserved {
+        Some(unserved) => Some(format!("{}; start one: {}", unserved.why(), unserved.remedy())),
+        None if run.is_cancel_asked => Some("its node has been asked to end it".to_owned()),
+        None => lost_words(run.attempt, run.lost),
+    };
+    RunView {
+        run_id: run.run_id.clone(),
+        entry_id: run.entry_id.clone(),
+        trigger: run.trigger.word(),
+        fire_at: At(run.fire_at),
+        due_at: At(run.due_at),
+        enqueued_at: Some(At(run.enqueued_at)),
+        started_at: run.started_at.map(At),
+        finished_at: None,
+        duration_ms: None,
+        state: run.state.word(),
+        reason: unserved.map(|_| Reason::NoNode.word()),
+        message,
+        attempt: run.attempt,
+        attempts: run.attempt,
+        lost: run.lost,
+        node: run.holder.as_deref().map(|holder| fleet.name_of(holder)),
+        exit_code: None,
+        last_fire_at: At(run.fire_at),
+        fires: 1,
+        queue: Some(run.queue().to_owned()),
+        revision: run.revision,
+    }
+}
+
+impl From<EndedRun> for RunView {
+    fn from(run: EndedRun) -> Self {
+        let message = match (&run.message, run.reason) {
+            (Some(other), Some(Reason::Overlap)) => Some(format!("the run of {} was still active", other_run(other))),
+            (None, _) => lost_words(run.attempt, run.lost),
+            (message, _) => message.clone(),
+        };
+        Self {
+            run_id: run.run_id,
+            entry_id: run.entry_id,
+            trigger: run.trigger.word(),
+            fire_at: At(run.fire_at),
+            due_at: At(run.due_at),
+            enqueued_at: run.enqueued_at.map(At),
+            started_at: run.started_at.map(At),
+            finished_at: Some(At(run.finished_at)),
+            duration_ms: run.started_at.map(|started| run.finished_at.0 - started.0),
+            state: run.state.word(),
+            reason: run.reason.map(Reason::word),
+            message,
+            attempt: run.attempt,
+            attempts: run.attempt,
+            lost: run.lost,
+            node: run.node,
+            exit_code: run.exit_code,
+            last_fire_at: At(run.last_fire_at),
+            fires: run.fires,
+            queue: None,
+            revision: run.revision,
+        }
+    }
+}
+
+/// The fire times of an entry's back-log: runs that wait for their pace and stand nowhere else yet.
+pub(super) fn back_log(store: &Store, id: &EntryId, stored: &StoredEntry) -> Vec<RunView> {
+    let Ok(definition) = &stored.definition else { return Vec::new() };
+    let view = |fire_at: &Timestamp| RunView {
+        run_id: scheduled_run_id(store.namespace(), id, definition.birth, *fire_at),
+        entry_id: id.to_string(),
+        trigger: Trigger::CatchUp.word(),
+        fire_at: At(*fire_at),
+        due_at: At(*fire_at),
+        enqueued_at: None,
+        started_at: None,
+        finished_at: None,
+        duration_ms: None,
+        state: State::Waiting.word(),
+        reason: Some(Reason::Pace.word()),
+        message: None,
+        attempt: 0,
+        attempts: 0,
+        lost: 0,
+        node: None,
+        exit_code: None,
+        last_fire_at: At(*fire_at),
+        fires: 1,
+        queue: None,
+        revision: definition.revision,
+    };
+    stored.back_log.iter().map(view).collect()
+}
+
+/// The fire time that a run id tells, else the id.
+fn other_run(id: &str) -> String {
+    fire_time_of(id).map_or_else(|| id.to_owned(), Timestamp::to_rfc3339)
+}
+
+/// Ids of scheduled runs begin with their fire time, UUIDv8.
+pub(super) fn fire_time_of(run_id: &str) -> Option<Timestamp> {
+    let id = uuid::Uuid::try_parse(run_id).ok()?;
+    let ms = i64::try_from(id.as_u128() >> 80).ok()?;
+    (id.get_version_num() == 8).then_some(Timestamp(ms))
+}
+
+fn lost_words(attempt: u32, lost: u32) -> Option<String> {
+    match lost {
+        0 => None,
+        1 if attempt == 2 => Some("attempt 1 was lost with its node".to_owned()),
+        1 => Some("an attempt was lost with its node".to_owned()),
+        lost => Some(format!("{lost} attempts were lost with their nodes")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_of_a_scheduled_run_tells_its_fire_time_and_others_do_not() {
+        assert_eq!(fire_time_of("019aa0d0-9c40-8123-8456-0123456789ab"), Some(Timestamp(0x019a_a0d0_9c40)));
+        assert_eq!(fire_time_of("7c1e0a52-9d0f-5c1e-8a44-0b6a6f2f9c11"), None);
+        assert_eq!(fire_time_of("nightly"), None);
+    }
+}

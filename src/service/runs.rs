@@ -1,0 +1,237 @@
+//! Runs: those that live, those that ended and those that wait in a back-log, as one list.
+//!
+//! What is read are several pictures; a run that moves between two of them is listed once, in its later state.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+use crate::domain::id::EntryId;
+use crate::domain::policy::KEEP_RUNS;
+use crate::domain::record::LiveRun;
+use crate::domain::run::{State, Trigger};
+use crate::domain::timestamp::Timestamp;
+use crate::error::Result;
+use crate::service::view::RunView;
+use crate::service::{Select, Service, run_views};
+use crate::store::StoredEntry;
+
+/// Entries whose history is read at a time.
+const AT_ONCE: usize = 16;
+/// Entries whose history is read at least before a limited list may end early: so many are counted exactly.
+const COUNTED_ENTRIES: usize = 200;
+/// How far Redis' clock, which dates the log, may be behind the shard's, which dates the records.
+const CLOCK_SLACK_MS: i64 = 10_000;
+
+/// Which runs are wanted; what is empty or `None` restricts nothing.
+#[derive(Debug, Clone, Default)]
+pub struct RunFilter {
+    /// Runs of this entry.
+    pub entry: Option<EntryId>,
+    /// In one of these states.
+    pub states: Vec<State>,
+    /// Executed by the node of this name.
+    pub node: Option<String>,
+    /// That exist for this reason.
+    pub trigger: Option<Trigger>,
+    /// With a fire time at or after it.
+    pub since: Option<Timestamp>,
+    /// With a fire time at or before it.
+    pub until: Option<Timestamp>,
+    /// The newest of them.
+    pub limit: Option<usize>,
+}
+
+impl RunFilter {
+    /// Whether `run` is wanted; the limit does not count.
+    pub fn matches(&self, run: &RunView) -> bool {
+        self.entry.as_ref().is_none_or(|entry| entry.as_str() == run.entry_id)
+            && (self.states.is_empty() || self.states.iter().any(|state| state.word() == run.state))
+            && self.node.as_ref().is_none_or(|node| run.node.as_ref() == Some(node))
+            && self.trigger.is_none_or(|trigger| trigger.word() == run.trigger)
+            && self.since.is_none_or(|since| run.last_fire_at.0 >= since)
+            && self.until.is_none_or(|until| run.fire_at.0 <= until)
+    }
+}
+
+/// Runs, the newest first.
+#[derive(Debug, Clone)]
+pub struct RunList {
+    /// The runs.
+    pub runs: Vec<RunView>,
+    /// How many there are, whatever the limit.
+    pub found: usize,
+    /// Whether `found` is all; otherwise there are more.
+    pub is_all: bool,
+}
+
+impl Service {
+    /// Runs that match, by fire time and id, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::error::Error::NotFound`] where the entry neither exists nor left a run.
+    pub async fn runs(&self, filter: &RunFilter) -> Result<RunList> {
+        let mut found = Found::new(self, filter);
+        found.add_live().await?;
+        let mut is_all = true;
+        match &filter.entry {
+            Some(id) => {
+                found.load(vec![id.clone()]).await?;
+                if found.runs.is_empty() && self.ended(id, None).await?.is_empty() {
+                    self.select(&Select::Ids(vec![id.clone()])).await?;
+                }
+            }
+            None => {
+                for shard in self.store.shards() {
+                    is_all &= found.walk(shard).await?;
+                }
+            }
+        }
+        Ok(found.list(is_all))
+    }
+
+    /// Live runs that are wanted; each once.
+    pub(super) async fn live_runs(&self, is_wanted: impl Fn(&LiveRun) -> bool) -> Result<Vec<LiveRun>> {
+        let mut runs: HashMap<String, LiveRun> = HashMap::new();
+        for shard in self.store.shards() {
+            let mut cursor = None;
+            loop {
+                let (page, next) = self.store.live_runs(shard, cursor).await?;
+                let wanted = page.into_iter().filter(|run| is_wanted(run));
+                runs.extend(wanted.map(|run| (run.run_id.clone(), run)));
+                cursor = next;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(runs.into_values().collect())
+    }
+
+    /// What is kept of an entry's runs that ended; `stored` is the entry where it exists and is known.
+    pub(super) async fn ended(&self, id: &EntryId, stored: Option<&StoredEntry>) -> Result<Vec<RunView>> {
+        let definition = stored.and_then(|stored| stored.definition.as_ref().ok());
+        let keep = definition.and_then(|definition| definition.entry.get("keep_runs")?.as_u64());
+        let keep = keep.map_or(KEEP_RUNS, |keep| u16::try_from(keep).unwrap_or(u16::MAX));
+        let runs = self.store.ended_runs(self.store.shard_of(id), id, keep).await?;
+        Ok(runs.into_iter().map(RunView::from).collect())
+    }
+}
+
+/// What has been found so far.
+struct Found<'a> {
+    service: &'a Service,
+    filter: &'a RunFilter,
+    runs: HashMap<String, RunView>,
+    loaded: HashSet<EntryId>,
+}
+
+impl<'a> Found<'a> {
+    fn new(service: &'a Service, filter: &'a RunFilter) -> Self {
+        Self { service, filter, runs: HashMap::new(), loaded: HashSet::new() }
+    }
+
+    fn add(&mut self, run: RunView) {
+        if self.filter.matches(&run) {
+            self.runs.insert(run.run_id.clone(), run);
+        }
+    }
+
+    /// First of all, so that a run that ends meanwhile is found ended.
+    async fn add_live(&mut self) -> Result<()> {
+        let entry = self.filter.entry.as_ref();
+        let is_wanted = |run: &LiveRun| entry.is_none_or(|entry| entry.as_str() == run.entry_id);
+        let (runs, fleet) = tokio::try_join!(self.service.live_runs(is_wanted), self.service.fleet())?;
+        let entries: BTreeSet<EntryId> =
+            runs.iter().filter_map(|run| EntryId::parse("entry", &run.entry_id).ok()).collect();
+        for run in &runs {
+            self.add(run_views::live(run, &fleet));
+        }
+        // A back-log has a run that lives, or one that has just ended.
+        if self.filter.entry.is_none() && self.wants_waiting() {
+            self.load(entries.into_iter().collect()).await?;
+        }
+        Ok(())
+    }
+
+    fn wants_waiting(&self) -> bool {
+        self.filter.states.is_empty() || self.filter.states.contains(&State::Waiting)
+    }
+
+    /// Reads the history of entries, once each, and their back-logs.
+    async fn load(&mut self, ids: Vec<EntryId>) -> Result<()> {
+        let ids: Vec<EntryId> = ids.into_iter().filter(|id| self.loaded.insert(id.clone())).collect();
+        let stored = self.service.store.entries(&ids).await?;
+        let service = self.service;
+        for (id, stored) in ids.iter().zip(&stored) {
+            for run in stored.iter().flat_map(|stored| run_views::back_log(&service.store, id, stored)) {
+                if !self.runs.contains_key(&run.run_id) {
+                    self.add(run);
+                }
+            }
+        }
+        let reads = ids.iter().zip(&stored).map(|(id, stored)| service.ended(id, stored.as_ref()));
+        let mut pages = stream::iter(reads).buffer_unordered(AT_ONCE);
+        while let Some(page) = pages.try_next().await? {
+            for run in page {
+                if self.filter.matches(&run) {
+                    self.runs.insert(run.run_id.clone(), run);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the history of a shard, the entries that ran last first; `false` where it could end early.
+    async fn walk(&mut self, shard: u16) -> Result<bool> {
+        let store = &self.service.store;
+        if self.filter.limit.is_some() || self.filter.since.is_some() {
+            let mut position = None;
+            loop {
+                let (next, lines) = store.ended_before(shard, position).await?;
+                let ids: BTreeSet<EntryId> =
+                    lines.iter().filter_map(|(id, _)| EntryId::parse("entry", id).ok()).collect();
+                self.load(ids.into_iter().collect()).await?;
+                let Some(next) = next else { break };
+                if let Some(is_all) = self.can_stop(&next) {
+                    return Ok(is_all);
+                }
+                position = Some(next);
+            }
+        }
+        let mut cursor = None;
+        loop {
+            let (ids, next) = store.ids_with_history(shard, cursor).await?;
+            self.load(ids).await?;
+            cursor = next;
+            if cursor.is_none() {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Whether the log may be left at this position, and if so whether nothing that matches lies behind it. An entry that
+    /// was not met yet ended nothing since then, so all its fire times are older.
+    fn can_stop(&self, position: &str) -> Option<bool> {
+        let ms = position.split('-').next()?.parse::<i64>().ok()?;
+        let newest_unread = Timestamp(ms + CLOCK_SLACK_MS);
+        if self.filter.since.is_some_and(|since| newest_unread < since) {
+            return Some(true);
+        }
+        let limit = self.filter.limit?;
+        if self.loaded.len() < COUNTED_ENTRIES {
+            return None;
+        }
+        let newer = self.runs.values().filter(|run| run.fire_at.0 > newest_unread).count();
+        (newer >= limit).then_some(false)
+    }
+
+    fn list(self, is_all: bool) -> RunList {
+        let mut runs: Vec<RunView> = self.runs.into_values().collect();
+        runs.sort_by(|a, b| (b.fire_at, &b.run_id).cmp(&(a.fire_at, &a.run_id)));
+        let found = runs.len();
+        runs.truncate(self.filter.limit.unwrap_or(usize::MAX));
+        RunList { runs, found, is_all }
+    }
+}
