@@ -1,9 +1,13 @@
-//! The `upbeat` program.
+//! The upbeat program.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Before anything makes a thread: the supervisor must stay single-threaded.
+    #[cfg(target_os = "linux")]
+    if std::env::args_os().nth(1).is_some_and(|first| first == upbeat::node::action::supervisor::ARGUMENT) {
+        return upbeat::node::action::supervisor::main();
+    }
     let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    // `__supervise` is dispatched here, before anything else is started: the same binary is the supervisor of commands.
     upbeat::cli::main(words)
 }

@@ -25,8 +25,8 @@ const LIST: u8 = 2;
 const FINAL: u8 = 128;
 const FLAG_DIRECT: u8 = 1;
 const FLAG_MARKS: u8 = 2;
-const HEAD_LEN: usize = 72;
-const LIST_LEN_AT: usize = 71;
+const HEAD_LEN: usize = 71;
+const LIST_LEN_AT: usize = 70;
 
 /// An entry as it is registered: what its plan is made from.
 #[derive(Debug, Clone, Copy)]

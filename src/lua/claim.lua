@@ -38,7 +38,7 @@
 -- ARGV[9] one character a list: 1 if the caller serves it
 -- ARGV[10..] names of the lists
 -- Returns { 'behind', now, ms } | { 'later', now, until } | { 'stale' } | { 'repeated', now, { run id, record, ... } }
---   | { 'claimed', now, next due, next look, live nodes, { claimed, runs, full, unbalanced, outage ms, rescues of the clock },
+--   | { 'claimed', now, next due, next look, live nodes, { claimed, settled, full, unbalanced, outage ms, us beyond now },
 --       { run id, record, ... }, { entries to plan }, { unknown lists }, { lists with work }, { ended incarnations }, { long ledgers } }
 local clock_key, due_key, plans_key, live_key, active_key, ledger_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local history_key, ended_key, events_key, cursors_key, parked_key = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
@@ -89,5 +89,5 @@ leave_hints()
 local next_due, look = next_times(is_full)
 local live_nodes = redis.call('ZCOUNT', seen_key, now - 10000, '+inf')
 local gone = now > hold and redis.call('ZRANGEBYSCORE', leases_key, '-inf', '(' .. now, 'LIMIT', 0, 10) or {}
-return { 'claimed', now, next_due, look, live_nodes, { claimed, runs_made, is_full and 1 or 0, is_unbalanced and 1 or 0, outage_ms },
+return { 'claimed', now, next_due, look, live_nodes, { claimed, #ids, is_full and 1 or 0, is_unbalanced and 1 or 0, outage_ms, behind_ms == 0 and micros % 1000 or 0 },
   held_of(table.concat(started, ' ')), to_plan, unknown_lists, waiting_lists, gone, long_ledgers }

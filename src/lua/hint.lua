@@ -2,10 +2,12 @@
 --
 -- KEYS[1..] hints, at most one element in each
 -- Returns the number of hints left
+local hints = {}
+for i = 1, #KEYS do hints[i] = KEYS[i] end
 local left = 0
-for i = 1, #KEYS do
-  if redis.call('LLEN', KEYS[i]) == 0 then
-    redis.call('RPUSH', KEYS[i], '1')
+for i = 1, #hints do
+  if redis.call('LLEN', hints[i]) == 0 then
+    redis.call('RPUSH', hints[i], '1')
     left = left + 1
   end
 end

@@ -1,7 +1,7 @@
 -- put: write entries: added, changed, paused, resumed or removed; each settles first what is overdue.
 --
 -- One step per batch; an entry that changed meanwhile is refused and the rest written. Where a plan does not reach to now,
--- nothing is written and the answer names the entries that need Rust first.
+-- no entry is written and the answer names those that need Rust first; what is overdue may be settled as far as plans reach.
 --
 -- KEYS[1] clock     hash    the shard's clock and counters
 -- KEYS[2] due       zset    entry id -> when to look at it, ms
@@ -31,9 +31,10 @@
 -- ARGV[3] channel of nudges
 -- ARGV[4] 1 to say what would happen, and write nothing
 -- ARGV[5] number of lists
--- ARGV[6..] names of the lists; then per entry: id, verb (put, pause, resume, remove), birth and revision expected
---   (0 where it must not exist), definition, plan, message, list, status (active, paused)
--- Returns { 'other' } | { 'again', { id, 'overdue' | 'short' | 'busy' | list name, ... } } | { 'done', now, { { id, word, next before, next after }, ... } };
+-- ARGV[6..] names of the lists; then per entry: id, verb (put, pause, resume, remove, discard: remove what nobody can plan), birth
+--   and revision expected (0 where it must not exist), definition, plan, message, list, status (active, paused), fields that differ
+-- Returns { 'other' } | { 'again', { id, 'overdue' | 'short' | 'busy' | list name, ... } }
+--   | { 'done', now, { { id, word, next before, next after, revision, fields that differ }, ... } };
 --   a word is 'added' | 'changed' | 'removed' | 'conflict' | 'exists' | 'gone'
 local clock_key, due_key, plans_key, live_key, active_key, ledger_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local history_key, ended_key, queues_key, cursors_key, parked_key = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
@@ -54,19 +55,24 @@ local before = answered(request, digest)
 if before == 'other' then return { 'other' } end
 if before then return { 'done', now, before } end
 local items = {}
-for at = first, #ARGV, 9 do
+for at = first, #ARGV - 9, 10 do
   items[#items + 1] = { id = ARGV[at], verb = ARGV[at + 1], birth = tonumber(ARGV[at + 2]), revision = tonumber(ARGV[at + 3]),
-    definition = ARGV[at + 4], plan = ARGV[at + 5], message = ARGV[at + 6], list = ARGV[at + 7], is_paused = ARGV[at + 8] == 'paused' }
+    definition = ARGV[at + 4], plan = ARGV[at + 5], message = ARGV[at + 6], list = ARGV[at + 7],
+    is_paused = ARGV[at + 8] == 'paused', fields = ARGV[at + 9] }
+  if items[#items].verb == 'discard' then items[#items].verb, items[#items].is_discarded = 'remove', true end
 end
-local again = read_items(items)
-if #again > 0 then return { 'again', again } end
-local results = {}
-for i = 1, #items do results[i] = change(items[i]) end
+local again, results = read_items(items), {}
+if #again == 0 then
+  for i = 1, #items do results[i] = change(items[i]) end
+elseif not settle_far_behind(items) then
+  return { 'again', again }
+end
 if is_dry_run then return { 'done', now, results } end
 
 guard_history()
 for _, key in ipairs({ active_key, queues_key, revisions_key, removed_key, messages_key, requests_key }) do redis.call('HLEN', key) end
-for _, key in ipairs({ start_by_key, finished_key, requested_key }) do redis.call('ZCARD', key) end
+for _, key in ipairs({ due_key, parked_key, paused_key, broken_key, finished_key, start_by_key, requested_key }) do redis.call('ZCARD', key) end
+for _, key in pairs(hints) do redis.call('LLEN', key) end
 keep_clock()
 flush_runs()
 flush_ledgers()
@@ -74,7 +80,8 @@ flush_changes()
 flush_cursors()
 deliver_all()
 flush_history()
-keep_answer(request, digest, results)
+if #again == 0 then keep_answer(request, digest, results) end
 leave_hints()
 if #due_writes > 0 then nudge(channel, 'due') end
+if #again > 0 then return { 'again', again } end
 return { 'done', now, results }

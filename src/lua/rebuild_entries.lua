@@ -12,8 +12,8 @@
 -- ARGV[1..] entry ids
 -- Returns { placed, taken off }
 local clock_key, entries_key = KEYS[1], KEYS[2]
-local places = { KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7] }
-local broken_key = KEYS[6]
+local due_key, parked_key, paused_key, broken_key, finished_key = KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+local places = { due_key, parked_key, paused_key, broken_key, finished_key }
 local ids = {}
 for i = 1, #ARGV do ids[i] = ARGV[i] end
 -- use clock

@@ -9,13 +9,14 @@
 -- Returns { runs held, runs in no place that is known }
 local clock_key, live_key, queues_key = KEYS[1], KEYS[2], KEYS[3]
 local list_count = tonumber(ARGV[1])
-local names = {}
-for i = 1, list_count do names[i] = ARGV[1 + i] end
+local names, lists, holds = {}, {}, {}
+for i = 1, list_count do names[i], lists[i] = ARGV[1 + i], KEYS[3 + i] end
+for i = 4 + list_count, #KEYS do holds[#holds + 1] = KEYS[i] end
 local in_lists, held = 0, 0
 for i = 1, list_count do
-  in_lists = in_lists + redis.call('LLEN', KEYS[3 + i]) - (tonumber(redis.call('HGET', queues_key, names[i])) or 0)
+  in_lists = in_lists + redis.call('LLEN', lists[i]) - (tonumber(redis.call('HGET', queues_key, names[i])) or 0)
 end
-for i = 4 + list_count, #KEYS do held = held + redis.call('SCARD', KEYS[i]) end
+for i = 1, #holds do held = held + redis.call('SCARD', holds[i]) end
 local rest = redis.call('HLEN', live_key) - in_lists - held
 redis.call('HSET', clock_key, 'held', held, 'waiting', rest)
 return { held, rest }

@@ -24,8 +24,8 @@
 -- ARGV[10] birth
 -- ARGV[11] number of lists
 -- ARGV[12..] names of the lists
--- Returns { 'other' } | { 'gone' } | { 'broken' } | { 'unknown', list } | { 'queued' } | { 'skipped', run id in the way } | { 'delivered' }
---   | { 'failed', Redis' words }
+-- Returns { 'other' } | { 'gone' } | { 'broken' } | { 'unknown', list } | { 'busy' } (too many runs are active to look through)
+--   | { 'queued' | 'delivered' | 'skipped' | 'failed', run id, fire time, run id in the way or Redis' words }; asked again, the same
 local clock_key, plans_key, live_key, active_key, history_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local ended_key, start_by_key, requests_key, requested_key = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local leases_key, messages_key, ledger_key, holds_key = KEYS[10], KEYS[11], '', ''
@@ -33,6 +33,7 @@ local request, digest, channel, id, run_id = ARGV[1], ARGV[2], ARGV[3], ARGV[4],
 local fire_at, overlap, extras, message = tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9]
 local birth, list_count = tonumber(ARGV[10]), tonumber(ARGV[11])
 local slots, holder, node_name, lease_ms = 0, '', '', 0
+local RUNS_SCANNED = 10000
 local lists, serves, hints = {}, {}, {}
 for i = 1, list_count do
   lists[ARGV[11 + i]], hints[ARGV[11 + i]] = KEYS[11 + i], KEYS[11 + list_count + i]
@@ -45,34 +46,44 @@ local text = redis.call('HGET', plans_key, id)
 if not text then return { 'gone' } end
 local p = read_plan(text)
 if not p then return { 'broken' } end
-if p.birth ~= birth then return { 'gone' } end
-if not p.is_direct and not lists[p.list] then return { 'unknown', p.list } end
+if p[P_BIRTH] ~= birth then return { 'gone' } end
+if not p[P_IS_DIRECT] and not lists[p[P_LIST]] then return { 'unknown', p[P_LIST] } end
 load_lists()
 load_marks({ id })
 load_messages({ id })
 if message ~= '' then templates[id] = read_message(message) end
-if p.is_direct and not templates[id] then return { 'broken' } end
+if p[P_IS_DIRECT] and not templates[id] then return { 'broken' } end
+if overlap ~= '' then p[P_OVERLAP] = tonumber(overlap) end
+if p[P_OVERLAP] == SKIP and not p[P_NEEDS_MARKS] then
+  -- Runs of an entry that allows overlap are not marked.
+  if redis.call('HLEN', live_key) > RUNS_SCANNED then return { 'busy' } end
+  local all = redis.call('HGETALL', live_key)
+  for i = 1, #all, 2 do
+    local run = read_live(all[i + 1])
+    if run and run.id == id and run.birth == birth then marks[id] = marks[id] .. all[i] end
+  end
+end
 guard_history()
-redis.call('HLEN', active_key)
-redis.call('ZCARD', start_by_key)
-if overlap ~= '' then p.overlap = tonumber(overlap) end
+for _, key in ipairs({ active_key, requests_key }) do redis.call('HLEN', key) end
+for _, key in ipairs({ start_by_key, requested_key }) do redis.call('ZCARD', key) end
+for _, key in pairs(hints) do redis.call('LLEN', key) end
 local answer
 
 keep_clock()
-if p.overlap == SKIP and marks[id] ~= '' then
+if p[P_OVERLAP] == SKIP and marks[id] ~= '' then
   local other = string.sub(marks[id], 1, 36)
-  remember({ id = id, run_id = run_id, keep = p.keep, state = SKIPPED, reason = OVERLAP, trigger = MANUAL, attempt = 0, lost = 0,
-    flags = REQUESTED, fire_at = fire_at, due_at = fire_at, enqueued_at = 0, started_at = 0, finished_at = now, birth = p.birth,
-    revision = p.revision, exit = 0, fires = 1, last_fire_at = fire_at, node = '', message = other })
-  answer = { 'skipped', other }
-elseif p.is_direct then
-  directs[1] = { id = id, p = p, run_id = run_id, fire_at = fire_at, trigger = MANUAL }
+  remember({ id = id, run_id = run_id, keep = p[P_KEEP], state = SKIPPED, reason = OVERLAP, trigger = MANUAL, attempt = 0, lost = 0,
+    flags = REQUESTED, fire_at = fire_at, due_at = fire_at, enqueued_at = 0, started_at = 0, finished_at = now, birth = p[P_BIRTH],
+    revision = p[P_REVISION], exit = 0, fires = 1, last_fire_at = fire_at, node = '', message = other })
+  answer = { 'skipped', run_id, fire_at, other }
+elseif p[P_IS_DIRECT] then
+  directs[1] = { id = id, p = p, run_id = run_id, fire_at = fire_at, trigger = MANUAL, message = false, state = 0, words = '' }
   deliver_all()
-  answer = directs[1].state == FAILED and { 'failed', directs[1].words } or { 'delivered' }
+  answer = { directs[1].state == FAILED and 'failed' or 'delivered', run_id, fire_at, directs[1].words }
 else
   place(id, p, run_id, fire_at, MANUAL, extras)
   flush_runs()
-  answer = { 'queued' }
+  answer = { 'queued', run_id, fire_at, '' }
 end
 flush_history()
 keep_answer(request, digest, answer)

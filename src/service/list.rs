@@ -37,7 +37,7 @@ impl Service {
             let stored: Vec<StoredEntry> = stored
                 .into_iter()
                 .flatten()
-                .filter(|stored| filter.select.as_ref().is_none_or(|select| select.matches(stored)))
+                .filter(|stored| filter.select.as_ref().is_none_or(|select| select.has(stored)))
                 .collect();
             let ids: Vec<EntryId> = stored.iter().map(|stored| stored.id.clone()).collect();
             for (stored, ended) in stored.iter().zip(self.store.last_ended(shard, &ids).await?) {

@@ -2,7 +2,10 @@
 //!
 //! Doors (the command line, later HTTP) translate a request into one call here and print the answer. Nothing here prints.
 
+mod apply;
+mod bench;
 mod change;
+mod decide;
 mod export;
 mod follow;
 mod list;
@@ -14,8 +17,11 @@ mod runs;
 mod select;
 mod trigger;
 mod view;
+mod write;
 
-pub use change::{AddOptions, ApplyOptions};
+pub use apply::ApplyOptions;
+pub use bench::{ClaimRow, Load};
+pub use change::AddOptions;
 pub use export::WhereToRun;
 pub use follow::Follow;
 pub use list::ListFilter;

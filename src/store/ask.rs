@@ -6,6 +6,7 @@ use crate::domain::id::EntryId;
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Result};
 use crate::store::Store;
+use crate::store::kept::Kept;
 use crate::store::keys::{self, Key};
 use crate::store::reply::Reply;
 use crate::store::scripts::digest;
@@ -51,9 +52,25 @@ pub enum TriggerAnswer {
     Broken,
     /// Its waiting list is not among those known: read the registry and ask again.
     UnknownList,
-    /// The run waits in its list.
+    /// Too many runs are active to see whether one is of this entry, whose runs are not marked.
+    Busy,
+    /// There is the run. A request that came before names the run that it made then.
+    Made {
+        /// Its id.
+        run_id: String,
+        /// The instant asked for.
+        fire_at: Timestamp,
+        /// What became of it at once.
+        made: Made,
+    },
+}
+
+/// What becomes of a requested run at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Made {
+    /// It waits in its list.
     Queued,
-    /// The run is skipped: this one is active.
+    /// It is skipped: this run is active.
     Skipped(String),
     /// A direct action was delivered.
     Delivered,
@@ -128,11 +145,21 @@ impl Store {
             "gone" => Ok(TriggerAnswer::Gone),
             "broken" => Ok(TriggerAnswer::Broken),
             "unknown" => Ok(TriggerAnswer::UnknownList),
-            "queued" => Ok(TriggerAnswer::Queued),
-            "skipped" => Ok(TriggerAnswer::Skipped(reply.text()?)),
-            "delivered" => Ok(TriggerAnswer::Delivered),
-            "failed" => Ok(TriggerAnswer::Refused(reply.text()?)),
-            other => Err(Error::internal(format!("trigger answered {other}"))),
+            "busy" => Ok(TriggerAnswer::Busy),
+            word => read_made(word, reply),
+        }
+    }
+
+    /// What a trigger was answered, if it came before.
+    pub async fn triggered(&self, shard: u16, asked: Asked<'_>) -> Result<Option<TriggerAnswer>> {
+        match self.kept(shard, asked.request, asked.content).await? {
+            Kept::Nothing => Ok(None),
+            Kept::Other => Ok(Some(TriggerAnswer::OtherRequest)),
+            Kept::Answer(answer) => {
+                let word = answer[0].as_str().unwrap_or_default().to_owned();
+                let values = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+                read_made(&word, Reply::of_json(values.get(1..).unwrap_or_default())).map(Some)
+            }
         }
     }
 
@@ -155,4 +182,16 @@ impl Store {
             other => Err(Error::internal(format!("cancel answered {other}"))),
         }
     }
+}
+
+fn read_made(word: &str, mut reply: Reply) -> Result<TriggerAnswer> {
+    let (run_id, fire_at, words) = (reply.text()?, Timestamp(reply.number()?), reply.text()?);
+    let made = match word {
+        "queued" => Made::Queued,
+        "skipped" => Made::Skipped(words),
+        "delivered" => Made::Delivered,
+        "failed" => Made::Refused(words),
+        other => return Err(Error::internal(format!("trigger answered {other}"))),
+    };
+    Ok(TriggerAnswer::Made { run_id, fire_at, made })
 }

@@ -7,6 +7,7 @@ use crate::domain::plan::Compiled;
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Result};
 use crate::store::Store;
+use crate::store::kept::Kept;
 use crate::store::keys::{self, Key};
 use crate::store::read::Place;
 use crate::store::reply::{Reply, text};
@@ -23,6 +24,8 @@ pub enum Verb {
     Resume,
     /// Removes; what is overdue is `missed`, `removed`.
     Remove,
+    /// Removes an entry that nobody can plan; of what is overdue only that is recorded which its plan knows.
+    Discard,
 }
 
 impl Verb {
@@ -32,6 +35,7 @@ impl Verb {
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::Remove => "remove",
+            Self::Discard => "discard",
         }
     }
 }
@@ -53,6 +57,8 @@ pub struct Change {
     pub compiled: Compiled,
     /// Whether the entry is paused afterwards.
     pub is_paused: bool,
+    /// Names of the fields that differ, for the answer; none where the request itself says so.
+    pub fields: Vec<String>,
 }
 
 /// Changes of one shard, one atomic step.
@@ -79,6 +85,10 @@ pub struct Changed {
     pub next_before: Option<Timestamp>,
     /// The next fire time now.
     pub next_after: Option<Timestamp>,
+    /// Its revision now; of what was not changed, the one that stands.
+    pub revision: u64,
+    /// Names of the fields that differ, as the change said.
+    pub fields: Vec<String>,
 }
 
 /// What became of one change, in a word.
@@ -103,7 +113,7 @@ pub enum ChangeWord {
 pub enum PutAnswer {
     /// The request id came before with other content.
     OtherRequest,
-    /// Nothing was written: these entries need a plan that reaches further first, or another look (`busy`: too many runs are
+    /// No entry was written: these need a plan that reaches further first, or another look (`busy`: too many runs are
     /// active to look through; else a waiting list that the registry did not name).
     Again(Vec<(String, String)>),
     /// Carried out.
@@ -230,6 +240,7 @@ impl Store {
             args.push(packed(&change.compiled.message));
             args.push(change.compiled.list.as_str().into());
             args.push(if change.is_paused { "paused" } else { "active" }.into());
+            args.push(change.fields.join(",").into());
         }
         let mut reply = Reply::list(self.eval(&self.scripts().put, &keys, args).await?)?;
         match reply.text()?.as_str() {
@@ -240,10 +251,20 @@ impl Store {
             }
             "done" => {
                 reply.next()?;
-                let results = Reply::list(reply.next()?)?.rest();
-                Ok(PutAnswer::Done(results.into_iter().map(read_changed).collect::<Result<_>>()?))
+                read_done(Reply::list(reply.next()?)?)
             }
             other => Err(Error::internal(format!("put answered {other}"))),
+        }
+    }
+
+    /// What a put was answered, if it came before.
+    pub async fn put_before(&self, shard: u16, request: &str, content: &str) -> Result<Option<PutAnswer>> {
+        match self.kept(shard, request, content).await? {
+            Kept::Nothing => Ok(None),
+            Kept::Other => Ok(Some(PutAnswer::OtherRequest)),
+            Kept::Answer(results) => {
+                read_done(Reply::of_json(results.as_array().map(Vec::as_slice).unwrap_or_default())).map(Some)
+            }
         }
     }
 
@@ -293,6 +314,10 @@ fn pack_passed(passed: Passed) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_be_bytes()[2..].to_vec()).collect()
 }
 
+fn read_done(results: Reply) -> Result<PutAnswer> {
+    results.rest().into_iter().map(read_changed).collect::<Result<_>>().map(PutAnswer::Done)
+}
+
 fn read_changed(value: Value) -> Result<Changed> {
     let mut reply = Reply::list(value)?;
     let id = reply.text()?;
@@ -305,5 +330,8 @@ fn read_changed(value: Value) -> Result<Changed> {
         "gone" => ChangeWord::Gone,
         other => return Err(Error::internal(format!("put answered {other} to a change"))),
     };
-    Ok(Changed { id, word, next_before: reply.instant()?, next_after: reply.instant()? })
+    let (next_before, next_after) = (reply.instant()?, reply.instant()?);
+    let revision = reply.number()?.max(0).cast_unsigned();
+    let fields = reply.text()?.split(',').filter(|field| !field.is_empty()).map(str::to_owned).collect();
+    Ok(Changed { id, word, next_before, next_after, revision, fields })
 }

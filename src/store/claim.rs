@@ -71,6 +71,8 @@ pub enum ClaimReply {
 pub struct Claim {
     /// The shard's time.
     pub now: Timestamp,
+    /// Microseconds beyond it.
+    pub now_micros: u64,
     /// The next fire time of the shard; not after `now` where more is due already.
     pub next_due: Option<Timestamp>,
     /// When anything else wants to be looked at.
@@ -180,6 +182,7 @@ fn read_claim(mut reply: Reply) -> Result<Claim> {
         is_full: counts.number()? == 1,
         is_unbalanced: counts.number()? == 1,
         outage_ms: counts.number()?,
+        now_micros: counts.number()?.max(0).cast_unsigned(),
         started: read_started(reply.pairs()?),
         to_plan: reply.texts()?,
         unknown_lists: reply.texts()?,

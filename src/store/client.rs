@@ -81,8 +81,21 @@ impl Client {
                 self.command("SCRIPT", vec!["LOAD".into(), script.text.as_str().into()]).await?;
                 self.command("EVALSHA", all).await
             }
+            Err(why) if why.details().contains("script") => {
+                Err(Error::Internal(Problem::bare(format!("script {} failed: {}", script.name, why.details()))))
+            }
             other => other.map_err(|why| self.explain(&why)),
         }
+    }
+
+    /// Sends commands in one pipeline and waits for all replies.
+    pub async fn pipeline(&self, commands: Vec<(&'static str, Vec<Value>)>) -> Result<()> {
+        let pipeline = self.inner.pipeline();
+        for (name, args) in commands {
+            let command = CustomCommand::new_static(name, ClusterHash::FirstKey, false);
+            pipeline.custom::<Value, Value>(command, args).await.map_err(|why| self.explain(&why))?;
+        }
+        pipeline.all::<Value>().await.map(drop).map_err(|why| self.explain(&why))
     }
 
     /// Closes the connection in order.

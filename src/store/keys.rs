@@ -108,14 +108,12 @@ impl Key {
 #[derive(Debug, Clone)]
 pub struct ShardKeys {
     prefix: String,
-    /// Its number.
-    pub shard: u16,
 }
 
 impl ShardKeys {
     /// The names of shard number `shard`.
     pub fn new(namespace: &Namespace, shard: u16) -> Self {
-        Self { prefix: format!("upbeat:{{{namespace}:{shard}}}:"), shard }
+        Self { prefix: format!("upbeat:{{{namespace}:{shard}}}:") }
     }
 
     /// A key with a fixed name.

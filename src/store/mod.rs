@@ -7,8 +7,10 @@ mod ask;
 mod change;
 mod claim;
 mod client;
+mod kept;
 mod keys;
 mod lease;
+mod measure;
 mod planning;
 mod read;
 mod read_runs;
@@ -24,10 +26,11 @@ use std::sync::{Arc, RwLock};
 
 use fred::types::Value;
 
-pub use ask::{Asked, CancelAnswer, TriggerAnswer, TriggerCall};
+pub use ask::{Asked, CancelAnswer, Made, TriggerAnswer, TriggerCall};
 pub use change::{Change, ChangeCall, ChangeWord, Changed, PutAnswer, Replan, ReplanAnswer, Verb};
 pub use claim::{Claim, ClaimCall, ClaimReply, Started};
 pub use lease::{Renewed, Rescued};
+pub use measure::Spent;
 pub use planning::Planned;
 pub use read::{Place, StoredEntry};
 pub use rebuild::Rebuilt;

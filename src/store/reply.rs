@@ -18,6 +18,17 @@ impl Reply {
         }
     }
 
+    /// A list that a script kept as JSON.
+    pub fn of_json(values: &[serde_json::Value]) -> Self {
+        let plain = |value: &serde_json::Value| match value {
+            serde_json::Value::String(text) => Value::from(text.as_str()),
+            serde_json::Value::Number(number) => Value::Integer(number.as_f64().unwrap_or(0.0) as i64),
+            serde_json::Value::Array(values) => Value::Array(Self::of_json(values).rest()),
+            _ => Value::Null,
+        };
+        Self(values.iter().map(plain).collect::<Vec<_>>().into_iter())
+    }
+
     /// The next element.
     pub fn next(&mut self) -> Result<Value> {
         self.0.next().ok_or_else(|| Error::internal("a reply of Redis is too short"))

@@ -29,7 +29,10 @@ mod switches {
 
     pub fn apply(name: &'static str, text: String) -> String {
         let text = match (name, is_on("advance-without-enqueue"), is_on("no-fencing"), is_on("node-clock")) {
-            ("claim", true, _, _) => swap(&text, "redis.call('RPUSH', lists[name], unpack(run_ids))", ""),
+            ("claim", true, _, _) => {
+                let enqueue = "redis.call('RPUSH', lists[name], unpack(run_ids, from, math.min(from + 999, #run_ids)))";
+                swap(&text, enqueue, "")
+            }
             ("work", _, true, _) => {
                 swap(&text, "and a.run.state == RUNNING and a.run.holder == holder and a.run.fence == a.fence", "")
             }

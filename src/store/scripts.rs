@@ -43,7 +43,8 @@ macro_rules! scripts {
                 Self { $($field: join(stringify!($field), include_str!(concat!("../lua/", stringify!($field), ".lua")), &change)),+ }
             }
 
-            /// All of them, to load.
+            /// All of them.
+            #[cfg(test)]
             pub fn all(&self) -> Vec<&Script> {
                 vec![$(&self.$field),+]
             }
@@ -75,19 +76,57 @@ scripts![
 const USE: &str = "-- use ";
 
 fn join(name: &'static str, file: &str, change: &impl Fn(&'static str, String) -> String) -> Script {
-    let mut text = String::with_capacity(file.len() * 4);
+    let mut joined = String::with_capacity(file.len() * 4);
     for line in file.lines() {
         match line.strip_prefix(USE) {
-            Some(names) => names.split_whitespace().for_each(|name| text.push_str(part(name))),
+            Some(names) => names.split_whitespace().for_each(|name| joined.push_str(part(name))),
             None => {
-                text.push_str(line);
-                text.push('\n');
+                joined.push_str(line);
+                joined.push('\n');
             }
         }
+    }
+    let numbers: Vec<(&str, &str)> = joined.lines().flat_map(numbers).collect();
+    let mut text = String::with_capacity(joined.len());
+    for line in joined.lines().filter(|line| numbers_of(line).is_none()) {
+        text.push_str(&in_numbers(line, &numbers));
+        text.push('\n');
     }
     let text = change(name, text);
     let sha = sha1_hex(&text);
     Script { name, text, sha }
+}
+
+/// The names and numbers of a line that gives numbers to names in capitals, `local A, B = 1, 2`.
+fn numbers_of(line: &str) -> Option<(&str, &str)> {
+    let (names, numbers) = line.strip_prefix("local ")?.split_once(" = ")?;
+    let numbers = numbers.split("--").next()?.trim();
+    let is_name = |c: char| c.is_ascii_uppercase() || matches!(c, '_' | ',' | ' ');
+    let is_number = |c: char| c.is_ascii_digit() || matches!(c, ',' | ' ');
+    (names.chars().all(is_name) && !numbers.is_empty() && numbers.chars().all(is_number)).then_some((names, numbers))
+}
+
+/// Each name of such a line with its number. They are put in place of the names: a Lua function has room for 200 locals.
+fn numbers(line: &str) -> Vec<(&str, &str)> {
+    let Some((names, numbers)) = numbers_of(line) else { return Vec::new() };
+    names.split(", ").zip(numbers.split(", ")).collect()
+}
+
+/// The text with every name replaced by its number.
+fn in_numbers(text: &str, words: &[(&str, &str)]) -> String {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(is_word) {
+        let (before, tail) = rest.split_at(start);
+        let end = tail.find(|c| !is_word(c)).unwrap_or(tail.len());
+        let (word, after) = tail.split_at(end);
+        out.push_str(before);
+        out.push_str(words.iter().find(|(name, _)| *name == word).map_or(word, |(_, number)| number));
+        rest = after;
+    }
+    out.push_str(rest);
+    out
 }
 
 fn part(name: &str) -> &'static str {
@@ -122,7 +161,8 @@ mod tests {
             assert!(script.text.starts_with(&format!("-- {}: ", script.name)), "{}", script.name);
         }
         for (name, text) in PARTS {
-            assert!(scripts.all().iter().any(|script| script.text.contains(text)), "{name} is used nowhere");
+            let first = text.lines().find(|line| line.starts_with("local function")).unwrap_or_default();
+            assert!(scripts.all().iter().any(|script| script.text.contains(first)), "{name} is used nowhere");
         }
     }
 

@@ -1,12 +1,11 @@
 //! Waking up: nudges by pub/sub for times, hints in lists for work. Both may be lost; nothing depends on them but latency.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use fred::clients::SubscriberClient;
 use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
 use fred::types::Value;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::error::Result;
@@ -14,19 +13,19 @@ use crate::store::client::{self, Client, Use};
 use crate::store::keys::{self, ShardKeys};
 use crate::store::{Store, reply};
 
-/// What a nudge is about.
-#[derive(Debug, Default)]
+/// Counts of nudges: a receiver that sees a count change was nudged, however many receivers there are.
+#[derive(Debug, Clone)]
 pub struct Nudge {
-    /// An earlier fire time was written.
-    pub due: Notify,
+    /// An earlier fire time was written, or work that waits.
+    pub due: watch::Receiver<u64>,
     /// Somebody asked to cancel a run.
-    pub cancel: Notify,
+    pub cancel: watch::Receiver<u64>,
 }
 
 /// The subscription of a process; ends when dropped.
 pub struct Nudges {
-    /// Notified as messages come.
-    pub nudge: Arc<Nudge>,
+    /// Changes as messages come; clone it.
+    pub nudge: Nudge,
     client: SubscriberClient,
     reader: JoinHandle<()>,
 }
@@ -51,13 +50,14 @@ impl Store {
     /// everything once it is noticed.
     pub async fn nudges(&self) -> Result<Nudges> {
         let client = client::subscriber(&self.inner.connection).await?;
-        let nudge = Arc::new(Nudge::default());
+        let (due, due_seen) = watch::channel(0);
+        let (cancel, cancel_seen) = watch::channel(0);
+        let nudge = Nudge { due: due_seen, cancel: cancel_seen };
         let mut messages = client.message_rx();
         let mut reconnects = client.reconnect_rx();
         client.manage_subscriptions();
         let subscribed = client.subscribe(keys::nudges(self.namespace())).await;
         subscribed.map_err(|why| self.inner.connection.unavailable(format!("can't subscribe: {}", why.details())))?;
-        let told = nudge.clone();
         let reader = tokio::spawn(async move {
             loop {
                 let text = tokio::select! {
@@ -69,10 +69,10 @@ impl Store {
                     _ = reconnects.recv() => String::new(),
                 };
                 if text != "cancel" {
-                    told.due.notify_one();
+                    due.send_modify(|count| *count += 1);
                 }
                 if text != "due" {
-                    told.cancel.notify_one();
+                    cancel.send_modify(|count| *count += 1);
                 }
             }
         });

@@ -4,6 +4,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub mod cli;
+pub mod entries;
 pub mod guard;
 pub mod node;
 pub mod proxy;

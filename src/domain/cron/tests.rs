@@ -1,3 +1,5 @@
+//! Promises of cron expressions, and the oracle that walks every minute.
+
 use chrono::Timelike;
 
 use super::*;

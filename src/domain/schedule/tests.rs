@@ -1,3 +1,5 @@
+//! Promises of schedules.
+
 use proptest::prelude::*;
 
 use super::*;

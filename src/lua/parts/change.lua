@@ -1,5 +1,6 @@
 -- Changes of entries, by the locals of `put`.
 local RUNS_SCANNED = 10000
+local LIST_FULL = 500  -- times in a list that Rust makes no longer
 local places = { due_key, parked_key, paused_key, broken_key, finished_key }
 local entry_writes, plan_writes, message_writes, revision_writes, removed_writes, paused_writes = {}, {}, {}, {}, {}, {}
 local place_removes, entry_removes, list_writes, dropped_runs, removed_ids, unmarked = {}, {}, {}, {}, {}, {}
@@ -7,28 +8,32 @@ for i = 1, #places do place_removes[places[i]] = {} end
 
 -- Whether fire times up to now may lie beyond what the plan lists.
 local function is_short(p, t)
-  return not p.is_arithmetic and not p.is_final and (p.phase == 0 or struct.unpack('>I6', p.text, #p.text - 5) <= t)
+  return not p[P_IS_ARITHMETIC] and not p[P_IS_FINAL] and (p[P_PHASE] == 0 or struct.unpack('>I6', p[P_TEXT], #p[P_TEXT] - 5) <= t)
 end
 
+-- Reads the entry as it stands. Returns why it can't be changed yet, or nil.
 local function read_item(item, definition, plan)
   if not definition then return nil end
   local birth, revision = string.match(definition, '^{"v":%d+,"birth":(%d+),"revision":(%d+)')
-  item.old = { definition = definition, birth = tonumber(birth) or 0, revision = tonumber(revision) or 0 }
+  local old = { definition = definition, birth = tonumber(birth) or 0, revision = tonumber(revision) or 0 }
+  item.old = old
   for i = 1, #places do
     local score = redis.call('ZSCORE', places[i], item.id)
     if score then
-      item.old.place, item.old.score = places[i], tonumber(score)
+      old.place, old.score = places[i], tonumber(score)
       break
     end
   end
-  if item.birth ~= item.old.birth or item.revision ~= item.old.revision then return nil end
-  local place = item.old.place
-  if place == finished_key then return nil end
+  if item.birth ~= old.birth or item.revision ~= old.revision then return nil end
   local p = read_plan(plan)
-  if not p or not place or place == parked_key or place == broken_key then return 'overdue' end
-  item.old.plan = p
-  if is_short(p, now) then return 'overdue' end
-  if not p.is_direct and not lists[p.list] then return p.list end
+  old.is_meant, old.plan = true, p
+  if is_dry_run or item.is_discarded or old.place == finished_key then return nil end
+  if not p or not old.place or old.place == parked_key or old.place == broken_key then return 'overdue' end
+  if item.verb ~= 'pause' and item.verb ~= 'remove' and not p[P_IS_DIRECT] and not lists[p[P_LIST]] then return p[P_LIST] end
+  if is_short(p, now) then
+    item.is_far_behind = old.place == due_key and p[P_PHASE] >= LIST_FULL
+    return 'overdue'
+  end
   return nil
 end
 
@@ -42,7 +47,7 @@ local function scan_live(wanted)
     local item = run and wanted[run.id]
     if item and item.verb == 'remove' then
       if run.state ~= RUNNING then dropped_runs[#dropped_runs + 1] = { all[i], run } end
-    elseif item then
+    elseif item and run.birth == item.old.birth then
       unmarked[run.id] = (unmarked[run.id] or '') .. all[i]
     end
   end
@@ -62,11 +67,12 @@ local function read_items(items)
     item.new = item.verb ~= 'remove' and read_plan(item.plan) or nil
     if not why and item.new and is_short(item.new, now) then why = 'short' end
     if why then append(again, item.id, why) end
-    local p = item.old and item.old.plan
-    if p then
-      settled[#settled + 1] = item.id
-      if p.is_direct then with_message[#with_message + 1] = item.id end
-      if item.verb == 'remove' or (item.new and item.new.needs_marks and not p.needs_marks) then wanted[item.id] = item end
+    if item.old and item.old.is_meant then
+      local p = item.old.plan
+      if p then settled[#settled + 1] = item.id end
+      if p and p[P_IS_DIRECT] then with_message[#with_message + 1] = item.id end
+      local is_unmarked = p and item.new and item.new[P_NEEDS_MARKS] and not p[P_NEEDS_MARKS]
+      if item.verb == 'remove' or is_unmarked then wanted[item.id] = item end
     end
   end
   load_lists()
@@ -75,9 +81,13 @@ local function read_items(items)
   load_marks(settled)
   load_messages(with_message)
   -- With too many runs to look through, what waits is dropped when a node fetches it.
-  if #again == 0 and not scan_live(wanted) then
-    for id, item in pairs(wanted) do
-      if item.verb ~= 'remove' then append(again, id, 'busy') end
+  local is_scanned = #again > 0 or is_dry_run or scan_live(wanted)
+  for id, item in pairs(wanted) do
+    if item.verb ~= 'remove' and not is_scanned then append(again, id, 'busy') end
+    if item.verb ~= 'remove' and is_scanned then
+      -- What is overdue and fires in this step is marked with the rest.
+      marks[id], item.old.plan[P_NEEDS_MARKS] = unmarked[id] or '', true
+      marked[#marked + 1] = id
     end
   end
   return again
@@ -99,33 +109,54 @@ local function settle_missed(id, p, place, reason)
   range_over(id, p, nth, sum, 1, count, MISSED, reason)
 end
 
+local function settle_all(item, p, place)
+  if item.verb == 'pause' then return settle_missed(item.id, p, place, PAUSED) end
+  if item.verb == 'remove' then return settle_missed(item.id, p, place, REMOVED) end
+  local t, left = settle(item.id, p, place.cursor, place.back)
+  local look, pace_at = pace(item.id, p, place.back, place.pace_at)
+  return t, left, place.back, pace_at, look
+end
+
 -- Settles the old plan of an entry. Returns its next fire time as it was, and its back-log where that lives on.
 local function settle_old(item)
   local old, id = item.old, item.id
   local p = old.plan
-  if not p or old.place == finished_key then return nil end
+  if not p or not old.place or old.place == finished_key then return nil end
   local place = cursors[id] or { cursor = old.score, pace_at = 0, back = {} }
-  local next_before = place.cursor < NEVER and place.cursor or nil
   if old.place == paused_key then
     settle_pause(id, p, place)
-  elseif item.verb == 'pause' then
-    settle_missed(id, p, place, PAUSED)
-  elseif item.verb == 'remove' then
-    settle_missed(id, p, place, REMOVED)
-  else
-    settle(id, p, place.cursor, place.back)
-    local look, pace_at = pace(id, p, place.back, place.pace_at)
-    return next_before, place.back, pace_at, look
+    return nil
   end
-  return next_before
+  local next_before = place.cursor < NEVER and place.cursor or nil
+  local _, _, back, pace_at, look = settle_all(item, p, place)
+  return next_before, back, pace_at, look
 end
 
--- Decides one change and gathers its writes. Returns { id, word, next before, next after }.
+-- Lists that are full and end before now are settled as far as they reach, and parked: Rust goes on from there. Returns
+-- whether there were any.
+local function settle_far_behind(items)
+  local is_any = false
+  for i = 1, #items do
+    local item = items[i]
+    local id, p = item.id, item.old and item.old.plan
+    local place = item.is_far_behind and (cursors[id] or { cursor = item.old.score, pace_at = 0, back = {} })
+    if place and due_times(p, place.cursor) > 0 then
+      local t, left, back, pace_at, look = settle_all(item, p, place)
+      put_in_place(id, p, t, left or 'dry', back or {}, pace_at or 0, look or NEVER, true)
+      is_any = true
+    end
+  end
+  return is_any
+end
+
+-- Decides one change and gathers its writes. Returns { id, word, next before, next after, revision, fields that differ }.
 local function change(item)
   local id, old = item.id, item.old
-  if old and item.revision == 0 then return { id, 'exists', old.birth, old.revision } end
-  if not old and item.revision > 0 then return { id, 'gone', -1, -1 } end
-  if old and (item.birth ~= old.birth or item.revision ~= old.revision) then return { id, 'conflict', old.birth, old.revision } end
+  if not old and (item.revision > 0 or item.verb == 'remove') then return { id, 'gone', -1, -1, 0, '' } end
+  if old and not old.is_meant then
+    return { id, item.revision == 0 and 'exists' or 'conflict', -1, -1, old.revision, '' }
+  end
+  local revision = tonumber(string.match(item.definition, '"revision":(%d+)'))
   local next_before, back, pace_at, look
   if old then
     next_before, back, pace_at, look = settle_old(item)
@@ -136,16 +167,16 @@ local function change(item)
   if item.verb == 'remove' then
     append(removed_writes, id, item.definition)
     removed_ids[#removed_ids + 1] = id
-    return { id, 'removed', next_before or -1, -1 }
+    return { id, 'removed', next_before or -1, -1, revision, item.fields }
   end
   append(entry_writes, id, item.definition)
   append(plan_writes, id, item.plan)
-  if item.message ~= '' then append(message_writes, id, item.message) end
-  if item.list ~= '' then list_writes[item.list] = true end
-  if unmarked[id] then
-    marks[id] = unmarked[id]
-    marked[id] = true
+  if item.message ~= '' then
+    append(message_writes, id, item.message)
+  elseif old and old.plan and old.plan[P_IS_DIRECT] then
+    entry_removes[#entry_removes + 1] = { messages_key, id }
   end
+  if item.list ~= '' then list_writes[item.list] = true end
   local p = item.new
   local t, left = time_after(p, now)
   if item.is_paused then
@@ -157,7 +188,7 @@ local function change(item)
     cursors[id] = nil
     t = put_in_place(id, p, t, left, back or {}, pace_at or 0, look or NEVER, false)
   end
-  return { id, old and 'changed' or 'added', next_before or -1, t or -1 }
+  return { id, old and 'changed' or 'added', next_before or -1, t or -1, revision, item.fields }
 end
 
 -- Runs of removed entries that wait end `cancelled`.

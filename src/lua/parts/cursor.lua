@@ -26,6 +26,18 @@ local function load_cursors(ids)
   for i = 1, #ids do cursors[ids[i]] = read_cursor(texts[i]) end
 end
 
+local scores = {}
+
+-- A score as text, made once per distinct time: Redis would print each number anew, with 17 digits.
+local function score(t)
+  local text = scores[t]
+  if not text then
+    text = string.format('%.0f', t)
+    scores[t] = text
+  end
+  return text
+end
+
 local function append(list, a, b)
   list[#list + 1] = a
   list[#list + 1] = b
@@ -35,7 +47,7 @@ end
 -- Returns the next fire time for people, or nil.
 local function put_in_place(id, p, t, left, back, pace_at, look, was_due)
   if left == 'dry' then
-    local cursor = t or (struct.unpack('>I6', p.text, #p.text - 5) + 1)
+    local cursor = t or (struct.unpack('>I6', p[P_TEXT], #p[P_TEXT] - 5) + 1)
     append(cursor_writes, id, pack_cursor(cursor, pace_at, back))
     append(parked_writes, now + HAND_OUT_MS, id)
     if was_due then due_removes[#due_removes + 1] = id end
@@ -53,7 +65,7 @@ local function put_in_place(id, p, t, left, back, pace_at, look, was_due)
     append(finished_writes, now, id)
     return nil
   end
-  append(due_writes, t, id)
+  append(due_writes, score(t), id)
   if left <= LOW then to_plan[#to_plan + 1] = id end
   return t
 end

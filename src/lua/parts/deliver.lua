@@ -2,7 +2,12 @@
 local MESSAGE = '>BBBI4I2'  -- version, form, flags, max_len, length of the target
 local STREAM, LIST, PUBLISH = 1, 2, 3
 local RAW, TRIM = 1, 2
-local templates, instants = {}, {}
+local TRIGGER_WORDS = { 'scheduled', 'catch_up', 'manual', 'backfill', 'follow_up', 'one_off' }
+-- `RECORD` of the history in two, around birth and revision.
+local RECORD_HEAD, RECORD_END = '>BBBBI2BBI6I6I6I6I6', '>I2I4I6'
+-- Stands for a message that is missing or damaged, so that its run fails and nothing raises.
+local NO_MESSAGE = { form = 0, flags = 0, max_len = 0, target = '', head = '' }
+local templates, instants, delivered = {}, {}, {}
 
 -- RFC 3339 in UTC with milliseconds, by integer arithmetic, once per distinct instant.
 local function instant_text(ms)
@@ -26,16 +31,14 @@ end
 -- Returns the message's parts, or nil where they are damaged; cannot raise.
 local function read_message(text)
   if not text or #text < 13 then return nil end
-  local m = {}
-  local version, target_len, at
-  version, m.form, m.flags, m.max_len, target_len, at = struct.unpack(MESSAGE, text)
+  local version, form, flags, max_len, target_len, at = struct.unpack(MESSAGE, text)
   if version ~= 1 or #text < at + target_len + 3 then return nil end
-  m.target = string.sub(text, at, at + target_len - 1)
-  at = at + target_len
-  local middle_len = struct.unpack('>I4', text, at)
-  m.middle = string.sub(text, at + 4, at + 3 + middle_len)
-  m.tail = string.sub(text, at + 4 + middle_len)
-  return m
+  local middle_at = at + target_len
+  local middle_len = struct.unpack('>I4', text, middle_at)
+  return { form = form, flags = flags, max_len = max_len, target = string.sub(text, at, middle_at - 1),
+    -- Messages with the same head go to the same target in the same way.
+    head = string.sub(text, 1, middle_at - 1), middle = string.sub(text, middle_at + 4, middle_at + 3 + middle_len),
+    tail = string.sub(text, middle_at + 4 + middle_len) }
 end
 
 local function load_messages(ids)
@@ -73,6 +76,10 @@ end
 local function deliver_to(m, group)
   local failed = {}
   local room = #group
+  if m == NO_MESSAGE then
+    for i = 1, room do failed[i] = { TARGET, 'the stored message is missing or damaged' } end
+    return failed
+  end
   if m.form ~= PUBLISH and m.flags < TRIM then
     local length = redis.pcall(m.form == LIST and 'LLEN' or 'XLEN', m.target)
     if refusal(length) then
@@ -83,10 +90,12 @@ local function deliver_to(m, group)
   end
   for i = room + 1, #group do failed[i] = { TARGET_FULL, m.target .. ' holds ' .. m.max_len } end
   if m.form == LIST then
-    local texts = {}
-    for i = 1, room do texts[i] = render(group[i].message, group[i]) end
-    local words = room > 0 and refusal(redis.pcall('RPUSH', m.target, unpack(texts)))
-    for i = 1, words and room or 0 do failed[i] = { TARGET, words } end
+    for from = 1, room, 1000 do
+      local till, texts = math.min(from + 999, room), {}
+      for i = from, till do texts[#texts + 1] = render(group[i].message, group[i]) end
+      local words = refusal(redis.pcall('RPUSH', m.target, unpack(texts)))
+      for i = from, words and till or 0 do failed[i] = { TARGET, words } end
+    end
   else
     for i = 1, room do
       local d = group[i]
@@ -98,32 +107,48 @@ local function deliver_to(m, group)
   return failed
 end
 
+-- The record of a scheduled run that was delivered, but for birth and revision: the same for all of one fire time.
+local function delivered_parts(fire_at)
+  local parts = delivered[fire_at]
+  if not parts then
+    parts = { struct.pack(RECORD_HEAD, 1, SUCCEEDED, DELIVERED, SCHEDULED, 1, 0, 0, fire_at, fire_at, now, now, now),
+      struct.pack(RECORD_END, 0, 1, fire_at) .. string.char(#node_name) .. node_name .. '\0\0' }
+    delivered[fire_at] = parts
+  end
+  return parts
+end
+
+local function record_delivery(d, why)
+  local p = d.p
+  d.state, d.words = why and FAILED or SUCCEEDED, why and why[2] or ''
+  if not why and d.trigger == SCHEDULED then
+    local parts = delivered_parts(d.fire_at)
+    push_record(d.id, p[P_KEEP], SUCCEEDED, d.run_id, parts[1] .. string.sub(p[P_TAIL], 1, 8) .. parts[2])
+    return
+  end
+  remember({ id = d.id, run_id = d.run_id, keep = p[P_KEEP], state = d.state, reason = why and why[1] or DELIVERED,
+    trigger = d.trigger, attempt = 1, lost = 0, flags = d.trigger > CATCH_UP and REQUESTED or 0, fire_at = d.fire_at,
+    due_at = d.fire_at, enqueued_at = now, started_at = now, finished_at = now, birth = p[P_BIRTH], revision = p[P_REVISION],
+    exit = 0, fires = 1, last_fire_at = d.fire_at, node = node_name, message = d.words })
+end
+
 -- Delivers what `fire` gathered and records each run's end. After every other write: a target may refuse.
 local function deliver_all()
   local groups, order = {}, {}
   for i = 1, #directs do
     local d = directs[i]
-    d.message = d.message or templates[d.id]
-    local key = d.message.form .. d.message.flags .. ':' .. d.message.max_len .. ':' .. d.message.target
-    if not groups[key] then
-      groups[key] = {}
-      order[#order + 1] = key
+    d.message = templates[d.id] or NO_MESSAGE
+    local group = groups[d.message.head]
+    if not group then
+      group = {}
+      groups[d.message.head] = group
+      order[#order + 1] = group
     end
-    table.insert(groups[key], d)
+    group[#group + 1] = d
   end
   for i = 1, #order do
-    local group = groups[order[i]]
+    local group = order[i]
     local failed = deliver_to(group[1].message, group)
-    for k = 1, #group do
-      local d = group[k]
-      local why = failed[k]
-      d.state = why and FAILED or SUCCEEDED
-      d.reason = why and why[1] or DELIVERED
-      d.words = why and why[2] or ''
-      remember({ id = d.id, run_id = d.run_id, keep = d.p.keep, state = d.state, reason = d.reason, trigger = d.trigger,
-        attempt = 1, lost = 0, flags = d.trigger > CATCH_UP and REQUESTED or 0, fire_at = d.fire_at, due_at = d.fire_at,
-        enqueued_at = now, started_at = now, finished_at = now, birth = d.p.birth, revision = d.p.revision, exit = 0,
-        fires = 1, last_fire_at = d.fire_at, node = node_name, message = d.words })
-    end
+    for k = 1, #group do record_delivery(group[k], failed[k]) end
   end
 end

@@ -4,7 +4,7 @@ local live_writes, queued, started, directs = {}, {}, {}, {}
 local start_bys = {}
 local marks, empty = {}, {}
 local runs_made, bytes_made, claimed = 0, 0, 0
-local heads = {}
+local heads, queued_heads = {}, {}
 
 local function run_id_of(p, fire_at)
   local head = heads[fire_at]
@@ -12,7 +12,7 @@ local function run_id_of(p, fire_at)
     head = string.format('%08x-%04x', math.floor(fire_at / 65536), fire_at % 65536)
     heads[fire_at] = head
   end
-  return head .. p.suffix
+  return head .. p[P_SUFFIX]
 end
 
 -- Marks count only while their run is in `live`.
@@ -45,50 +45,61 @@ local marked = {}
 
 -- The one record of fire times that end without a run.
 local function record_over(id, p, first, last, count, state, reason, message)
-  remember({ id = id, run_id = run_id_of(p, first), keep = p.keep, state = state, reason = reason, trigger = SCHEDULED,
+  remember({ id = id, run_id = run_id_of(p, first), keep = p[P_KEEP], state = state, reason = reason, trigger = SCHEDULED,
     attempt = 0, lost = 0, flags = 0, fire_at = first, due_at = first, enqueued_at = 0, started_at = 0,
-    finished_at = now, birth = p.birth, revision = p.revision, exit = 0, fires = count, last_fire_at = last, node = '',
+    finished_at = now, birth = p[P_BIRTH], revision = p[P_REVISION], exit = 0, fires = count, last_fire_at = last, node = '',
     message = message or '' })
 end
 
 local function pass_over(id, p, first, last, count, sum, state, reason, message)
-  enter(id, first, last, count, sum, p.revision, state, reason)
+  enter(id, first, last, count, sum, p[P_REVISION], state, reason)
   record_over(id, p, first, last, count, state, reason, message)
 end
 
 -- Fire times of the back-log that end otherwise after all.
 local function drop_back(id, p, first, last, count, sum, state, reason)
-  recast(id, first, last, count, sum, p.revision, state, reason)
+  recast(id, first, last, count, sum, p[P_REVISION], state, reason)
   record_over(id, p, first, last, count, state, reason)
+end
+
+-- The head of the live record of a run that waits: the same for all of one fire time.
+local function queued_head(fire_at, trigger)
+  local head = queued_heads[fire_at]
+  if not head or trigger ~= SCHEDULED then
+    head = struct.pack(LIVE, 1, QUEUED, trigger, 0, 0, 0, 0, fire_at, fire_at, now, 0, 0, NOBODY)
+    if trigger == SCHEDULED then queued_heads[fire_at] = head end
+  end
+  return head
 end
 
 -- Puts a run where it belongs: into a free slot of the claimer, or at the end of its list.
 local function place(id, p, run_id, fire_at, trigger, extras)
-  local tail = p.tail .. string.char(#id) .. id .. (extras or '')
-  local run = { state = QUEUED, trigger = trigger, flags = 0, attempt = 0, lost = 0, handed = 0, fire_at = fire_at,
-    due_at = fire_at, enqueued_at = now, started_at = 0, fence = 0, holder = NOBODY, tail = tail }
-  if slots > 0 and serves[p.list] and empty[p.list] then
+  local name = p[P_LIST]
+  local head
+  if slots > 0 and serves[name] and empty[name] then
     slots = slots - 1
-    run.state, run.attempt, run.started_at, run.fence, run.holder = RUNNING, 1, now, next_fence(), holder
+    head = struct.pack(LIVE, 1, RUNNING, trigger, 0, 1, 0, 0, fire_at, fire_at, now, now, next_fence(), holder)
     started[#started + 1] = run_id
   else
-    empty[p.list] = false
-    local list = queued[p.list]
+    head = queued_head(fire_at, trigger)
+    empty[name] = false
+    local list = queued[name]
     if not list then
       list = {}
-      queued[p.list] = list
+      queued[name] = list
     end
     list[#list + 1] = run_id
-    if p.start_within > 0 then
-      start_bys[#start_bys + 1] = fire_at + p.start_within
+    if p[P_START_WITHIN] > 0 then
+      start_bys[#start_bys + 1] = fire_at + p[P_START_WITHIN]
       start_bys[#start_bys + 1] = run_id
     end
   end
-  live_writes[#live_writes + 1] = run_id
-  live_writes[#live_writes + 1] = pack_live(run)
-  if p.needs_marks then
+  local n = #live_writes
+  live_writes[n + 1] = run_id
+  live_writes[n + 2] = head .. p[P_TAIL] .. string.char(#id) .. id .. (extras or '')
+  if p[P_NEEDS_MARKS] then
     marks[id] = marks[id] .. run_id
-    marked[id] = true
+    marked[#marked + 1] = id
   end
 end
 
@@ -96,16 +107,16 @@ end
 -- in the ledger since they were found.
 local function fire(id, p, fire_at, trigger, is_entered)
   runs_made = runs_made + 1
-  if p.overlap == SKIP and marks[id] ~= '' then
+  if p[P_OVERLAP] == SKIP and marks[id] ~= '' then
     pass_over(id, p, fire_at, fire_at, 1, fire_at, SKIPPED, OVERLAP, string.sub(marks[id], 1, 36))
     return
   end
-  if not is_entered then enter(id, fire_at, fire_at, 1, fire_at, p.revision, FIRED, 0) end
+  if not is_entered then enter(id, fire_at, fire_at, 1, fire_at, p[P_REVISION], SUCCEEDED, 0) end
   claimed = claimed + 1
   local run_id = run_id_of(p, fire_at)
-  if p.is_direct then
-    directs[#directs + 1] = { id = id, p = p, run_id = run_id, fire_at = fire_at, trigger = trigger }
-    bytes_made = bytes_made + p.bytes
+  if p[P_IS_DIRECT] then
+    directs[#directs + 1] = { id = id, p = p, run_id = run_id, fire_at = fire_at, trigger = trigger, message = false, state = 0, words = '' }
+    bytes_made = bytes_made + p[P_BYTES]
   else
     place(id, p, run_id, fire_at, trigger)
   end

@@ -9,18 +9,18 @@ local function flush_runs()
     end
   end
   local mark_writes = {}
-  for id in pairs(marked) do
-    mark_writes[#mark_writes + 1] = id
-    mark_writes[#mark_writes + 1] = marks[id]
+  for i = 1, #marked do
+    local id = marked[i]
+    mark_writes[i * 2 - 1], mark_writes[i * 2] = id, marks[id]
   end
   for from = 1, #mark_writes, 2000 do
     redis.call('HSET', active_key, unpack(mark_writes, from, math.min(from + 1999, #mark_writes)))
   end
   for name, run_ids in pairs(queued) do
-    redis.call('RPUSH', lists[name], unpack(run_ids))
+    for from = 1, #run_ids, 1000 do redis.call('RPUSH', lists[name], unpack(run_ids, from, math.min(from + 999, #run_ids))) end
     waiting_lists[#waiting_lists + 1] = name
   end
-  if #start_bys > 0 then redis.call('ZADD', start_by_key, unpack(start_bys)) end
+  for from = 1, #start_bys, 2000 do redis.call('ZADD', start_by_key, unpack(start_bys, from, math.min(from + 1999, #start_bys))) end
   if #started > 0 then
     redis.call('SADD', holds_key, unpack(started))
     redis.call('HINCRBY', clock_key, 'held', #started)

@@ -3,6 +3,7 @@
 local RECORD = '>BBBBI2BBI6I6I6I6I6I4I4I2I4I6'
 local CHUNK = 16
 local REQUESTED = 1
+local FIRST_CHUNK = '\0\0\0\0\1'
 local tails, chunks, ended = {}, {}, {}
 
 -- Reads, so that a key of another type raises before the first write.
@@ -22,30 +23,37 @@ local function load_tails(fields)
   end
 end
 
--- r: id, run_id, keep, state, reason, trigger, attempt, lost, flags, fire_at, due_at, enqueued_at, started_at, finished_at,
--- birth, revision, exit (code + 1, 0 none), fires, last_fire_at, node, message
-local function remember(r)
-  ended[#ended + 1] = r.id .. '\t' .. r.run_id
-  if r.keep == 0 then return end
-  local body = struct.pack(RECORD, 1, r.state, r.reason, r.trigger, r.attempt, r.lost, r.flags, r.fire_at, r.due_at,
-    r.enqueued_at, r.started_at, r.finished_at, r.birth, r.revision, r.exit, r.fires, r.last_fire_at)
-    .. (r.flags == REQUESTED and r.run_id or '')
-    .. string.char(#r.node) .. r.node .. struct.pack('>I2', #r.message) .. r.message
-  local field = ring_of(r.id, r.state)
+-- Puts a packed record at the end of its ring.
+local function push_record(id, keep, state, run_id, body)
+  ended[#ended + 1] = id .. '\t' .. run_id
+  if keep == 0 then return end
+  local field = ring_of(id, state)
   local tail = tails[field]
   if not tail then
     tail = redis.pcall('HGET', history_key, field)
     if type(tail) ~= 'string' then tail = '' end
   end
-  local sequence, count = 0, 0
-  if #tail >= 5 then sequence, count = struct.unpack('>I4B', tail) end
+  local sized = struct.pack('>I2', #body) .. body
+  if #tail < 5 then
+    tails[field] = FIRST_CHUNK .. sized
+    return
+  end
+  local sequence, count = struct.unpack('>I4B', tail)
   if count >= CHUNK then
-    chunks[#chunks + 1] = field .. '\0' .. sequence % math.ceil(r.keep / CHUNK)
+    chunks[#chunks + 1] = field .. '\0' .. sequence % math.ceil(keep / CHUNK)
     chunks[#chunks + 1] = tail
     sequence, count, tail = sequence + 1, 0, ''
   end
-  tails[field] = struct.pack('>I4B', sequence, count + 1) .. string.sub(tail, 6) .. struct.pack('>I2', #body) .. body
-  r.field = field
+  tails[field] = struct.pack('>I4B', sequence, count + 1) .. string.sub(tail, 6) .. sized
+end
+
+-- r: id, run_id, keep, state, reason, trigger, attempt, lost, flags, fire_at, due_at, enqueued_at, started_at, finished_at,
+-- birth, revision, exit (code + 1, 0 none), fires, last_fire_at, node, message
+local function remember(r)
+  push_record(r.id, r.keep, r.state, r.run_id, struct.pack(RECORD, 1, r.state, r.reason, r.trigger, r.attempt, r.lost, r.flags,
+    r.fire_at, r.due_at, r.enqueued_at, r.started_at, r.finished_at, r.birth, r.revision, r.exit, r.fires, r.last_fire_at)
+    .. (r.flags == REQUESTED and r.run_id or '')
+    .. string.char(#r.node) .. r.node .. struct.pack('>I2', #r.message) .. r.message)
 end
 
 -- A run that ends: `live` is its record as `read_live` gives it.

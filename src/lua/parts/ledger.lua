@@ -1,10 +1,9 @@
 -- The ledger: per entry, which fire times became what, in stretches. Needs `ledger_key`.
 local STRETCH = '>I6I6I4I7I4BB'  -- first, last, count, sum mod 2^52, revision, outcome (state; SUCCEEDED stands for fired), reason
 local STRETCH_LEN = 29
-local FIRED = SUCCEEDED
 local MODULUS = 4503599627370496
 -- From here on an entry's ledger is named in the reply, so that a node merges its oldest stretches.
-local LEDGER_LONG = 200 * STRETCH_LEN
+local LEDGER_LONG = 5800  -- bytes: 200 stretches
 local ledgers, long_ledgers = {}, {}
 
 local function load_ledgers(ids)
@@ -32,11 +31,14 @@ local function enter(id, first, last, count, sum, revision, outcome, reason)
   if n > STRETCH_LEN then
     local f, l, c, s, r, o, w = struct.unpack(STRETCH, text, n - STRETCH_LEN + 1)
     if r == revision and o == outcome and w == reason and first > l then
-      ledgers[id] = string.sub(text, 1, n - STRETCH_LEN) .. struct.pack(STRETCH, f, last, c + count, (s + sum) % MODULUS, r, o, w)
+      local grown = struct.pack(STRETCH, f, last, c + count, (s + sum) % MODULUS, r, o, w)
+      ledgers[id] = n == STRETCH_LEN + 1 and '\1' .. grown or string.sub(text, 1, n - STRETCH_LEN) .. grown
       return
     end
+  elseif n == 0 then
+    text = '\1'
   end
-  ledgers[id] = (n == 0 and '\1' or text) .. struct.pack(STRETCH, first, last, count, sum, revision, outcome, reason)
+  ledgers[id] = text .. struct.pack(STRETCH, first, last, count, sum, revision, outcome, reason)
   if n > LEDGER_LONG then long_ledgers[#long_ledgers + 1] = id end
 end
 
@@ -46,7 +48,7 @@ local function recast(id, first, last, count, sum, revision, outcome, reason)
   local text = ledgers[id]
   for at = #text - STRETCH_LEN + 1, 2, -STRETCH_LEN do
     local f, l, c, s, r, o, w = struct.unpack(STRETCH, text, at)
-    if o == FIRED and w == PACE and f <= first and last <= l and c >= count then
+    if o == SUCCEEDED and w == PACE and f <= first and last <= l and c >= count then
       local left = c > count and struct.pack(STRETCH, f == first and last + 1 or f, l == last and first - 1 or l, c - count, (s - sum) % MODULUS, r, o, w) or ''
       ledgers[id] = string.sub(text, 1, at - 1) .. left .. string.sub(text, at + STRETCH_LEN)
       if ledgers[id] == '\1' then ledgers[id] = '' end

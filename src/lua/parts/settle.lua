@@ -3,11 +3,11 @@ local LATE_MS, LATE_WITH_NEWER_MS = 60000, 5000
 
 -- The fire times from `cursor` to `now`: their number, the i-th, and the sum of i to j; and whether the plan knows what comes next.
 local function due_times(p, cursor)
-  if p.is_arithmetic then
-    local till = (p.stop > 0 and p.stop <= now) and p.stop - 1 or now
-    local count = till >= cursor and math.floor((till - cursor) / p.period) + 1 or 0
-    local function nth(i) return cursor + (i - 1) * p.period end
-    local function sum(i, j) return sum_of(nth(i), j - i + 1, p.period) end
+  if p[P_IS_ARITHMETIC] then
+    local till = (p[P_STOP] > 0 and p[P_STOP] <= now) and p[P_STOP] - 1 or now
+    local count = till >= cursor and math.floor((till - cursor) / p[P_PERIOD]) + 1 or 0
+    local function nth(i) return cursor + (i - 1) * p[P_PERIOD] end
+    local function sum(i, j) return sum_of(nth(i), j - i + 1, p[P_PERIOD]) end
     return count, nth, sum, true
   end
   local times = {}
@@ -47,23 +47,23 @@ local function settle_many(id, p, cursor, back)
   if not is_known and now - nth(count) > LATE_WITH_NEWER_MS then till = count - 1 end
   local late = math.min(older_than(count, nth, LATE_WITH_NEWER_MS), count - 1)
   if is_known and now - nth(count) > LATE_MS then late = count end
-  local gone = p.start_within > 0 and math.min(older_than(count, nth, p.start_within), till) or 0
+  local gone = p[P_START_WITHIN] > 0 and math.min(older_than(count, nth, p[P_START_WITHIN]), till) or 0
   range_over(id, p, nth, sum, 1, gone, MISSED, TOO_LATE)
   if late > gone then
-    if p.catch_up == CATCH_UP_ALL then
-      local from = math.max(gone + 1, late - p.max_runs + 1)
+    if p[P_CATCH_UP] == CATCH_UP_ALL then
+      local from = math.max(gone + 1, late - p[P_MAX_RUNS] + 1)
       range_over(id, p, nth, sum, gone + 1, from - 1, MISSED, CATCH_UP_LIMIT)
-      enter(id, nth(from), nth(late), late - from + 1, sum(from, late), p.revision, FIRED, PACE)
+      enter(id, nth(from), nth(late), late - from + 1, sum(from, late), p[P_REVISION], SUCCEEDED, PACE)
       for i = from, late do back[#back + 1] = nth(i) end
-      while #back > p.max_runs do
+      while #back > p[P_MAX_RUNS] do
         local t = table.remove(back, 1)
         drop_back(id, p, t, t, 1, t, MISSED, CATCH_UP_LIMIT)
       end
-    elseif p.catch_up == CATCH_UP_LATEST and late == count then
+    elseif p[P_CATCH_UP] == CATCH_UP_LATEST and late == count then
       range_over(id, p, nth, sum, gone + 1, late - 1, MISSED, SUPERSEDED)
       fire(id, p, nth(late), CATCH_UP)
     else
-      range_over(id, p, nth, sum, gone + 1, late, MISSED, p.catch_up == CATCH_UP_LATEST and SUPERSEDED or TOO_LATE)
+      range_over(id, p, nth, sum, gone + 1, late, MISSED, p[P_CATCH_UP] == CATCH_UP_LATEST and SUPERSEDED or TOO_LATE)
     end
   end
   for i = math.max(late, gone) + 1, till do fire(id, p, nth(i), SCHEDULED) end
@@ -71,30 +71,35 @@ local function settle_many(id, p, cursor, back)
   return time_after(p, nth(count))
 end
 
+-- The usual case: one fire time is due, and it is not late. Returns what `settle` does, or nothing where it is not that case.
+local function settle_usual(id, p, cursor)
+  local age = now - cursor
+  if age < 0 then return cursor, 1000 end
+  if age > LATE_WITH_NEWER_MS or (p[P_START_WITHIN] > 0 and age > p[P_START_WITHIN]) then return nil end
+  local t, left = time_after(p, cursor)
+  if t and t <= now then return nil end
+  fire(id, p, cursor, SCHEDULED)
+  return t, left
+end
+
 -- Settles what is due of one entry. Returns the next fire time, or nil and 'dry' | 'over'; where a time is returned with 'dry'
 -- it is settled once the next plan is there.
 local function settle(id, p, cursor, back)
-  if cursor > now then return cursor, 1000 end
-  if now - cursor <= LATE_WITH_NEWER_MS and (p.start_within == 0 or now - cursor <= p.start_within) then
-    local t, left = time_after(p, cursor)
-    if not t or t > now then
-      fire(id, p, cursor, SCHEDULED)
-      return t, left
-    end
-  end
+  local t, left = settle_usual(id, p, cursor)
+  if left then return t, left end
   return settle_many(id, p, cursor, back)
 end
 
 -- Lets the oldest of the back-log go, if its pace and the runs before it allow. Returns the time to look again, or nil.
 local function pace(id, p, back, pace_at)
-  while #back > 0 and p.start_within > 0 and now - back[1] > p.start_within do
+  while #back > 0 and p[P_START_WITHIN] > 0 and now - back[1] > p[P_START_WITHIN] do
     local t = table.remove(back, 1)
     drop_back(id, p, t, t, 1, t, MISSED, TOO_LATE)
   end
   if #back > 0 and pace_at <= now then
-    if p.overlap == SKIP and marks[id] ~= '' then return now + 1000, pace_at end
+    if p[P_OVERLAP] == SKIP and marks[id] ~= '' then return now + 1000, pace_at end
     fire(id, p, table.remove(back, 1), CATCH_UP, true)
-    pace_at = now + math.floor(60000 / p.per_minute)
+    pace_at = now + math.floor(60000 / p[P_PER_MINUTE])
   end
   return #back > 0 and math.max(pace_at, now) or nil, pace_at
 end

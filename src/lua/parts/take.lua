@@ -1,6 +1,7 @@
 -- The claim's own steps. Needs every part before it and the locals of `claim`.
 local RUNS_MAX, BYTES_MAX = 500, 1048576
 local RECOVER_MS = 60000
+local NO_BACK_LOG = {}
 local broken_ids, broken_writes, events, unknown_lists = {}, {}, {}, {}
 
 local function set_aside(id, why)
@@ -37,8 +38,8 @@ local function take(limit)
   local ids, scores, plans, is_full = due_entries(limit)
   local with_marks, with_message, rings, unknown = {}, {}, {}, {}
   for i = 1, #ids do
-    if plans[i].needs_marks then with_marks[#with_marks + 1] = ids[i] end
-    if plans[i].is_direct then
+    if plans[i][P_NEEDS_MARKS] then with_marks[#with_marks + 1] = ids[i] end
+    if plans[i][P_IS_DIRECT] then
       with_message[#with_message + 1] = ids[i]
       rings[#rings + 1] = 's:' .. ids[i]
     end
@@ -52,16 +53,23 @@ local function take(limit)
   for i = 1, #ids do
     local id, p = ids[i], plans[i]
     if runs_made >= RUNS_MAX or bytes_made >= BYTES_MAX then return ids, true end
-    if p.is_direct and not templates[id] then
+    if p[P_IS_DIRECT] and not templates[id] then
       set_aside(id, 'its message is missing or damaged')
-    elseif not p.is_direct and not lists[p.list] then
-      if not unknown[p.list] then unknown_lists[#unknown_lists + 1] = p.list end
-      unknown[p.list] = true
+    elseif not p[P_IS_DIRECT] and not lists[p[P_LIST]] then
+      if not unknown[p[P_LIST]] then unknown_lists[#unknown_lists + 1] = p[P_LIST] end
+      unknown[p[P_LIST]] = true
     else
-      local place_of = cursors[id] or { cursor = scores[i], pace_at = 0, back = {} }
-      local t, left = settle(id, p, place_of.cursor, place_of.back)
-      local look, pace_at = pace(id, p, place_of.back, place_of.pace_at)
-      put_in_place(id, p, t, left, place_of.back, pace_at, look, true)
+      local t, left
+      local place_of = cursors[id]
+      if not place_of then t, left = settle_usual(id, p, scores[i]) end
+      if left then
+        put_in_place(id, p, t, left, NO_BACK_LOG, 0, NEVER, true)
+      else
+        place_of = place_of or { cursor = scores[i], pace_at = 0, back = {} }
+        t, left = settle(id, p, place_of.cursor, place_of.back)
+        local look, pace_at = pace(id, p, place_of.back, place_of.pace_at)
+        put_in_place(id, p, t, left, place_of.back, pace_at, look, true)
+      end
     end
   end
   return ids, is_full

@@ -1,0 +1,273 @@
+//! An attempt that is a request: sends it, follows redirects, judges the answer.
+//!
+//! Redirects are followed here and not by the client, so that each target is checked like the first and the entry's
+//! headers stay at home.
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::sync::{Arc, OnceLock};
+
+use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Method, Response, StatusCode, redirect};
+use url::{Position, Url};
+
+use super::address::{self, Forbidden};
+use super::cause::Interruption;
+use super::output::Tail;
+use super::secret::{Mask, Vault};
+use super::{Attempt, Ending, Outcome, Refused};
+use crate::domain::action::Http;
+use crate::domain::run::Reason;
+
+/// Redirects that are followed at most.
+const HOPS_MAX: usize = 10;
+/// What is read of an answer at most; its last 64 KiB stay.
+const ANSWER_MAX_BYTES: usize = 1024 * 1024;
+/// Longer facts are no header: servers refuse requests whose headers take more than some KiB.
+const FACT_MAX_BYTES: usize = 4096;
+/// Parts of a secret URL that are at least so long are secrets, too.
+const URL_PART_MIN_BYTES: usize = 8;
+
+/// The client; made with the first request, for it reads the system's certificates.
+#[derive(Debug, Default)]
+pub(super) struct Web {
+    client: OnceLock<Result<Client, String>>,
+}
+
+/// Why there is no answer that counts.
+type Failure = (Reason, String);
+
+impl Web {
+    /// Sends the request of `attempt`; reads secrets from `vault` and puts them under `mask`.
+    pub(super) async fn run(
+        &self,
+        http: &Http,
+        attempt: &Attempt,
+        vault: &Vault,
+        mask: &mut Mask,
+        interruption: &mut Interruption,
+    ) -> Result<Outcome, Refused> {
+        let request = Request::prepare(http, attempt, vault, mask)?;
+        let client =
+            self.client.get_or_init(|| client(address::Resolver)).as_ref().map_err(|why| Refused(why.clone()))?;
+        let mut tail = Tail::new(mask);
+        let answer = tokio::select! {
+            answer = request.send(client, &mut tail) => Ok(answer),
+            cause = interruption.next() => Err(cause),
+        };
+        let mut outcome = match answer {
+            Ok(Ok(())) => Outcome::new(Ending::Succeeded),
+            Ok(Err((reason, message))) => Outcome::failed(reason, message),
+            Err(cause) => Outcome::interrupted(cause, attempt.timeout),
+        };
+        outcome.output = tail.finish(mask);
+        Ok(outcome)
+    }
+}
+
+fn client(resolver: impl reqwest::dns::Resolve + 'static) -> Result<Client, String> {
+    // Whoever was first, the Redis client perhaps, has chosen the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let resolver = Arc::new(resolver);
+    let builder = || {
+        Client::builder()
+            .user_agent(concat!("upbeat/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .dns_resolver(Arc::clone(&resolver))
+            // A connection kept from the last fire may be dead, and a request that can't be repeated would find out.
+            .pool_max_idle_per_host(0)
+    };
+    // Without any certificate on this machine, http still works and https says that the issuer is unknown.
+    builder()
+        .build()
+        .or_else(|_| builder().tls_certs_only([]).build())
+        .map_err(|error| format!("no http client: {}", chain(&error)))
+}
+
+struct Request {
+    method: Method,
+    url: Url,
+    /// Sent to the entry's own target only.
+    entry_headers: HeaderMap,
+    facts: HeaderMap,
+    body: Option<Vec<u8>>,
+    ok: Vec<(u16, u16)>,
+}
+
+impl Request {
+    fn prepare(http: &Http, attempt: &Attempt, vault: &Vault, mask: &mut Mask) -> Result<Self, Refused> {
+        let method = Method::from_bytes(http.method.as_bytes())
+            .map_err(|_| Refused(format!("method {:?} is not valid", http.method)))?;
+        let text = vault.open(&http.url, mask)?.into_string().unwrap_or_default();
+        let url = Url::parse(&text).map_err(|error| Refused(format!("url is not valid: {error}")))?;
+        if text != http.url {
+            let parts = [url.as_str(), &url[Position::BeforePath..], &url[Position::BeforePath..Position::AfterPath]];
+            parts.iter().filter(|part| part.len() >= URL_PART_MIN_BYTES).for_each(|part| mask.add(part.as_bytes()));
+        }
+        let mut entry_headers = HeaderMap::new();
+        for (name, value) in &http.headers {
+            let key = HeaderName::from_bytes(name.as_bytes())
+                .map_err(|_| Refused(format!("header {name:?} has no valid name")))?;
+            let text = vault.open(value, mask)?;
+            if text != OsString::from(value) {
+                mask_credentials(&text, mask);
+            }
+            let text = HeaderValue::from_bytes(text.as_encoded_bytes());
+            entry_headers.append(key, text.map_err(|_| Refused(format!("the value of header {name:?} is not valid")))?);
+        }
+        let ok = if http.ok.is_empty() { vec![(200, 299)] } else { http.ok.clone() };
+        Ok(Self { method, url, entry_headers, facts: facts(attempt), body: attempt.payload.clone(), ok })
+    }
+
+    /// Sends it, and on to where it is redirected; an answer whose status is accepted is never a redirect.
+    async fn send(mut self, client: &Client, tail: &mut Tail) -> Result<(), Failure> {
+        let home = self.url.origin();
+        for _ in 0..=HOPS_MAX {
+            if !matches!(self.url.scheme(), "http" | "https") {
+                return Err((
+                    Reason::Refused,
+                    format!("{}: is refused: only http and https are requested", self.url.scheme()),
+                ));
+            }
+            address::check_url(&self.url).map_err(|forbidden| (Reason::Refused, forbidden.to_string()))?;
+            if self.url.origin() != home {
+                self.entry_headers.clear();
+            }
+            let response = client.execute(self.message()).await.map_err(failure)?;
+            let status = response.status();
+            if self.accepts(status) {
+                return read(response, tail).await;
+            }
+            let Some(target) = redirect_target(&response, &self.url) else {
+                read(response, tail).await?;
+                return Err((Reason::HttpStatus, status.to_string()));
+            };
+            let becomes_get = match status {
+                StatusCode::SEE_OTHER => self.method != Method::HEAD,
+                StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND => self.method == Method::POST,
+                _ => false,
+            };
+            if becomes_get {
+                self.method = Method::GET;
+                self.body = None;
+                self.entry_headers.remove(header::CONTENT_TYPE);
+                self.entry_headers.remove(header::CONTENT_LENGTH);
+            }
+            self.url = target;
+        }
+        Err((Reason::HttpStatus, format!("redirected more than {HOPS_MAX} times")))
+    }
+
+    fn message(&self) -> reqwest::Request {
+        let mut message = reqwest::Request::new(self.method.clone(), self.url.clone());
+        let headers = message.headers_mut();
+        headers.extend(self.entry_headers.clone());
+        headers.extend(self.facts.clone());
+        let is_json = self.body.as_ref().is_some_and(|body| matches!(body.first(), Some(b'{' | b'[')));
+        if is_json && !headers.contains_key(header::CONTENT_TYPE) {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        *message.body_mut() = self.body.clone().map(Into::into);
+        message
+    }
+
+    fn accepts(&self, status: StatusCode) -> bool {
+        self.ok.iter().any(|&(from, to)| (from..=to).contains(&status.as_u16()))
+    }
+}
+
+/// The facts of the attempt; one that can't be a header (a result with line breaks, or a long one) is left out.
+fn facts(attempt: &Attempt) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let names = attempt
+        .context
+        .facts()
+        .into_iter()
+        .map(|(name, value)| (format!("upbeat-{}", name.to_lowercase().replace('_', "-")), value));
+    for (name, value) in names.chain([("idempotency-key".to_owned(), attempt.context.run_id.clone())]) {
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("facts have plain names");
+        if value.len() <= FACT_MAX_BYTES
+            && let Ok(value) = HeaderValue::from_bytes(value.as_bytes())
+        {
+            headers.insert(name, value);
+        }
+    }
+    headers
+}
+
+/// `Bearer TOKEN` is a secret, and so is TOKEN.
+fn mask_credentials(value: &OsString, mask: &mut Mask) {
+    let credentials = value.to_str().and_then(|value| value.split_once(' '));
+    if let Some((_, rest)) = credentials {
+        mask.add(rest.trim().as_bytes());
+    }
+}
+
+/// Where `response` sends us; `None` if nowhere.
+fn redirect_target(response: &Response, from: &Url) -> Option<Url> {
+    let is_redirect = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+    let location = response.headers().get(header::LOCATION).filter(|_| is_redirect)?;
+    from.join(std::str::from_utf8(location.as_bytes()).ok()?).ok()
+}
+
+async fn read(mut response: Response, tail: &mut Tail) -> Result<(), Failure> {
+    let mut length = 0;
+    while length < ANSWER_MAX_BYTES {
+        let Some(piece) = response.chunk().await.map_err(failure)? else { break };
+        tail.push(&piece);
+        length += piece.len();
+    }
+    Ok(())
+}
+
+fn failure(error: reqwest::Error) -> Failure {
+    // Its URL may hold a secret.
+    let error = error.without_url();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        if let Some(forbidden) = inner.downcast_ref::<Forbidden>() {
+            return (Reason::Refused, forbidden.to_string());
+        }
+        source = inner.source();
+    }
+    // Its own words only say that a request failed.
+    (Reason::Connect, chain(error.source().unwrap_or(&error)))
+}
+
+/// The error and its causes, what merely repeats left out.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let words = inner.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        source = inner.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+    /// Resolves every name to a metadata service.
+    struct Poisoned;
+
+    impl Resolve for Poisoned {
+        fn resolve(&self, _: Name) -> Resolving {
+            let found = std::iter::once(([169, 254, 169, 254], 0).into());
+            Box::pin(async move { Ok(Box::new(address::permitted(found)?.into_iter()) as Addrs) })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_resolves_to_a_metadata_service_is_refused() {
+        let client = client(Poisoned).expect("a client");
+        let error = client.get("http://harmless.example/").send().await.expect_err("refused");
+        assert_eq!(failure(error), (Reason::Refused, "169.254.169.254 is refused: a metadata service".into()));
+    }
+}

@@ -1,0 +1,164 @@
+//! One attempt from its record to its end: the definition that held, the facts of the run, the executor, the outcome.
+
+use std::sync::Arc;
+
+use crate::domain::entry::{Entry, payload_bytes};
+use crate::domain::id::EntryId;
+use crate::domain::record::LiveRun;
+use crate::domain::run::{Reason, State};
+use crate::error::Result;
+use crate::node::action::{Attempt, Context, Ending, Outcome, Stop};
+use crate::node::state::Shared;
+use crate::store::{Ended, EndedAs, Started};
+
+/// Starts an attempt that this node holds; its end goes into the lane of the shard.
+pub fn start(shared: &Arc<Shared>, shard: u16, started: Started) {
+    let run = started.run;
+    let id = (run.run_id.clone(), run.fence);
+    let stopped = shared.slots.begin(id.clone(), shard);
+    tracing::debug!(run.id = %run.run_id, entry.id = %run.entry_id, attempt = run.attempt, "started");
+    let shared = shared.clone();
+    tokio::spawn(async move {
+        let ended = match prepare(&shared, shard, &run).await {
+            Ok(Prepared::Attempt(attempt)) => {
+                let outcome = shared.executor.execute(*attempt, stopped).await;
+                keep(&shared, shard, &run, &outcome).await;
+                ended(&shared, &run, &outcome)
+            }
+            Ok(Prepared::Removed) => Ended {
+                how: EndedAs::Cancelled,
+                reason: Some(Reason::EntryRemoved),
+                ..refused(&run, "its entry was removed")
+            },
+            Err(why) => refused(&run, &why.to_string()),
+        };
+        shared.slots.end(&id);
+        let lane = &shared.lanes[usize::from(shard)];
+        // The lane lives as long as the node.
+        let _ = lane.ended.send(ended);
+    });
+}
+
+enum Prepared {
+    Attempt(Box<Attempt>),
+    Removed,
+}
+
+fn refused(run: &LiveRun, why: &str) -> Ended {
+    Ended {
+        run_id: run.run_id.clone(),
+        fence: run.fence,
+        how: EndedAs::Failed,
+        reason: Some(Reason::Refused),
+        exit_code: None,
+        message: why.to_owned(),
+    }
+}
+
+/// The definition of the revision that fired; `None` where the entry was removed before the run began.
+async fn definition(shared: &Shared, shard: u16, id: &EntryId, run: &LiveRun) -> Result<Option<Entry>> {
+    let stored = shared.store.entry(id).await?;
+    let current = stored.as_ref().and_then(|stored| stored.definition.as_ref().ok());
+    if let Some(definition) = current.filter(|one| one.birth == run.birth && one.revision == run.revision) {
+        return definition.parse(id).map(Some);
+    }
+    let is_removed = stored.as_ref().is_none_or(|_| current.is_some_and(|one| one.birth != run.birth));
+    if is_removed && run.attempt <= 1 {
+        return Ok(None);
+    }
+    match shared.store.revision(shard, id, run.revision).await? {
+        Some(definition) => definition.parse(id).map(Some),
+        // Older than the revisions that are kept: the one that holds now is the best there is.
+        None => current.map(|definition| definition.parse(id)).transpose(),
+    }
+}
+
+async fn prepare(shared: &Shared, shard: u16, run: &LiveRun) -> Result<Prepared> {
+    let id = EntryId::parse("entry", &run.entry_id)?;
+    let Some(entry) = definition(shared, shard, &id, run).await? else { return Ok(Prepared::Removed) };
+    let last = shared.store.last_ended(shard, std::slice::from_ref(&id)).await?.pop().flatten();
+    let last_success = match &last {
+        Some(last) if last.state == State::Succeeded => Some(last.finished_at),
+        Some(_) => shared.store.last_success(shard, &id).await?.map(|run| run.finished_at),
+        None => None,
+    };
+    let last_result = match &last {
+        Some(_) => shared.store.result(shard, &id).await?,
+        None => None,
+    };
+    let context = Context {
+        run_id: run.run_id.clone(),
+        entry_id: run.entry_id.clone(),
+        namespace: shared.store.namespace().to_string(),
+        fire_at: run.fire_at,
+        due_at: run.due_at,
+        attempt: run.attempt,
+        fence: run.fence,
+        trigger: run.trigger,
+        node: shared.name.clone(),
+        last_success_at: last_success,
+        last_state: last.map(|last| last.state),
+        last_result,
+    };
+    let payload = match &run.extras.payload {
+        Some(payload) => Some(payload_bytes(payload)),
+        None => entry.payload_bytes(),
+    };
+    let timeout = entry.effective_timeout();
+    Ok(Prepared::Attempt(Box::new(Attempt {
+        action: entry.action,
+        env: entry.env,
+        cwd: entry.cwd,
+        extra_args: run.extras.args.clone(),
+        payload,
+        timeout,
+        context,
+    })))
+}
+
+/// Output and result go by calls of their own, before the finish; losing them does not lose the outcome.
+async fn keep(shared: &Shared, shard: u16, run: &LiveRun, outcome: &Outcome) {
+    if !outcome.output.is_empty() {
+        if let Err(why) = shared.store.keep_output(shard, &run.run_id, &outcome.output).await {
+            tracing::warn!(run.id = %run.run_id, why = %why, "its output could not be stored");
+        }
+    }
+    if let Some(result) = outcome.result.as_ref().filter(|_| outcome.ending == Ending::Succeeded) {
+        if let Err(why) = shared.store.keep_result(shard, &run.entry_id, result).await {
+            tracing::warn!(run.id = %run.run_id, why = %why, "its result could not be stored");
+        }
+    }
+}
+
+fn ended(shared: &Shared, run: &LiveRun, outcome: &Outcome) -> Ended {
+    let (how, reason) = match outcome.ending {
+        Ending::Succeeded => (EndedAs::Succeeded, None),
+        Ending::Failed(reason) => (EndedAs::Failed, Some(reason)),
+        Ending::Cancelled => (EndedAs::Cancelled, Some(Reason::ByUser)),
+        Ending::HandBack => (EndedAs::HandedBack, Some(Reason::Drained)),
+        // Killed at the end of a drain: handed back. Else the lease is lost, and Redis refuses and records the result.
+        Ending::Lost if shared.shutdown.is_draining() => (EndedAs::HandedBack, Some(Reason::Drained)),
+        Ending::Lost => (EndedAs::Failed, Some(Reason::Lost)),
+    };
+    Ended {
+        run_id: run.run_id.clone(),
+        fence: run.fence,
+        how,
+        reason,
+        exit_code: outcome.exit_code,
+        message: outcome.message.clone().unwrap_or_default(),
+    }
+}
+
+/// What a renewal says of the attempts that ran before it was sent.
+pub fn compare(shared: &Shared, before: &[(String, u64)], held: &[String], to_cancel: &[String]) {
+    for (run_id, fence) in before {
+        if !held.contains(run_id) {
+            tracing::warn!(run.id = %run_id, fence, "the lease is lost: another node has the run, it is stopped here");
+            shared.slots.stop_run(run_id, Stop::Lost);
+        }
+    }
+    for run_id in to_cancel {
+        shared.slots.stop_run(run_id, Stop::Cancel);
+    }
+}

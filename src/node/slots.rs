@@ -1,0 +1,119 @@
+//! What a node executes: attempts in slots, and the slots promised to calls in flight.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::node::action::Stop;
+
+/// Names one attempt: run id and fence, since a run may come back to a node that still executes a lost attempt of it.
+pub type AttemptId = (String, u64);
+
+/// The slots of a node.
+#[derive(Debug)]
+pub struct Slots {
+    concurrency: usize,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    running: HashMap<AttemptId, Running>,
+    /// Promised to calls in flight.
+    reserved: usize,
+    /// Attempts that have ended and whose end Redis does not know yet.
+    ending: usize,
+}
+
+#[derive(Debug)]
+struct Running {
+    shard: u16,
+    stop: watch::Sender<Option<Stop>>,
+}
+
+impl Slots {
+    /// So many, all free.
+    pub fn new(concurrency: usize) -> Self {
+        Self { concurrency, inner: Mutex::default() }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Slots that are neither used nor promised.
+    pub fn free(&self) -> usize {
+        let inner = self.inner();
+        self.concurrency.saturating_sub(inner.running.len() + inner.reserved)
+    }
+
+    /// Attempts that run, or whose end is not yet recorded.
+    pub fn used(&self) -> usize {
+        let inner = self.inner();
+        inner.running.len() + inner.ending
+    }
+
+    /// Promises up to `most` free slots to a call; give the same number back with [`Slots::release`].
+    pub fn reserve(&self, most: usize) -> usize {
+        let mut inner = self.inner();
+        let free = self.concurrency.saturating_sub(inner.running.len() + inner.reserved);
+        let promised = free.min(most);
+        inner.reserved += promised;
+        promised
+    }
+
+    /// Takes a promise back.
+    pub fn release(&self, promised: usize) {
+        self.inner().reserved -= promised;
+    }
+
+    /// An attempt begins; the older attempts of its run are told that they lost it.
+    pub fn begin(&self, id: AttemptId, shard: u16) -> watch::Receiver<Option<Stop>> {
+        let (stop, stopped) = watch::channel(None);
+        let mut inner = self.inner();
+        for ((run_id, _), older) in &inner.running {
+            if *run_id == id.0 {
+                older.stop.send_replace(Some(Stop::Lost));
+            }
+        }
+        inner.running.insert(id, Running { shard, stop });
+        stopped
+    }
+
+    /// An attempt has ended; its slot is free, its end is not yet recorded.
+    pub fn end(&self, id: &AttemptId) {
+        let mut inner = self.inner();
+        if inner.running.remove(id).is_some() {
+            inner.ending += 1;
+        }
+    }
+
+    /// The ends of so many attempts are recorded.
+    pub fn recorded(&self, count: usize) {
+        let mut inner = self.inner();
+        inner.ending = inner.ending.saturating_sub(count);
+    }
+
+    /// Asks attempts of one run to stop.
+    pub fn stop_run(&self, run_id: &str, stop: Stop) {
+        for ((id, _), running) in &self.inner().running {
+            if id == run_id {
+                running.stop.send_replace(Some(stop));
+            }
+        }
+    }
+
+    /// Asks every attempt to stop.
+    pub fn stop_all(&self, stop: Stop) {
+        for running in self.inner().running.values() {
+            running.stop.send_replace(Some(stop));
+        }
+    }
+
+    /// Attempts that run in a shard.
+    pub fn running_in(&self, shard: u16) -> Vec<AttemptId> {
+        let inner = self.inner();
+        inner.running.iter().filter(|(_, running)| running.shard == shard).map(|(id, _)| id.clone()).collect()
+    }
+}

@@ -1,0 +1,106 @@
+//! The lane `work` of a shard: tells Redis what ended and fetches what fits into the free slots, in one call.
+//!
+//! One call in flight, numbered; it is repeated until it is answered. What ends meanwhile is the next batch.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::error::Error;
+use crate::node::execution;
+use crate::node::state::Shared;
+use crate::store::{Ended, FinishWord, WorkCall, WorkReply};
+
+/// Attempts in one call, ended or fetched; more gains nothing.
+const BATCH: usize = 250;
+/// After a call that Redis did not answer.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// Works until every sender of `ended` is gone.
+pub async fn run(shared: Arc<Shared>, shard: u16, mut ended: mpsc::UnboundedReceiver<Ended>) {
+    let lane = usize::from(shard);
+    let mut number = 0_u64;
+    let mut batch: Vec<Ended> = Vec::new();
+    loop {
+        while batch.len() < BATCH {
+            match ended.try_recv() {
+                Ok(one) => batch.push(one),
+                Err(_) => break,
+            }
+        }
+        let wants = !shared.shutdown.is_draining() && shared.lanes[lane].has_work.load(Ordering::Acquire);
+        let promised = if wants { shared.slots.reserve(BATCH) } else { 0 };
+        if batch.is_empty() && promised == 0 {
+            tokio::select! {
+                one = ended.recv() => match one {
+                    Some(one) => batch.push(one),
+                    None => return,
+                },
+                () = shared.lanes[lane].wake.notified() => {}
+            }
+            continue;
+        }
+        if promised > 0 {
+            shared.lanes[lane].has_work.store(false, Ordering::Release);
+        }
+        number += 1;
+        let reply = call(&shared, shard, number, promised, &batch).await;
+        settle(&shared, shard, promised, &batch, reply);
+        batch.clear();
+    }
+}
+
+/// Sends one call until it is answered.
+async fn call(shared: &Shared, shard: u16, number: u64, wanted: usize, ended: &[Ended]) -> Option<WorkReply> {
+    loop {
+        let call = WorkCall {
+            incarnation: &shared.incarnation,
+            node: &shared.name,
+            number,
+            lease_ms: shared.lease_ms(),
+            wanted,
+            ended,
+            serves: &shared.config.serves,
+        };
+        match shared.store.work(shard, &call).await {
+            Ok(reply) => return reply,
+            Err(why @ Error::Unavailable(_)) => {
+                shared.set_ready(false, &why);
+                tokio::time::sleep(RETRY).await;
+            }
+            Err(why) => {
+                // A damaged key or a bug: the lane must not spin, and nothing may be dropped in silence.
+                tracing::error!(shard.id = shard, why = %why, "recording ends and fetching failed, it is tried again");
+                tokio::time::sleep(RETRY * 10).await;
+            }
+        }
+    }
+}
+
+fn settle(shared: &Arc<Shared>, shard: u16, promised: usize, batch: &[Ended], reply: Option<WorkReply>) {
+    shared.slots.recorded(batch.len());
+    if let Some(reply) = reply {
+        for (ended, word) in batch.iter().zip(&reply.words) {
+            match word {
+                FinishWord::Finished => tracing::debug!(run.id = %ended.run_id, how = ?ended.how, "finished"),
+                FinishWord::Requeued => tracing::info!(run.id = %ended.run_id, "handed back"),
+                FinishWord::Lost => tracing::warn!(
+                    run.id = %ended.run_id,
+                    fence = ended.fence,
+                    "result refused: another attempt holds the run"
+                ),
+            }
+        }
+        let is_full = reply.fetched.len() == promised;
+        for started in reply.fetched {
+            execution::start(shared, shard, started);
+        }
+        if is_full && !reply.left.is_empty() || promised == 0 && !reply.left.is_empty() {
+            shared.lanes[usize::from(shard)].expect_work();
+        }
+    }
+    shared.slots.release(promised);
+    shared.slot_freed.notify_waiters();
+}

@@ -1,0 +1,206 @@
+//! apply: many entries at once, as a file says; what stands as the file says it stays as it is.
+
+use std::collections::{HashMap, HashSet};
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+use crate::domain::definition::Definition;
+use crate::domain::entry::Entry;
+use crate::domain::file::{FileEntry, ScheduleFile};
+use crate::domain::id::Owner;
+use crate::domain::timestamp::Timestamp;
+use crate::error::{Error, Result};
+use crate::service::change::{is_written, why_not_yours};
+use crate::service::decide::{self, Decided};
+use crate::service::request::content;
+use crate::service::view::{ChangeView, Changes};
+use crate::service::write::{self, STEP_BYTES, STEP_ENTRIES, Step};
+use crate::service::{Request, Service};
+use crate::store::{Changed, StoredEntry};
+
+/// Steps on their way at a time.
+const STEPS_AT_ONCE: usize = 3;
+/// What an entry costs beside its text, bytes.
+const OVERHEAD_BYTES: usize = 512;
+
+/// How a file is applied.
+#[derive(Debug, Clone)]
+pub struct ApplyOptions {
+    /// Who applies it, where the file does not say.
+    pub owner: Owner,
+    /// Also changes entries of another owner.
+    pub is_take: bool,
+}
+
+/// What holds for the whole file.
+struct File<'a> {
+    request: &'a Request,
+    owner: Owner,
+    is_take: bool,
+    /// Where `every` begins, for all entries of the file.
+    anchor: Timestamp,
+}
+
+/// Entries of one shard that are written in one step; the same file gives the same ones.
+struct Batch<'a> {
+    shard: u16,
+    number: usize,
+    now: Timestamp,
+    entries: Vec<&'a FileEntry>,
+}
+
+impl Service {
+    /// Adds and changes entries as a file says. Entries of another owner are `refused`, as are those that somebody else changes
+    /// meanwhile; the rest is written. Nothing is paused or resumed that exists.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] where the file is for another namespace; then nothing is written.
+    pub async fn apply(&self, request: &Request, file: ScheduleFile, options: ApplyOptions) -> Result<Changes> {
+        request.check()?;
+        let namespace = self.store.namespace();
+        if let Some(other) = file.namespace.as_ref().filter(|other| *other != namespace) {
+            let why = format!("the file is for namespace {other}, this is {namespace}");
+            return Err(Error::invalid("namespace", why)
+                .value(other.as_str())
+                .hint(format!("upbeat -n {other} apply")));
+        }
+        let mut ids = HashSet::new();
+        if let Some(twice) = file.entries.iter().find(|one| !ids.insert(&one.id)) {
+            return Err(Error::invalid(format!("entries.{}", twice.id), "is given twice"));
+        }
+        let mut clocks = Vec::new();
+        for shard in self.store.shards() {
+            clocks.push(self.store.now(shard).await?);
+        }
+        let anchor = clocks.iter().copied().min().unwrap_or_default();
+        for FileEntry { id, entry, .. } in &file.entries {
+            // What can't be anchored is refused before anything is written.
+            decide::anchored(entry.clone(), None, anchor).map_err(|why| why.under(&format!("entries.{id}")))?;
+        }
+        let whole = File { request, owner: file.owner.unwrap_or(options.owner), is_take: options.is_take, anchor };
+        let batches = self.batches(&file.entries, &clocks);
+        let written: Vec<(Vec<ChangeView>, Vec<String>)> = stream::iter(&batches)
+            .map(|batch| self.apply_batch(&whole, batch))
+            .buffered(STEPS_AT_ONCE)
+            .try_collect()
+            .await?;
+        let mut views: HashMap<String, ChangeView> = HashMap::with_capacity(file.entries.len());
+        let mut warnings = Vec::new();
+        for (batch, over) in written {
+            views.extend(batch.into_iter().map(|view| (view.id.clone(), view)));
+            warnings.extend(over);
+        }
+        let is_written = |one: &&FileEntry| {
+            views.get(one.id.as_str()).is_some_and(|view| matches!(view.change, "added" | "changed"))
+        };
+        warnings.extend(self.unserved(file.entries.iter().filter(is_written).map(|one| &one.entry)).await?);
+        Ok(Changes { changes: file.entries.iter().filter_map(|one| views.remove(one.id.as_str())).collect(), warnings })
+    }
+
+    fn batches<'a>(&self, entries: &'a [FileEntry], clocks: &[Timestamp]) -> Vec<Batch<'a>> {
+        let mut batches: Vec<Batch<'a>> = Vec::new();
+        for (shard, now) in self.store.shards().zip(clocks) {
+            let mut number = 0;
+            let mut bytes = 0;
+            for one in entries.iter().filter(|one| self.store.shard_of(&one.id) == shard) {
+                // A direct action's payload stands in its message, too.
+                let size = one.entry.to_json().len() * 2 + OVERHEAD_BYTES;
+                bytes += size;
+                match batches.last_mut().filter(|last| last.shard == shard) {
+                    Some(last) if last.entries.len() < STEP_ENTRIES && bytes <= STEP_BYTES => last.entries.push(one),
+                    _ => {
+                        batches.push(Batch { shard, number, now: *now, entries: vec![one] });
+                        number += 1;
+                        bytes = size;
+                    }
+                }
+            }
+        }
+        batches
+    }
+
+    /// Writes one batch. Returns what became of its entries, and warnings.
+    async fn apply_batch(&self, file: &File<'_>, batch: &Batch<'_>) -> Result<(Vec<ChangeView>, Vec<String>)> {
+        let content = batch_content(file, batch);
+        let step = Step { request: file.request, shard: batch.shard, number: batch.number, content: &content };
+        let ids: Vec<_> = batch.entries.iter().map(|one| one.id.clone()).collect();
+        let (before, stored) = tokio::try_join!(self.before(&step), self.store.entries(&ids))?;
+        let mut refused = HashMap::new();
+        let mut decided: Vec<Decided> = Vec::new();
+        for (one, stored) in batch.entries.iter().zip(&stored) {
+            match file.decide(one, stored.as_ref(), batch.now) {
+                Ok(change) => decided.extend(change),
+                Err(why) => {
+                    refused.insert(one.id.as_str(), why.to_string());
+                }
+            }
+        }
+        let done = match before {
+            Some(done) => done,
+            None => self.write(&step, decided).await?,
+        };
+        let mut done: HashMap<String, Changed> =
+            done.into_iter().map(|changed| (changed.id.clone(), changed)).collect();
+        let mut views = Vec::with_capacity(batch.entries.len());
+        let mut warnings = Vec::new();
+        for (one, stored) in batch.entries.iter().zip(&stored) {
+            match (done.remove(one.id.as_str()), refused.remove(one.id.as_str()), stored) {
+                (Some(changed), _, _) => {
+                    if let Some(why) = decide::over(&one.entry, batch.now).filter(|_| is_written(&changed)) {
+                        warnings.push(format!("{}: {why}: it is stored finished", one.id));
+                    }
+                    views.push(write::view(changed, || decide::fields_when_added(&one.entry)));
+                }
+                (None, Some(why), Some(stored)) => views.push(write::refused(stored, why)),
+                (None, _, Some(stored)) => views.push(write::unchanged(stored)),
+                (None, why, None) => views.push(gone(one, why)),
+            }
+        }
+        Ok((views, warnings))
+    }
+}
+
+impl File<'_> {
+    /// What is to be done with one entry; nothing where it stands as the file says.
+    fn decide(&self, one: &FileEntry, stored: Option<&StoredEntry>, now: Timestamp) -> Result<Option<Decided>> {
+        let FileEntry { id, entry, is_paused } = one;
+        let owner = self.owner.as_str();
+        let Some(stored) = stored else {
+            let entry = decide::anchored(entry.clone(), None, self.anchor)?;
+            return Ok(Some(decide::added(self.request, id, entry, owner, *is_paused, now)));
+        };
+        let definition: &Definition = stored.definition.as_ref().map_err(|why| match why {
+            Error::Corrupt(_) => why.clone().hint(format!("upbeat rm {id}, then apply again")),
+            _ => why.clone(),
+        })?;
+        if definition.owner != owner && !self.is_take {
+            let problem = crate::error::Problem::bare(why_not_yours(id, &definition.owner));
+            return Err(Error::Conflict(problem.hint("--take takes it over")));
+        }
+        let entry: Entry = decide::anchored(entry.clone(), Some(&definition.entry), self.anchor)?;
+        Ok(decide::changed(self.request, id, definition, entry, owner, now))
+    }
+}
+
+fn batch_content(file: &File<'_>, batch: &Batch<'_>) -> String {
+    let flags = format!("{}", file.is_take);
+    let texts: Vec<(String, String)> =
+        batch.entries.iter().map(|one| (one.entry.to_json(), one.is_paused.to_string())).collect();
+    let entries = batch.entries.iter().zip(&texts);
+    let parts = entries.flat_map(|(one, (text, paused))| [one.id.as_str(), text.as_str(), paused.as_str()]);
+    content("apply", [file.owner.as_str(), flags.as_str()].into_iter().chain(parts))
+}
+
+/// An entry that a repeated request finds removed since.
+fn gone(one: &FileEntry, why: Option<String>) -> ChangeView {
+    ChangeView {
+        id: one.id.to_string(),
+        change: "refused",
+        fields: Vec::new(),
+        next_before: None,
+        next_after: None,
+        revision: None,
+        message: Some(why.unwrap_or_else(|| format!("{} was removed meanwhile", one.id))),
+    }
+}

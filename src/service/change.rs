@@ -1,0 +1,256 @@
+//! Changing entries by name: add, set, remove, pause, resume.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Map, Value};
+
+use crate::domain::entry::Entry;
+use crate::domain::id::{EntryId, Owner};
+use crate::domain::timestamp::Timestamp;
+use crate::error::{Error, Problem, Result};
+use crate::service::decide::{self, Decided};
+use crate::service::request::content;
+use crate::service::view::{ChangeView, Changes};
+use crate::service::write::{self, STEP_ENTRIES, Step, only_one};
+use crate::service::{Request, Service};
+use crate::store::{ChangeWord, Changed, StoredEntry, Verb};
+
+/// How an entry is added.
+#[derive(Debug, Clone)]
+pub struct AddOptions {
+    /// Who applies it.
+    pub owner: Owner,
+    /// Takes the place of one that exists.
+    pub is_replace: bool,
+    /// Leaves one that exists as it is.
+    pub is_if_absent: bool,
+    /// A new entry begins paused.
+    pub is_paused: bool,
+    /// Also takes the place of another owner's entry.
+    pub is_take: bool,
+}
+
+impl Service {
+    /// Adds an entry.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Conflict`] where the id exists, unless it is to be replaced or left; [`Error::Invalid`] about `at` where it has
+    /// passed.
+    pub async fn add(&self, request: &Request, id: EntryId, entry: Entry, options: AddOptions) -> Result<Changes> {
+        request.check()?;
+        let flags = format!("{:?}", (options.is_replace, options.is_if_absent, options.is_paused, options.is_take));
+        let content = content("add", [id.as_str(), &entry.to_json(), options.owner.as_str(), &flags]);
+        let step = Step { request, shard: self.store.shard_of(&id), number: 0, content: &content };
+        let fields = || decide::fields_when_added(&entry);
+        if let Some(done) = self.before(&step).await? {
+            return Ok(one(write::view(only_one(done, None)?, fields)));
+        }
+        let (stored, now) = tokio::try_join!(self.store.entry(&id), self.store.now(step.shard))?;
+        let owner = options.owner.as_str();
+        let (decided, seen) = match &stored {
+            None => {
+                decide::refuse_past(&id, &entry, None, now)?;
+                let anchored = decide::anchored(entry.clone(), None, now)?;
+                (decide::added(request, &id, anchored, owner, options.is_paused, now), None)
+            }
+            Some(stored) if options.is_if_absent => return Ok(one(write::unchanged(stored))),
+            Some(_) if !options.is_replace => return Err(exists(&id)),
+            Some(stored) => {
+                let definition = readable(stored)?;
+                if definition.owner != owner && !options.is_take {
+                    return Err(other_owner(&id, &definition.owner));
+                }
+                decide::refuse_past(&id, &entry, definition.parse(&id).ok().as_ref(), now)?;
+                let anchored = decide::anchored(entry.clone(), Some(&definition.entry), now)?;
+                match decide::changed(request, &id, definition, anchored, owner, now) {
+                    Some(decided) => (decided, Some(definition.revision)),
+                    None => return Ok(one(write::unchanged(stored))),
+                }
+            }
+        };
+        let changed = self.write(&step, vec![decided]).await?;
+        let changed = match only_one(changed, seen) {
+            Err(_) if options.is_if_absent => match self.store.entry(&id).await? {
+                Some(stored) => return Ok(one(write::unchanged(&stored))),
+                None => return Err(self.no_entry(&id).await?),
+            },
+            changed => changed?,
+        };
+        self.with_warnings(one(write::view(changed, fields)), &[&entry], now).await
+    }
+
+    /// Changes fields of an entry, or takes them away.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`]; [`Error::Conflict`] where somebody else changed it meanwhile; [`Error::Invalid`] about a field.
+    pub async fn set(
+        &self,
+        request: &Request,
+        id: &EntryId,
+        fields: Map<String, Value>,
+        unset: &[String],
+    ) -> Result<Changes> {
+        request.check()?;
+        if fields.contains_key("anchor") {
+            return Err(Error::invalid("anchor", "is kept by upbeat").hint("start says where every begins"));
+        }
+        let asked = Value::Object(fields.clone()).to_string();
+        let content = content("set", [id.as_str(), &asked, &unset.join(",")]);
+        let step = Step { request, shard: self.store.shard_of(id), number: 0, content: &content };
+        if let Some(done) = self.before(&step).await? {
+            return Ok(one(write::view(only_one(done, None)?, Vec::new)));
+        }
+        let (stored, now) = tokio::try_join!(self.store.entry(id), self.store.now(step.shard))?;
+        let Some(stored) = stored else { return Err(self.no_entry(id).await?) };
+        let definition = readable(&stored)?;
+        let old = definition.parse(id)?;
+        let entry = decide::anchored(old.with(fields, unset)?, None, now)?;
+        decide::refuse_past(id, &entry, Some(&old), now)?;
+        let Some(decided) = decide::changed(request, id, definition, entry.clone(), &definition.owner, now) else {
+            return Ok(one(write::unchanged(&stored)));
+        };
+        let changed = only_one(self.write(&step, vec![decided]).await?, Some(definition.revision))?;
+        self.with_warnings(one(write::view(changed, Vec::new)), &[&entry], now).await
+    }
+
+    /// Removes entries; each must exist. What is queued of them is cancelled, what is overdue is missed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`]; [`Error::Conflict`] where it is one entry and somebody else changed it meanwhile.
+    pub async fn remove(&self, request: &Request, ids: &[EntryId]) -> Result<Changes> {
+        self.each(request, Verb::Remove, ids).await
+    }
+
+    /// Pauses entries; each must exist. What is overdue is missed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Service::remove`].
+    pub async fn pause(&self, request: &Request, ids: &[EntryId]) -> Result<Changes> {
+        self.each(request, Verb::Pause, ids).await
+    }
+
+    /// Resumes entries; each must exist. What passed meanwhile is skipped.
+    ///
+    /// # Errors
+    ///
+    /// As [`Service::remove`].
+    pub async fn resume(&self, request: &Request, ids: &[EntryId]) -> Result<Changes> {
+        self.each(request, Verb::Resume, ids).await
+    }
+
+    async fn each(&self, request: &Request, verb: Verb, ids: &[EntryId]) -> Result<Changes> {
+        request.check()?;
+        let mut seen = HashSet::new();
+        let ids: Vec<&EntryId> = ids.iter().filter(|id| seen.insert(*id)).collect();
+        let mut views: HashMap<String, ChangeView> = HashMap::new();
+        let mut steps = Vec::new();
+        for shard in self.store.shards() {
+            let mine: Vec<EntryId> =
+                ids.iter().filter(|id| self.store.shard_of(id) == shard).map(|id| (*id).clone()).collect();
+            for (number, page) in mine.chunks(STEP_ENTRIES).enumerate() {
+                let content = content(&format!("{verb:?}"), page.iter().map(EntryId::as_str));
+                let step = Step { request, shard, number, content: &content };
+                if let Some(done) = self.before(&step).await? {
+                    views.extend(done.into_iter().map(|changed| (changed.id.clone(), write::view(changed, Vec::new))));
+                    continue;
+                }
+                let mut stored = Vec::with_capacity(page.len());
+                for (id, found) in page.iter().zip(self.store.entries(page).await?) {
+                    let Some(found) = found else { return Err(self.no_entry(id).await?) };
+                    stored.push(found);
+                }
+                steps.push((shard, number, content, stored));
+            }
+        }
+        for (shard, number, content, stored) in steps {
+            let step = Step { request, shard, number, content: &content };
+            let now = self.store.now(shard).await?;
+            let mut decided = Vec::new();
+            for stored in &stored {
+                views.insert(stored.id.to_string(), write::unchanged(stored));
+                match decide_one(request, verb, stored, now) {
+                    Ok(one) => decided.extend(one),
+                    Err(why) if ids.len() == 1 => return Err(why),
+                    Err(why) => {
+                        views.insert(stored.id.to_string(), write::refused(stored, why.to_string()));
+                    }
+                }
+            }
+            let revision = decided.first().map(|one| one.revision);
+            let mut done = self.write(&step, decided).await?;
+            if ids.len() == 1 && !done.is_empty() {
+                done = vec![only_one(done, revision)?];
+            }
+            views.extend(done.into_iter().map(|changed| (changed.id.clone(), write::view(changed, Vec::new))));
+        }
+        Ok(Changes { changes: ids.iter().filter_map(|id| views.remove(id.as_str())).collect(), warnings: Vec::new() })
+    }
+
+    /// Adds what deserves a look in entries that were written.
+    pub(super) async fn with_warnings(
+        &self,
+        mut changes: Changes,
+        written: &[&Entry],
+        now: Timestamp,
+    ) -> Result<Changes> {
+        for (entry, change) in written.iter().zip(&changes.changes) {
+            if let Some(why) = decide::over(entry, now) {
+                changes.warnings.push(format!("{}: {why}: it is stored finished", change.id));
+            }
+        }
+        changes.warnings.extend(self.unserved(written.iter().copied()).await?);
+        Ok(changes)
+    }
+}
+
+fn decide_one(request: &Request, verb: Verb, stored: &StoredEntry, now: Timestamp) -> Result<Option<Decided>> {
+    let id = &stored.id;
+    if verb == Verb::Remove {
+        let known = match &stored.definition {
+            Ok(definition) => (definition.birth, definition.revision),
+            Err(Error::Corrupt(_)) => stored.birth_and_revision(),
+            Err(why) => return Err(why.clone()),
+        };
+        return Ok(Some(decide::removed(request, id, known, stored.definition.is_ok(), now)));
+    }
+    let definition = readable(stored)?;
+    let entry = definition.parse(id)?;
+    Ok(match verb {
+        Verb::Pause => decide::pause(request, id, definition, entry, now),
+        _ => decide::resume(request, id, definition, entry, now),
+    })
+}
+
+fn readable(stored: &StoredEntry) -> Result<&crate::domain::definition::Definition> {
+    stored.definition.as_ref().map_err(Clone::clone)
+}
+
+fn one(view: ChangeView) -> Changes {
+    Changes { changes: vec![view], warnings: Vec::new() }
+}
+
+fn exists(id: &EntryId) -> Error {
+    Error::Conflict(
+        Problem::new("entry", format!("{id} exists already"))
+            .value(id.as_str())
+            .hint("--replace changes it, --if-absent leaves it; upbeat set changes single fields"),
+    )
+}
+
+fn other_owner(id: &EntryId, owner: &str) -> Error {
+    Error::Conflict(Problem::new("owner", why_not_yours(id, owner)).value(owner).hint("--take takes it over"))
+}
+
+/// Why an entry of another owner stays as it is.
+pub(super) fn why_not_yours(id: &EntryId, owner: &str) -> String {
+    format!("{id} belongs to owner {owner}")
+}
+
+/// Whether a change was written.
+pub(super) fn is_written(changed: &Changed) -> bool {
+    matches!(changed.word, ChangeWord::Added | ChangeWord::Changed)
+}

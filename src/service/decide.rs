@@ -1,0 +1,235 @@
+//! Deciding a change: pure, from what stands in Redis and what is asked for.
+
+use serde_json::{Map, Value};
+
+use crate::domain::definition::{DEFINITION_VERSION, Definition, Paused, Removed};
+use crate::domain::entry::{Entry, FIELDS};
+use crate::domain::id::EntryId;
+use crate::domain::schedule::When;
+use crate::domain::timestamp::Timestamp;
+use crate::error::{Error, Result};
+use crate::service::Request;
+use crate::store::Verb;
+
+/// A change as it was decided: all but the plan, which needs the time at which it is written.
+#[derive(Debug, Clone)]
+pub(super) struct Decided {
+    /// The entry.
+    pub id: EntryId,
+    /// What is done.
+    pub verb: Verb,
+    /// Birth that it was decided on; 0 where the id must not exist.
+    pub birth: u64,
+    /// Revision that it was decided on; 0 where the id must not exist.
+    pub revision: u64,
+    /// What is there afterwards.
+    pub outcome: Outcome,
+    /// Names of the fields that differ.
+    pub fields: Vec<String>,
+}
+
+/// What a change leaves behind.
+#[derive(Debug, Clone)]
+pub(super) enum Outcome {
+    /// An entry.
+    Stands(Box<Definition>, Box<Entry>),
+    /// What is left of a removed one.
+    Gone(Removed),
+}
+
+impl Decided {
+    /// The definition, or what is left of it, as it is written.
+    pub fn text(&self) -> String {
+        match &self.outcome {
+            Outcome::Stands(definition, _) => definition.to_json(),
+            // Strings and numbers: serde_json has nothing to refuse.
+            Outcome::Gone(removed) => serde_json::to_string(removed).unwrap_or_default(),
+        }
+    }
+}
+
+/// A new entry.
+pub(super) fn added(
+    request: &Request,
+    id: &EntryId,
+    entry: Entry,
+    owner: &str,
+    is_paused: bool,
+    now: Timestamp,
+) -> Decided {
+    let definition = Definition {
+        v: DEFINITION_VERSION,
+        birth: 0,
+        revision: 1,
+        at: now,
+        created: now,
+        actor: request.actor.clone(),
+        reason: request.reason.clone(),
+        owner: owner.to_owned(),
+        paused: is_paused.then(|| paused(request, now)),
+        entry: entry.fields().clone(),
+    };
+    let outcome = Outcome::Stands(Box::new(definition), Box::new(entry));
+    // The fields of a new entry are those that the request names.
+    Decided { id: id.clone(), verb: Verb::Put, birth: 0, revision: 0, outcome, fields: Vec::new() }
+}
+
+/// An entry with another definition; `None` where nothing differs.
+pub(super) fn changed(
+    request: &Request,
+    id: &EntryId,
+    old: &Definition,
+    entry: Entry,
+    owner: &str,
+    now: Timestamp,
+) -> Option<Decided> {
+    let mut fields = differing(&old.entry, entry.fields());
+    if old.owner != owner {
+        fields.push("owner".to_owned());
+    }
+    if fields.is_empty() {
+        return None;
+    }
+    let mut definition = next_revision(request, old, now);
+    definition.owner = owner.to_owned();
+    definition.entry = entry.fields().clone();
+    Some(stands(id, Verb::Put, old, definition, entry, fields))
+}
+
+/// A paused entry; `None` where it is paused already.
+pub(super) fn pause(
+    request: &Request,
+    id: &EntryId,
+    old: &Definition,
+    entry: Entry,
+    now: Timestamp,
+) -> Option<Decided> {
+    let mut definition = next_revision(request, old, now);
+    definition.paused = Some(paused(request, now));
+    let fields = vec!["paused".to_owned()];
+    old.paused.is_none().then(|| stands(id, Verb::Pause, old, definition, entry, fields))
+}
+
+/// An entry that is active again; `None` where it is already.
+pub(super) fn resume(
+    request: &Request,
+    id: &EntryId,
+    old: &Definition,
+    entry: Entry,
+    now: Timestamp,
+) -> Option<Decided> {
+    let mut definition = next_revision(request, old, now);
+    definition.paused = None;
+    let fields = vec!["paused".to_owned()];
+    old.paused.is_some().then(|| stands(id, Verb::Resume, old, definition, entry, fields))
+}
+
+/// A removal. `is_readable` is false where the definition is damaged, so that nobody can plan the entry.
+pub(super) fn removed(
+    request: &Request,
+    id: &EntryId,
+    (birth, revision): (u64, u64),
+    is_readable: bool,
+    now: Timestamp,
+) -> Decided {
+    let left = Removed {
+        v: DEFINITION_VERSION,
+        birth,
+        revision: revision + 1,
+        at: now,
+        actor: request.actor.clone(),
+        reason: request.reason.clone(),
+    };
+    let verb = if is_readable { Verb::Remove } else { Verb::Discard };
+    Decided { id: id.clone(), verb, birth, revision, outcome: Outcome::Gone(left), fields: Vec::new() }
+}
+
+fn stands(
+    id: &EntryId,
+    verb: Verb,
+    old: &Definition,
+    definition: Definition,
+    entry: Entry,
+    fields: Vec<String>,
+) -> Decided {
+    Decided {
+        id: id.clone(),
+        verb,
+        birth: old.birth,
+        revision: old.revision,
+        outcome: Outcome::Stands(Box::new(definition), Box::new(entry)),
+        fields,
+    }
+}
+
+fn next_revision(request: &Request, old: &Definition, now: Timestamp) -> Definition {
+    Definition {
+        revision: old.revision + 1,
+        at: now,
+        actor: request.actor.clone(),
+        reason: request.reason.clone(),
+        ..old.clone()
+    }
+}
+
+fn paused(request: &Request, now: Timestamp) -> Paused {
+    Paused { at: now, actor: request.actor.clone(), reason: request.reason.clone() }
+}
+
+/// Names of the fields that differ, in the order of the contract.
+fn differing(old: &Map<String, Value>, new: &Map<String, Value>) -> Vec<String> {
+    FIELDS.iter().filter(|field| old.get(**field) != new.get(**field)).map(|field| (*field).to_owned()).collect()
+}
+
+/// Names of the fields that a new entry has, its anchor included.
+pub(super) fn fields_when_added(entry: &Entry) -> Vec<String> {
+    let has_anchor = matches!(entry.schedule.when, When::Every(_)) && entry.schedule.start.is_none();
+    let has = |field: &str| if field == "anchor" { has_anchor } else { entry.fields().contains_key(field) };
+    FIELDS.iter().filter(|field| has(field)).map(|field| (*field).to_owned()).collect()
+}
+
+/// The entry with the anchor that it keeps: where `every` has no `start`, the one on record, else, for a new entry, its own,
+/// else `now`, cut to a whole second unless `every` is shorter.
+pub(super) fn anchored(entry: Entry, on_record: Option<&Map<String, Value>>, now: Timestamp) -> Result<Entry> {
+    let When::Every(every) = entry.schedule.when else { return Ok(entry) };
+    let own = entry.fields().get("anchor");
+    let kept = on_record.and_then(|fields| fields.get("anchor"));
+    let anchor = match (entry.schedule.start, on_record) {
+        (Some(_), _) => None,
+        (None, Some(_)) if kept.is_some() => kept.cloned(),
+        (None, None) if own.is_some() => own.cloned(),
+        (None, _) => {
+            let cut = if every.0 >= 1000 { now.0.div_euclid(1000) * 1000 } else { now.0 };
+            Some(Value::from(Timestamp(cut).to_rfc3339()))
+        }
+    };
+    if own == anchor.as_ref() {
+        return Ok(entry);
+    }
+    let mut fields = entry.fields().clone();
+    match anchor {
+        Some(anchor) => fields.insert("anchor".to_owned(), anchor),
+        None => fields.shift_remove("anchor"),
+    };
+    Entry::parse(fields)
+}
+
+/// Why an entry will never fire, where its times have passed.
+pub(super) fn over(entry: &Entry, now: Timestamp) -> Option<String> {
+    match entry.schedule.when {
+        _ if entry.schedule.next_after(now).is_some() => None,
+        When::At(at) => Some(format!("at {} has passed", at.to_rfc3339())),
+        _ => Some("no fire time is left before its end".to_owned()),
+    }
+}
+
+/// Refuses a single instant that has passed, unless it stands there already.
+pub(super) fn refuse_past(id: &EntryId, entry: &Entry, old: Option<&Entry>, now: Timestamp) -> Result<()> {
+    let When::At(at) = entry.schedule.when else { return Ok(()) };
+    if at > now || old.is_some_and(|old| old.schedule.when == entry.schedule.when) {
+        return Ok(());
+    }
+    let why = format!("{} has passed, it is {}", at.to_rfc3339(), now.to_rfc3339());
+    let hint = format!("upbeat trigger {id} runs an entry now, upbeat once runs work without one");
+    Err(Error::invalid("at", why).value(at.to_rfc3339()).hint(hint))
+}

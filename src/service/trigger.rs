@@ -1,0 +1,220 @@
+//! trigger and cancel: a run that somebody asks for, or wants to end.
+
+use serde_json::{Map, Value};
+
+use crate::domain::action::Action;
+use crate::domain::entry::{Entry, payload_bytes};
+use crate::domain::id::EntryId;
+use crate::domain::plan::{overlap_number, pack_message};
+use crate::domain::policy::{Overlap, PAYLOAD_MAX_BYTES};
+use crate::domain::record::{Extras, requested_run_id};
+use crate::domain::run::{Reason, State, Trigger};
+use crate::domain::timestamp::Timestamp;
+use crate::error::{Error, Problem, Result};
+use crate::service::request::content;
+use crate::service::view::{At, RunView};
+use crate::service::{Request, RunRef, Service};
+use crate::store::{Asked, CancelAnswer, Made, TriggerAnswer, TriggerCall};
+
+/// Longest arguments put behind an entry's own, bytes in all.
+const ARGS_MAX_BYTES: usize = 64 * 1024;
+/// How often a trigger is asked again while lists or plans are read afresh.
+const ROUNDS: usize = 10;
+
+/// What a requested run does differently from its entry.
+#[derive(Debug, Clone, Default)]
+pub struct TriggerOptions {
+    /// Replaces the entry's payload.
+    pub payload: Option<Value>,
+    /// Replaces the entry's overlap rule.
+    pub overlap: Option<Overlap>,
+    /// Put behind the entry's arguments; for `exec` and `shell`.
+    pub args: Vec<String>,
+}
+
+impl Service {
+    /// Makes one run now. A repeated request answers with the run that it made.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] about `entry`; [`Error::Invalid`] about an option that does not go with its action.
+    pub async fn trigger(&self, request: &Request, id: &EntryId, options: TriggerOptions) -> Result<RunView> {
+        request.check()?;
+        let shard = self.store.shard_of(id);
+        let step = request.step(shard, 0);
+        let payload = options.payload.as_ref().map(Value::to_string).unwrap_or_default();
+        let overlap = options.overlap.map_or("", Overlap::word);
+        let args = Value::from(options.args.clone()).to_string();
+        let content = content("trigger", [id.as_str(), &payload, overlap, &args]);
+        let asked = Asked { request: &step, content: &content };
+        let answer = match self.store.triggered(shard, asked).await? {
+            Some(answer) => answer,
+            None => self.ask(request, id, shard, asked, &options).await?,
+        };
+        match answer {
+            TriggerAnswer::Made { run_id, fire_at, made } => self.made(id, run_id, fire_at, made).await,
+            TriggerAnswer::OtherRequest => Err(request.used_before()),
+            TriggerAnswer::Gone => Err(self.no_entry(id).await?),
+            TriggerAnswer::Busy => Err(Error::Conflict(
+                Problem::new("overlap", format!("too many runs are active to see whether one is of {id}"))
+                    .hint("ask again when fewer are active, or allow overlap"),
+            )),
+            TriggerAnswer::Broken | TriggerAnswer::UnknownList => Err(Error::Conflict(
+                Problem::new("entry", format!("{id} has no plan that can be read"))
+                    .value(id.as_str())
+                    .hint("ask again"),
+            )),
+        }
+    }
+
+    async fn ask(
+        &self,
+        request: &Request,
+        id: &EntryId,
+        shard: u16,
+        asked: Asked<'_>,
+        options: &TriggerOptions,
+    ) -> Result<TriggerAnswer> {
+        let (stored, fire_at) = tokio::try_join!(self.store.entry(id), self.store.now(shard))?;
+        let Some(stored) = stored else { return Err(self.no_entry(id).await?) };
+        let definition = stored.definition?;
+        let entry = definition.parse(id)?;
+        check(&entry, options)?;
+        if request.is_dry_run {
+            return Err(Error::invalid("dry-run", "a trigger has none"));
+        }
+        let payload = options.payload.as_ref().or(entry.payload.as_ref());
+        let (message, own) = match &entry.action {
+            Action::Direct(direct) => (pack_message(self.store.namespace(), id, direct, payload), None),
+            _ => (Vec::new(), options.payload.clone()),
+        };
+        let extras = Extras {
+            payload: own,
+            args: options.args.clone(),
+            actor: Some(request.actor.clone()),
+            reason: request.reason.clone(),
+        };
+        let call = TriggerCall {
+            asked,
+            id,
+            birth: definition.birth,
+            run_id: &requested_run_id(self.store.namespace(), id, &request.id, fire_at),
+            fire_at,
+            overlap: options.overlap.map(overlap_number),
+            // Texts and numbers: serde_json has nothing to refuse.
+            extras: &serde_json::to_string(&extras).unwrap_or_default(),
+            message: &message,
+        };
+        let mut answer = self.store.trigger(shard, &call).await?;
+        for _ in 0..ROUNDS {
+            match answer {
+                TriggerAnswer::UnknownList => self.store.refresh_lists(shard).await?,
+                TriggerAnswer::Broken => drop(self.store.plan(id, fire_at).await?),
+                _ => break,
+            }
+            answer = self.store.trigger(shard, &call).await?;
+        }
+        Ok(answer)
+    }
+
+    /// The run as it stands, or as it was made where it left no record.
+    async fn made(&self, id: &EntryId, run_id: String, fire_at: Timestamp, made: Made) -> Result<RunView> {
+        match self.run(&RunRef::Id(run_id.clone())).await {
+            Err(Error::NotFound(_)) => {}
+            run => return run,
+        }
+        let (state, reason, message) = match made {
+            Made::Queued => (State::Queued, None, None),
+            Made::Skipped(other) => (State::Skipped, Some(Reason::Overlap), Some(format!("run {other} is active"))),
+            Made::Delivered => (State::Succeeded, Some(Reason::Delivered), None),
+            Made::Refused(words) => (State::Failed, Some(Reason::Target), Some(words)),
+        };
+        let ended = (state != State::Queued).then_some(At(fire_at));
+        Ok(RunView {
+            run_id,
+            entry_id: id.to_string(),
+            trigger: Trigger::Manual.word(),
+            fire_at: At(fire_at),
+            due_at: At(fire_at),
+            enqueued_at: (state != State::Skipped).then_some(At(fire_at)),
+            started_at: ended.filter(|_| state != State::Skipped),
+            finished_at: ended,
+            duration_ms: ended.filter(|_| state != State::Skipped).map(|_| 0),
+            state: state.word(),
+            reason: reason.map(Reason::word),
+            message,
+            attempt: 0,
+            attempts: 0,
+            lost: 0,
+            node: None,
+            exit_code: None,
+            last_fire_at: At(fire_at),
+            fires: 1,
+            queue: None,
+            revision: 0,
+        })
+    }
+
+    /// Ends a run that waits, or asks the node that executes it to end it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Conflict`] where it has ended.
+    pub async fn cancel(&self, request: &Request, run: &RunView) -> Result<RunView> {
+        request.check()?;
+        let shard = self.store.shard_of(&EntryId::parse("entry", &run.entry_id)?);
+        let step = request.step(shard, 0);
+        let content = content("cancel", [run.run_id.as_str()]);
+        let asked = Asked { request: &step, content: &content };
+        match self.store.cancel(shard, asked, &run.run_id, &request.words()).await? {
+            CancelAnswer::Cancelled | CancelAnswer::Asked => self.run(&RunRef::Id(run.run_id.clone())).await,
+            CancelAnswer::OtherRequest => Err(request.used_before()),
+            CancelAnswer::Ended => {
+                let why = match State::from_word(run.state) {
+                    Some(State::Waiting) => "waits for the pace of its back-log and has not begun".to_owned(),
+                    Some(state) if !state.is_active() => format!("has ended already: {state}"),
+                    _ => "has ended meanwhile".to_owned(),
+                };
+                Err(Error::Conflict(Problem::new("run", format!("{} {why}", run.run_id)).value(&run.run_id)))
+            }
+        }
+    }
+}
+
+/// Refuses what does not go with the action.
+fn check(entry: &Entry, options: &TriggerOptions) -> Result<()> {
+    if let Some(payload) = &options.payload {
+        if payload.is_null() {
+            return Err(Error::invalid("payload", "null replaces nothing").hint("leave it out, or say \"\" or {}"));
+        }
+        let size = payload_bytes(payload).len();
+        if size > PAYLOAD_MAX_BYTES {
+            let why = format!("{size} bytes are too many, {PAYLOAD_MAX_BYTES} are the most");
+            return Err(Error::invalid("payload", why));
+        }
+        // Limits of depth and the like are those of entries; one that holds nothing else is asked.
+        let fields = [("every", "1h".into()), ("shell", "true".into()), ("payload", payload.clone())];
+        let probe: Map<String, Value> = fields.into_iter().map(|(field, value)| (field.to_owned(), value)).collect();
+        match Entry::parse(probe) {
+            Err(why) if why.problem().field.as_deref().is_some_and(|field| field.starts_with("payload")) => {
+                return Err(why);
+            }
+            _ => {}
+        }
+    }
+    let takes_args = matches!(entry.action, Action::Exec(_) | Action::Shell(_));
+    if !options.args.is_empty() && !takes_args {
+        return Err(Error::invalid("args", "go with exec and shell only").hint("--payload says what it is given"));
+    }
+    if options.args.iter().any(|arg| arg.contains('\0')) {
+        return Err(Error::invalid("args", "may not contain a NUL character"));
+    }
+    let size: usize = options.args.iter().map(String::len).sum();
+    if size > ARGS_MAX_BYTES {
+        return Err(Error::invalid("args", format!("{size} bytes are too many, {ARGS_MAX_BYTES} are the most")));
+    }
+    if matches!(entry.action, Action::Direct(_)) && options.overlap.is_some_and(|overlap| overlap != Overlap::Allow) {
+        return Err(Error::invalid("overlap", "a message is delivered at once: overlap is allow"));
+    }
+    Ok(())
+}

@@ -1,0 +1,253 @@
+//! Writing decided changes: one atomic step, asked again until every plan reaches to now.
+//!
+//! A step that was answered before is answered the same.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+use crate::domain::definition::Removed;
+use crate::domain::id::EntryId;
+use crate::domain::plan::{Compiled, LIST_TIMES, Registered};
+use crate::domain::timestamp::Timestamp;
+use crate::error::{Error, Problem, Result};
+use crate::service::decide::{Decided, Outcome};
+use crate::service::view::{At, ChangeView};
+use crate::service::{Request, Service};
+use crate::store::{Change, ChangeCall, ChangeWord, Changed, Planned, PutAnswer, StoredEntry, Verb};
+
+/// Entries in one atomic step, at most.
+pub(super) const STEP_ENTRIES: usize = 250;
+/// Bytes of definitions in one atomic step, at most.
+pub(super) const STEP_BYTES: usize = 1 << 20;
+/// How often a step is asked again, at most: a list of 500 fire times is settled in each round.
+const ROUNDS: usize = 10_000;
+/// Rounds in a row in which nothing moved.
+const IDLE_ROUNDS: usize = 100;
+/// Between two of them.
+const IDLE_PAUSE: Duration = Duration::from_millis(20);
+/// Plans begin before now, so that the script finds its first time whatever its clock says.
+const BEFORE_NOW_MS: i64 = 1000;
+/// Entries that are planned at a time.
+const PLANNED_AT_ONCE: usize = 16;
+/// Stands for the birth of an entry that is not added.
+const DRY_BIRTH: u64 = u32::MAX as u64;
+
+/// One atomic step of a request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Step<'a> {
+    /// The whole request.
+    pub request: &'a Request,
+    /// Its shard.
+    pub shard: u16,
+    /// Counts the steps of the request in this shard.
+    pub number: usize,
+    /// What is asked for.
+    pub content: &'a str,
+}
+
+impl Service {
+    /// What the step was answered, if it came before.
+    pub(super) async fn before(&self, step: &Step<'_>) -> Result<Option<Vec<Changed>>> {
+        let id = step.request.step(step.shard, step.number);
+        match self.store.put_before(step.shard, &id, step.content).await? {
+            None => Ok(None),
+            Some(PutAnswer::Done(done)) => Ok(Some(done)),
+            Some(_) => Err(step.request.used_before()),
+        }
+    }
+
+    /// Carries the step out. What it returns stands for the changes in their order; where nothing is to change, nothing is written.
+    pub(super) async fn write(&self, step: &Step<'_>, mut decided: Vec<Decided>) -> Result<Vec<Changed>> {
+        if decided.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.number_new(step, &mut decided).await?;
+        let id = step.request.step(step.shard, step.number);
+        let mut changes = self.compile(step.shard, &decided).await?;
+        let mut idle = 0;
+        for _ in 0..ROUNDS {
+            let call = ChangeCall {
+                request: &id,
+                content: step.content,
+                changes: &changes,
+                is_dry_run: step.request.is_dry_run,
+            };
+            let again = match self.store.put(step.shard, &call).await? {
+                PutAnswer::Done(done) => return Ok(done),
+                PutAnswer::OtherRequest => return Err(step.request.used_before()),
+                PutAnswer::Again(again) => again,
+            };
+            let has_moved = self.prepare(step.shard, &again, &mut decided).await?;
+            idle = if has_moved { 0 } else { idle + 1 };
+            if idle > IDLE_ROUNDS {
+                break;
+            }
+            if !has_moved {
+                tokio::time::sleep(IDLE_PAUSE).await;
+            }
+            changes = self.compile(step.shard, &decided).await?;
+        }
+        Err(Error::Conflict(
+            Problem::bare("what is overdue could not be settled: others change the same entries all the time")
+                .hint("ask again"),
+        ))
+    }
+
+    /// Births and revisions of entries that are new.
+    async fn number_new(&self, step: &Step<'_>, decided: &mut [Decided]) -> Result<()> {
+        let mut new: Vec<&mut Decided> =
+            decided.iter_mut().filter(|one| one.verb == Verb::Put && one.birth == 0).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<EntryId> = new.iter().map(|one| one.id.clone()).collect();
+        let removed: Vec<Option<Removed>> = self.store.removed(step.shard, &ids).await?;
+        let births = match step.request.is_dry_run {
+            true => DRY_BIRTH,
+            false => self.store.reserve_births(step.shard, new.len()).await?,
+        };
+        for ((one, removed), birth) in new.iter_mut().zip(removed).zip(births..) {
+            if let Outcome::Stands(definition, _) = &mut one.outcome {
+                definition.birth = birth;
+                definition.revision = removed.map_or(1, |removed| removed.revision + 1);
+            }
+        }
+        Ok(())
+    }
+
+    async fn compile(&self, shard: u16, decided: &[Decided]) -> Result<Vec<Change>> {
+        let now = self.store.now(shard).await?;
+        let from = Timestamp((now.0 - BEFORE_NOW_MS).max(0));
+        let change = |one: &Decided| Change {
+            id: one.id.clone(),
+            verb: one.verb,
+            birth: one.birth,
+            revision: one.revision,
+            definition: one.text(),
+            compiled: match &one.outcome {
+                Outcome::Stands(definition, entry) => Registered {
+                    namespace: self.store.namespace(),
+                    id: &one.id,
+                    birth: definition.birth,
+                    revision: definition.revision,
+                    entry,
+                }
+                .compile(from, LIST_TIMES),
+                Outcome::Gone(_) => Compiled { plan: Vec::new(), message: Vec::new(), list: String::new() },
+            },
+            is_paused: matches!(&one.outcome, Outcome::Stands(definition, _) if definition.paused.is_some()),
+            fields: one.fields.clone(),
+        };
+        Ok(decided.iter().map(change).collect())
+    }
+
+    /// Does what the script can't do by itself. Returns whether that changed anything.
+    async fn prepare(&self, shard: u16, again: &[(String, String)], decided: &mut [Decided]) -> Result<bool> {
+        let mut overdue = HashSet::new();
+        let mut lists = HashSet::new();
+        let mut has_moved = false;
+        for (id, why) in again {
+            match why.as_str() {
+                "overdue" => {
+                    overdue.insert(id.as_str());
+                }
+                // Time went on: the next plan starts later.
+                "short" => {}
+                "busy" => {
+                    let why = format!("too many runs are active to see which are of {id}, and its overlap needs that");
+                    return Err(Error::Conflict(Problem::new("overlap", why).hint("ask again when fewer are active")));
+                }
+                list => {
+                    lists.insert(list);
+                }
+            }
+        }
+        if !lists.is_empty() {
+            self.store.refresh_lists(shard).await?;
+            let known = self.store.lists(shard);
+            has_moved = lists.iter().all(|list| known.iter().any(|known| known == list));
+        }
+        let now = self.store.now(shard).await?;
+        let late: Vec<usize> = (0..decided.len()).filter(|at| overdue.contains(decided[*at].id.as_str())).collect();
+        let ids: Vec<EntryId> = late.iter().map(|at| decided[*at].id.clone()).collect();
+        let planned: Vec<Planned> =
+            stream::iter(&ids).map(|id| self.store.plan(id, now)).buffered(PLANNED_AT_ONCE).try_collect().await?;
+        for (at, planned) in late.into_iter().zip(planned) {
+            match planned {
+                Planned::Written => has_moved = true,
+                Planned::Unchanged => {}
+                // What nobody can plan can still be removed.
+                Planned::Unreadable(_) if decided[at].verb == Verb::Remove => {
+                    decided[at].verb = Verb::Discard;
+                    has_moved = true;
+                }
+                Planned::Unreadable(why) => return Err(why.hint(format!("upbeat rm {}", decided[at].id))),
+            }
+        }
+        Ok(has_moved)
+    }
+}
+
+/// What became of a change, for people. `fields` are those of a new entry.
+pub(super) fn view(changed: Changed, fields: impl FnOnce() -> Vec<String>) -> ChangeView {
+    let (change, message) = match changed.word {
+        ChangeWord::Added => ("added", None),
+        ChangeWord::Changed => ("changed", None),
+        ChangeWord::Removed => ("removed", None),
+        ChangeWord::Conflict | ChangeWord::Exists | ChangeWord::Gone => ("refused", Some(why_refused(&changed, None))),
+    };
+    ChangeView {
+        change,
+        fields: if changed.word == ChangeWord::Added { fields() } else { changed.fields },
+        next_before: changed.next_before.map(At),
+        next_after: changed.next_after.map(At),
+        revision: Some(changed.revision).filter(|revision| *revision > 0 && changed.word != ChangeWord::Removed),
+        message,
+        id: changed.id,
+    }
+}
+
+/// An entry that stays as it is.
+pub(super) fn unchanged(stored: &StoredEntry) -> ChangeView {
+    let next = stored.next_fire_at().map(At);
+    ChangeView {
+        id: stored.id.to_string(),
+        change: "unchanged",
+        fields: Vec::new(),
+        next_before: next,
+        next_after: next,
+        revision: stored.definition.as_ref().ok().map(|definition| definition.revision),
+        message: None,
+    }
+}
+
+/// An entry that is refused.
+pub(super) fn refused(stored: &StoredEntry, why: String) -> ChangeView {
+    ChangeView { change: "refused", message: Some(why), ..unchanged(stored) }
+}
+
+/// `seen` is the revision that the change was decided on.
+pub(super) fn why_refused(changed: &Changed, seen: Option<u64>) -> String {
+    let seen = seen.map(|seen| format!(" from revision {seen}")).unwrap_or_default();
+    match changed.word {
+        ChangeWord::Exists => format!("{} exists already, at revision {}", changed.id, changed.revision),
+        ChangeWord::Gone => format!("{} was removed meanwhile", changed.id),
+        _ => format!("{} was changed meanwhile{seen} to revision {}", changed.id, changed.revision),
+    }
+}
+
+/// The one change of a command about one entry; what the script refused is an error.
+pub(super) fn only_one(done: Vec<Changed>, seen: Option<u64>) -> Result<Changed> {
+    let Some(changed) = done.into_iter().next() else {
+        return Err(Error::internal("a change was answered with nothing"));
+    };
+    let problem = Problem::new("entry", why_refused(&changed, seen)).value(&changed.id);
+    match changed.word {
+        ChangeWord::Added | ChangeWord::Changed | ChangeWord::Removed => Ok(changed),
+        ChangeWord::Exists => Err(Error::Conflict(problem.hint("--replace changes it, --if-absent leaves it"))),
+        ChangeWord::Conflict => Err(Error::Conflict(problem.hint("look at it, and ask again"))),
+        ChangeWord::Gone => Err(Error::NotFound(problem)),
+    }
+}
