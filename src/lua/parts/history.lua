@@ -1,5 +1,5 @@
--- What has ended: per entry two rings of packed records (`s:` succeeded, `f:` the others) in chunks, and one line a run in
--- the stream `ended`. Needs `history_key`, `ended_key`, `now`. Nothing here raises after `guard_history`.
+-- What has ended: per entry two rings of packed records (`s:` succeeded, `f:` the others) in chunks, and two lines a run in
+-- the stream `ended`: entry id, run id. Needs `history_key`, `ended_key`, `now`. Nothing here raises after `guard_history`.
 local RECORD = '>BBBBI2BBI6I6I6I6I6I4I4I2I4I6'
 local CHUNK = 16
 local REQUESTED = 1
@@ -25,7 +25,8 @@ end
 
 -- Puts a packed record at the end of its ring.
 local function push_record(id, keep, state, run_id, body)
-  ended[#ended + 1] = id .. '\t' .. run_id
+  local n = #ended
+  ended[n + 1], ended[n + 2] = id, run_id
   if keep == 0 then return end
   local field = ring_of(id, state)
   local tail = tails[field]
@@ -33,9 +34,9 @@ local function push_record(id, keep, state, run_id, body)
     tail = redis.pcall('HGET', history_key, field)
     if type(tail) ~= 'string' then tail = '' end
   end
-  local sized = struct.pack('>I2', #body) .. body
+  local size = struct.pack('>I2', #body)
   if #tail < 5 then
-    tails[field] = FIRST_CHUNK .. sized
+    tails[field] = FIRST_CHUNK .. size .. body
     return
   end
   local sequence, count = struct.unpack('>I4B', tail)
@@ -44,7 +45,7 @@ local function push_record(id, keep, state, run_id, body)
     chunks[#chunks + 1] = tail
     sequence, count, tail = sequence + 1, 0, ''
   end
-  tails[field] = struct.pack('>I4B', sequence, count + 1) .. string.sub(tail, 6) .. sized
+  tails[field] = struct.pack('>I4B', sequence, count + 1) .. string.sub(tail, 6) .. size .. body
 end
 
 -- r: id, run_id, keep, state, reason, trigger, attempt, lost, flags, fire_at, due_at, enqueued_at, started_at, finished_at,
