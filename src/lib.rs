@@ -1,5 +1,6 @@
 //! upbeat: the cron of a fleet.
 
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod error;

@@ -8,5 +8,6 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|first| first == upbeat::node::action::supervisor::ARGUMENT) {
         return upbeat::node::action::supervisor::main();
     }
-    ExitCode::SUCCESS
+    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    upbeat::cli::main(words)
 }

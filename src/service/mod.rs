@@ -30,7 +30,7 @@ pub use run_ref::RunRef;
 pub use runs::{RunFilter, RunList};
 pub use select::Select;
 pub use trigger::TriggerOptions;
-pub use view::{ChangeView, Changes, EntryDetail, EntryView, LastRun, NodeView, QueueView, RunView};
+pub use view::{At, ChangeView, Changes, EntryDetail, EntryView, LastRun, NodeView, QueueView, RunView};
 
 use crate::store::Store;
 

@@ -1,0 +1,368 @@
+//! What may stand on the command line; turned into typed options at once, checked by the commands.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::cli::fields::Fields;
+use crate::cli::node_command::NodeArgs;
+use crate::cli::output::Format;
+
+/// The cron of a fleet: identical nodes race on one Redis, every due time fires exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "upbeat", version, subcommand_required = true, arg_required_else_help = true, max_term_width = 120)]
+pub struct Cli {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags of every command, before or after it.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Common")]
+pub struct Common {
+    /// Where Redis is: redis://, rediss:// or unix:///path?db=N [env: UPBEAT_REDIS]
+    #[arg(long, global = true, value_name = "URL")]
+    pub redis: Option<String>,
+    /// Authorities to believe for rediss://, a PEM file [env: UPBEAT_REDIS_CA]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub redis_ca: Option<PathBuf>,
+    /// Tenant [env: UPBEAT_NAMESPACE] [default: default]
+    #[arg(short, long, global = true, value_name = "NS")]
+    pub namespace: Option<String>,
+    /// For people, or for programs
+    #[arg(short, long, global = true, value_enum, value_name = "FORMAT")]
+    pub output: Option<Format>,
+    /// Say nothing beside answers, warnings and errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+}
+
+/// Flags of every command that changes something.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Changes")]
+pub struct Changing {
+    /// Why; stands on the revision
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Say what would change, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The same request gets the same answer for 24 h [default: a new one]
+    #[arg(long, value_name = "ID")]
+    pub request_id: Option<String>,
+    /// Who [env: UPBEAT_ACTOR] [default: user@host]
+    #[arg(long, value_name = "NAME")]
+    pub actor: Option<String>,
+    /// Do not ask
+    #[arg(short = 'y', long)]
+    pub yes: bool,
+}
+
+/// Which entries.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Selecting {
+    /// With this label; may be repeated, all must match
+    #[arg(short = 'l', long = "label", value_name = "KEY=VALUE")]
+    pub label: Vec<String>,
+    /// Whose runs wait in this queue
+    #[arg(long, value_name = "Q")]
+    pub queue: Option<String>,
+    /// That this owner applies
+    #[arg(long, value_name = "O")]
+    pub owner: Option<String>,
+    /// All
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// Entries to change: named one by one, or selected.
+#[derive(Debug, Clone, Args)]
+pub struct SelectedChange {
+    /// Entries, one by one
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
+    #[command(flatten)]
+    pub select: Selecting,
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// A playground on this machine: a private Redis and nodes
+    Dev(DevArgs),
+    /// Run a node until it is stopped
+    Node(NodeArgs),
+
+    /// Add an entry: add ID SCHEDULE ACTION [POLICIES]
+    Add(AddArgs),
+    /// Change fields of an entry
+    #[command(alias = "update")]
+    Set(SetArgs),
+    /// Show one entry
+    #[command(visible_aliases = ["get", "describe"])]
+    Show { id: String },
+    /// List entries
+    #[command(visible_alias = "list")]
+    Ls(LsArgs),
+    /// Remove entries
+    #[command(visible_aliases = ["remove", "delete"])]
+    Rm(SelectedChange),
+    /// Pause entries: their fire times are skipped
+    #[command(visible_aliases = ["suspend", "disable"])]
+    Pause(SelectedChange),
+    /// Resume entries
+    #[command(visible_aliases = ["unpause", "enable"])]
+    Resume(SelectedChange),
+    /// The next fire times of an entry, or of a cron expression
+    Next(NextArgs),
+    /// Run an entry now
+    Trigger(TriggerArgs),
+
+    /// Make the entries of files so: apply -f FILE|DIR|-
+    Apply(ApplyArgs),
+    /// Print entries as a file for `apply`
+    Export {
+        /// Entries, one by one
+        #[arg(value_name = "ID")]
+        ids: Vec<String>,
+        #[command(flatten)]
+        select: Selecting,
+    },
+    /// Print a file for `apply` from another scheduler's
+    Import {
+        #[command(subcommand)]
+        from: ImportFrom,
+    },
+
+    /// List runs, the newest first
+    #[command(visible_alias = "run")]
+    Runs(RunsArgs),
+    /// Print the output of a run: a run id, ID@FIRE_AT, or ID for its latest
+    Logs(LogsArgs),
+    /// Cancel a run that is active
+    Cancel(CancelArgs),
+
+    /// List nodes
+    Nodes {
+        #[command(subcommand)]
+        other: Option<Other>,
+    },
+    /// List queues
+    Queues {
+        #[command(subcommand)]
+        other: Option<Other>,
+    },
+    /// Take Redis' clock as it is, after one that had run ahead
+    Doctor {
+        /// Do it; prints by how much each shard goes back
+        #[arg(long)]
+        accept_clock: bool,
+        #[command(flatten)]
+        changing: Changing,
+    },
+    /// Print completions for a shell
+    Completions { shell: clap_complete::Shell },
+
+    /// Words that are no command; told apart by `hints`.
+    #[command(external_subcommand)]
+    Other(Vec<String>),
+}
+
+/// A word that stands where a subcommand might.
+#[derive(Debug, Subcommand)]
+pub enum Other {
+    #[command(external_subcommand)]
+    Word(Vec<String>),
+}
+
+#[derive(Debug, Args)]
+pub struct DevArgs {
+    /// How many nodes
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(0..=64))]
+    pub nodes: u16,
+    /// Forget what the last playground left
+    #[arg(long)]
+    pub reset: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct AddArgs {
+    /// 1 to 200 letters and digits of any script and . _ - : +
+    pub id: String,
+    /// What a shell makes of an expression without quotes.
+    #[arg(hide = true)]
+    pub stray: Vec<String>,
+    #[command(flatten)]
+    pub fields: Fields,
+    /// Replace the entry if it exists
+    #[arg(long, conflicts_with = "if_absent")]
+    pub replace: bool,
+    /// Leave the entry alone if it exists
+    #[arg(long)]
+    pub if_absent: bool,
+    /// Take the entry over from another owner
+    #[arg(long)]
+    pub take: bool,
+    #[command(flatten)]
+    pub changing: Changing,
+    /// A program and its arguments: exec
+    #[arg(last = true, value_name = "CMD")]
+    pub exec: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct SetArgs {
+    pub id: String,
+    #[arg(hide = true)]
+    pub stray: Vec<String>,
+    #[command(flatten)]
+    pub fields: Fields,
+    /// Take fields away: FIELD, labels.KEY, env.KEY
+    #[arg(long, value_name = "FIELD", value_delimiter = ',')]
+    pub unset: Vec<String>,
+    #[command(flatten)]
+    pub changing: Changing,
+    /// A program and its arguments: exec
+    #[arg(last = true, value_name = "CMD")]
+    pub exec: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct LsArgs {
+    /// Only ids that begin so
+    pub prefix: Option<String>,
+    #[command(flatten)]
+    pub select: Selecting,
+    /// Only entries that something is wrong with
+    #[arg(long)]
+    pub warnings: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct NextArgs {
+    /// An entry
+    pub id: Option<String>,
+    #[arg(hide = true)]
+    pub stray: Vec<String>,
+    /// An expression instead; may be repeated
+    #[arg(long, value_name = "EXPRESSION")]
+    pub cron: Vec<String>,
+    /// Zone of the expression [default: UTC]
+    #[arg(long, value_name = "ZONE")]
+    pub tz: Option<String>,
+    /// Strictly after this instant [default: now]
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub from: Option<String>,
+    /// How many
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub count: u32,
+}
+
+#[derive(Debug, Args)]
+pub struct TriggerArgs {
+    pub id: String,
+    /// Instead of the entry's payload: JSON, or a text
+    #[arg(long, value_name = "JSON", allow_hyphen_values = true)]
+    pub payload: Option<String>,
+    /// Instead of the entry's rule: allow or skip
+    #[arg(long, value_name = "RULE")]
+    pub overlap: Option<String>,
+    /// Wait until it has ended, at most this long; exit 0, 1 or 6
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub wait: Option<String>,
+    #[command(flatten)]
+    pub changing: Changing,
+    /// Put behind the entry's own arguments
+    #[arg(last = true, value_name = "ARG")]
+    pub args: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    /// A file, a folder of files, or - for standard input
+    #[arg(short = 'f', long = "file", value_name = "FILE", required = true)]
+    pub files: Vec<String>,
+    /// Take entries over from other owners
+    #[arg(long)]
+    pub take: bool,
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ImportFrom {
+    /// A user's crontab, a file or - for standard input
+    Crontab {
+        #[arg(default_value = "-")]
+        file: String,
+        /// Zone of the machine that it comes from
+        #[arg(long, value_name = "ZONE")]
+        tz: Option<String>,
+    },
+    #[command(external_subcommand)]
+    Other(Vec<String>),
+}
+
+#[derive(Debug, Args)]
+pub struct RunsArgs {
+    #[command(subcommand)]
+    pub command: Option<RunsCommand>,
+    /// Only of this entry
+    pub id: Option<String>,
+    /// Only in these states
+    #[arg(long, value_name = "STATE", value_delimiter = ',')]
+    pub state: Vec<String>,
+    /// Only on this node
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// Only with this trigger: scheduled, catch_up, manual ...
+    #[arg(long, value_name = "WHY")]
+    pub trigger: Option<String>,
+    /// Fire time at or after: an instant, 02:00, -8h
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub since: Option<String>,
+    /// Fire time at or before
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub until: Option<String>,
+    /// The newest; 0 for all
+    #[arg(long, default_value_t = 50)]
+    pub limit: usize,
+    /// Print runs as they end, until Ctrl-C
+    #[arg(short, long)]
+    pub follow: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RunsCommand {
+    /// Show one run
+    Show { run: String },
+    /// Print its output
+    Logs(LogsArgs),
+    /// Cancel it
+    Cancel(CancelArgs),
+    #[command(hide = true)]
+    Retry {
+        #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
+        rest: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// A run id, ID@FIRE_AT, or ID for its latest
+    pub run: String,
+    /// Wait until it has ended
+    #[arg(short, long)]
+    pub follow: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CancelArgs {
+    /// A run id, ID@FIRE_AT, or ID for its latest
+    pub run: String,
+    #[command(flatten)]
+    pub changing: Changing,
+}

@@ -1,0 +1,269 @@
+//! Commands about entries: add, set, show, ls, rm, pause, resume, next.
+
+use serde_json::{Map, Value};
+
+use crate::cli::App;
+use crate::cli::args::{AddArgs, LsArgs, NextArgs, SelectedChange, SetArgs};
+use crate::cli::fields::Fields;
+use crate::cli::output::Ended;
+use crate::cli::request::{request, until_answered};
+use crate::cli::times::Wall;
+use crate::cli::{clock, entry_words, hints, selection};
+use crate::domain::cron::Cron;
+use crate::domain::entry::{Entry, take_paused};
+use crate::domain::id::{EntryId, Owner};
+use crate::domain::moment::{Direction, parse_moment};
+use crate::domain::schedule::{Schedule, When};
+use crate::domain::timestamp::Timestamp;
+use crate::domain::zone::Zone;
+use crate::error::{Error, Problem, Result};
+use crate::service::{AddOptions, Changes, ListFilter, Service};
+
+/// `upbeat add ID SCHEDULE ACTION [POLICIES]`.
+pub async fn add(app: &App, args: AddArgs) -> Ended {
+    refuse_stray("add", &args.id, &args.fields, &args.stray, &args.exec)?;
+    let id = EntryId::parse("id", &args.id)?;
+    let read = |now: Timestamp| {
+        let mut fields = values(&args.fields, &args.exec, now)?;
+        let is_paused = take_paused(&mut fields)?.unwrap_or(false);
+        Ok::<_, Error>((Entry::parse(fields)?, is_paused))
+    };
+    // What is wrong with the words is said before Redis is asked; what counts from now counts from its now.
+    let (mut entry, is_paused) = read(clock::now())?;
+    let owner = Owner::parse("owner", "cli")?;
+    let request = request(&args.changing)?;
+    let service = app.service().await?;
+    if has_moments(&args.fields) {
+        (entry, _) = read(service.store().now(service.store().shard_of(&id)).await?)?;
+    }
+    let ask = async || {
+        let options = AddOptions {
+            owner: owner.clone(),
+            is_replace: args.replace,
+            is_if_absent: args.if_absent,
+            is_paused,
+            is_take: args.take,
+        };
+        service.add(&request, id.clone(), entry.clone(), options).await
+    };
+    let changes = until_answered(&request, ask).await?;
+    let code = entry_words::changes(app, &service, &changes, request.is_dry_run).await?;
+    if !app.printer.is_json() {
+        warn_of_server(app, &service).await?;
+    }
+    Ok(code)
+}
+
+/// Eviction and persistence, in one line.
+async fn warn_of_server(app: &App, service: &Service) -> Result<()> {
+    let report = service.store().report().await?;
+    if !report.warnings.is_empty() && !app.printer.is_quiet {
+        app.printer.warning(&report.warnings.join("; "));
+    }
+    Ok(())
+}
+
+/// `upbeat set ID FIELDS [--unset FIELD,...]`.
+pub async fn set(app: &App, args: SetArgs) -> Ended {
+    refuse_stray("set", &args.id, &args.fields, &args.stray, &args.exec)?;
+    let id = EntryId::parse("id", &args.id)?;
+    let mut fields = values(&args.fields, &args.exec, clock::now())?;
+    let unset: Vec<String> = args.unset.iter().map(|field| field_name(field)).collect();
+    if fields.is_empty() && unset.is_empty() {
+        let error = Error::Invalid(Problem::bare("no field is named to set"));
+        return Err(error.hint(format!("upbeat set {id} --timeout 5m, or --unset FIELD")).into());
+    }
+    let request = request(&args.changing)?;
+    let service = app.service().await?;
+    if has_moments(&args.fields) {
+        fields = values(&args.fields, &args.exec, service.store().now(service.store().shard_of(&id)).await?)?;
+    }
+    let changes = until_answered(&request, async || service.set(&request, &id, fields.clone(), &unset).await).await?;
+    Ok(entry_words::changes(app, &service, &changes, request.is_dry_run).await?)
+}
+
+/// `start-within` is the field `start_within`; keys of tables stay as they are.
+fn field_name(written: &str) -> String {
+    if written.contains('.') { written.to_owned() } else { written.replace('-', "_") }
+}
+
+/// Words that stand where none belongs: an expression without quotes, or a mistake.
+fn refuse_stray(command: &str, id: &str, fields: &Fields, stray: &[String], exec: &[String]) -> Result<()> {
+    let Some(first) = stray.first() else { return Ok(()) };
+    match fields.crons() {
+        [cron] if cron.split_whitespace().count() < 5 && !cron.starts_with('@') => {
+            Err(hints::unquoted(command, id, cron, stray, &files_here(), exec))
+        }
+        _ => Err(Error::Invalid(
+            Problem::bare(format!("{first:?} is one word too many"))
+                .value(first.as_str())
+                .hint("a command stands behind --, an expression in quotes"),
+        )),
+    }
+}
+
+/// What `*` becomes in this folder.
+fn files_here() -> Vec<String> {
+    let names = std::fs::read_dir(".").into_iter().flatten().flatten();
+    let mut names: Vec<String> = names.map(|file| file.file_name().to_string_lossy().into_owned()).collect();
+    names.retain(|name| !name.starts_with('.'));
+    names.sort();
+    names
+}
+
+/// Fields of instants.
+const INSTANTS: &[&str] = &["at", "start", "end", "anchor"];
+
+/// The fields as values. `--at +2h` and `--start 02:00` become instants; what has a date is left to the entry.
+fn values(fields: &Fields, exec: &[String], now: Timestamp) -> Result<Map<String, Value>> {
+    let mut values = fields.values(exec)?;
+    for field in INSTANTS {
+        let Some(text) = fields.text(field).filter(|text| is_moment(text)) else { continue };
+        // An entry's own zone is not known here; a time of day says it with --tz.
+        let zone = fields.text("tz").map_or_else(|| Ok(Zone::utc()), |name| Zone::parse("tz", name))?;
+        let at = parse_moment(field, text, &zone, now, Direction::Next)?;
+        values.insert((*field).to_owned(), Value::from(at.to_rfc3339()));
+    }
+    Ok(values)
+}
+
+fn has_moments(fields: &Fields) -> bool {
+    INSTANTS.iter().any(|field| fields.text(field).is_some_and(is_moment))
+}
+
+/// Whether the text counts from now; an instant begins with a year.
+fn is_moment(text: &str) -> bool {
+    text.starts_with(['+', '-']) || text == "now" || text.get(2..3) == Some(":")
+}
+
+/// `upbeat show ID`.
+pub async fn show(app: &App, id: &str) -> Ended {
+    let id = EntryId::parse("id", id)?;
+    let service = app.service().await?;
+    let detail = service.show(&id).await?;
+    let now = service.store().now(service.store().shard_of(&id)).await?;
+    app.printer.one(&detail, |detail| detail.view.id.clone(), || entry_words::detail(&detail, now));
+    if !app.printer.is_json() {
+        detail.view.warnings.iter().for_each(|warning| app.printer.warning(warning));
+    }
+    Ok(0)
+}
+
+/// `upbeat ls [PREFIX] [SELECT] [--warnings]`.
+pub async fn ls(app: &App, args: LsArgs) -> Ended {
+    let select = selection::read(&[], &args.select)?;
+    let filter = ListFilter { prefix: args.prefix, select, only_warnings: args.warnings };
+    let service = app.service().await?;
+    let entries = service.list(&filter).await?;
+    let now = service.store().now(0).await?;
+    app.printer.list(
+        &entries,
+        |entry| entry.id.clone(),
+        || {
+            if entries.is_empty() {
+                app.printer.note("no entries");
+                return String::new();
+            }
+            entry_words::list(&entries, now)
+        },
+    );
+    if !app.printer.is_json() {
+        entry_words::list_warnings(app.printer, &entries);
+    }
+    Ok(0)
+}
+
+/// What `rm`, `pause` and `resume` do.
+#[derive(Debug, Clone, Copy)]
+pub enum Verb {
+    /// `rm`.
+    Remove,
+    /// `pause`.
+    Pause,
+    /// `resume`.
+    Resume,
+}
+
+/// `upbeat rm|pause|resume SELECT`.
+pub async fn change(app: &App, verb: Verb, args: SelectedChange) -> Ended {
+    let word = match verb {
+        Verb::Remove => "remove",
+        Verb::Pause => "pause",
+        Verb::Resume => "resume",
+    };
+    let SelectedChange { ids, select, changing } = args;
+    // What is wrong with the words is said before Redis is asked.
+    let select = selection::to_change(word, &ids, &select)?;
+    let request = request(&changing)?;
+    let service = app.service().await?;
+    let ids = selection::agreed(&service, word, &select, &changing).await?;
+    let ask = async || match verb {
+        _ if ids.is_empty() => Ok(Changes::default()),
+        Verb::Remove => service.remove(&request, &ids).await,
+        Verb::Pause => service.pause(&request, &ids).await,
+        Verb::Resume => service.resume(&request, &ids).await,
+    };
+    let changes = until_answered(&request, ask).await?;
+    Ok(entry_words::changes(app, &service, &changes, request.is_dry_run).await?)
+}
+
+/// `upbeat next ID`, or `upbeat next --cron E [--tz Z]` without a Redis.
+pub async fn next(app: &App, args: NextArgs) -> Ended {
+    let count = usize::try_from(args.count).unwrap_or(usize::MAX);
+    if let Some(id) = args.id.as_deref().filter(|_| !args.stray.is_empty()) {
+        refuse_next_stray(&args, id)?;
+    }
+    let (schedule, now) = match (&args.id, &args.cron[..]) {
+        (None, []) => {
+            let error = Error::invalid("id", "an entry, or --cron EXPRESSION, is needed");
+            return Err(error.hint("upbeat next ID, upbeat next --cron '0 9 * * mon-fri' --tz Europe/Berlin").into());
+        }
+        (Some(id), [cron, ..]) if cron.split_whitespace().count() < 5 && !cron.starts_with('@') => {
+            return Err(hints::unquoted("next", "", cron, std::slice::from_ref(id), &files_here(), &[]).into());
+        }
+        (Some(_), [_, ..]) => return Err(Error::invalid("cron", "goes without an entry").into()),
+        (Some(_), []) if args.tz.is_some() => {
+            return Err(Error::invalid("tz", "goes with --cron; an entry has its own").into());
+        }
+        (Some(id), []) => {
+            let id = EntryId::parse("id", id)?;
+            let service = app.service().await?;
+            let (_, entry) = service.entry(&id).await?;
+            (entry.schedule, service.store().now(service.store().shard_of(&id)).await?)
+        }
+        (None, crons) => (cron_schedule(crons, args.tz.as_deref())?, clock::now()),
+    };
+    let from = match &args.from {
+        Some(text) => parse_moment("from", text, &schedule.zone, now, Direction::Past)?,
+        None => now,
+    };
+    let times: Vec<Timestamp> = schedule.times_after(from).take(count).collect();
+    let instants: Vec<String> = times.iter().map(|at| at.to_rfc3339()).collect();
+    app.printer.list(&instants, String::clone, || {
+        let wall = Wall { zone: schedule.zone.clone(), now };
+        times.iter().map(|at| format!("{}\n", wall.full(*at))).collect()
+    });
+    if times.is_empty() && !app.printer.is_json() && count > 0 {
+        app.printer.note("it does not fire any more");
+    }
+    Ok(0)
+}
+
+fn refuse_next_stray(args: &NextArgs, id: &str) -> Result<()> {
+    let mut stray = vec![id.to_owned()];
+    stray.extend(args.stray.iter().cloned());
+    match &args.cron[..] {
+        [cron] if cron.split_whitespace().count() < 5 => {
+            Err(hints::unquoted("next", "", cron, &stray, &files_here(), &[]))
+        }
+        _ => Err(Error::Invalid(
+            Problem::bare(format!("{:?} is one word too many", args.stray[0])).hint("one entry at a time"),
+        )),
+    }
+}
+
+fn cron_schedule(crons: &[String], tz: Option<&str>) -> Result<Schedule> {
+    let zone = tz.map_or_else(|| Ok(Zone::utc()), |name| Zone::parse("tz", name))?;
+    let crons = crons.iter().map(|text| Cron::parse("cron", text)).collect::<Result<_>>()?;
+    Ok(Schedule { when: When::Cron(crons), zone, start: None, end: None, anchor: None })
+}

@@ -1,0 +1,283 @@
+//! Entries and changes in the words that people read.
+
+use serde_json::{Map, Value};
+
+use crate::cli::output::{Format, Printer, complain, facts, print, table};
+use crate::cli::times::Wall;
+use crate::cli::{App, output};
+use crate::domain::entry::Entry;
+use crate::domain::id::EntryId;
+use crate::domain::schedule::When;
+use crate::domain::timestamp::Timestamp;
+use crate::domain::zone::Zone;
+use crate::error::Result;
+use crate::service::{ChangeView, Changes, EntryDetail, EntryView, Service};
+
+/// Fire times that are shown after a change.
+const NEXT_SHOWN: usize = 3;
+/// How far a change of the clocks is announced.
+const ZONE_REACH_MS: i64 = 366 * 86_400_000;
+
+/// Prints what became of a request; the exit code is 4 where an entry was refused.
+pub async fn changes(app: &App, service: &Service, changes: &Changes, is_dry_run: bool) -> Result<u8> {
+    let is_refused = |change: &&ChangeView| change.change == "refused";
+    let code = if changes.changes.iter().any(|change| is_refused(&change)) { 4 } else { 0 };
+    match app.printer.format {
+        Format::Json | Format::Jsonl => app.printer.one(changes, |_| String::new(), String::new),
+        Format::Id => {
+            for change in changes.changes.iter().filter(|change| !is_refused(change)) {
+                print(&format!("{}\n", change.id));
+            }
+        }
+        Format::Table => {
+            if !app.printer.is_quiet {
+                print(&lines(changes, is_dry_run));
+            }
+            for change in changes.changes.iter().filter(is_refused) {
+                let why = change.message.as_deref().unwrap_or("it changed meanwhile");
+                complain(&format!("refused {}: {why}", change.id));
+            }
+            if let [change] = &changes.changes[..]
+                && matches!(change.change, "added" | "changed")
+                && !is_dry_run
+                && !app.printer.is_quiet
+            {
+                describe(service, change).await?;
+            }
+            changes.warnings.iter().for_each(|warning| app.printer.warning(warning));
+        }
+    }
+    Ok(code)
+}
+
+fn lines(changes: &Changes, is_dry_run: bool) -> String {
+    let would = if is_dry_run { "would be " } else { "" };
+    let shown = |change: &&ChangeView| {
+        change.change != "refused" && (changes.changes.len() == 1 || change.change != "unchanged")
+    };
+    let mut text = String::new();
+    for change in changes.changes.iter().filter(shown) {
+        let would = if change.change == "unchanged" { "" } else { would };
+        text.push_str(&format!("{would}{} {}", change.change, change.id));
+        if let Some(revision) = change.revision.filter(|_| change.change != "unchanged") {
+            text.push_str(&format!(" · revision {revision}"));
+        }
+        if change.change == "changed" && !change.fields.is_empty() {
+            text.push_str(&format!(" · {}", change.fields.join(", ")));
+        }
+        text.push('\n');
+    }
+    if changes.changes.len() > 1 {
+        let count = |word: &str| changes.changes.iter().filter(|change| change.change == word).count();
+        let words = ["added", "changed", "removed", "unchanged", "refused"];
+        let counts = words.iter().map(|word| (count(word), word)).filter(|(count, _)| *count > 0);
+        let counts: Vec<String> = counts.map(|(count, word)| format!("{count} {would}{word}")).collect();
+        text.push_str(&format!("{}\n", counts.join(", ")));
+    }
+    if changes.changes.is_empty() {
+        text.push_str("no entry matches, nothing was changed\n");
+    }
+    text
+}
+
+/// When, next, what and where, as after `add`.
+async fn describe(service: &Service, change: &ChangeView) -> Result<()> {
+    let id = EntryId::parse("entry", &change.id)?;
+    let (definition, entry) = service.entry(&id).await?;
+    let now = service.store().now(service.store().shard_of(&id)).await?;
+    let wall = Wall { zone: entry.schedule.zone.clone(), now };
+    let mut lines = vec![("when", when(&entry, &wall))];
+    let next = change.next_after.map(|next| {
+        let times = entry.schedule.times_after(Timestamp(next.0.0 - 1));
+        times.take(NEXT_SHOWN).collect::<Vec<_>>()
+    });
+    lines.push((
+        "next",
+        match (&definition.paused, next) {
+            (Some(_), _) => format!("paused; upbeat resume {id}"),
+            (None, Some(next)) if change.next_before == change.next_after => format!("unchanged: {}", wall.list(&next)),
+            (None, next) => wall.list(&next.unwrap_or_default()),
+        },
+    ));
+    if let Some(words) = clock_change(&entry, now) {
+        lines.push(("zone", words));
+    }
+    lines.push(("what", entry.reads()));
+    let served = service.where_to_run(&entry).await?;
+    if entry.action.kind().is_some() {
+        lines.push(("where", if served.nodes.is_empty() { "nobody yet".to_owned() } else { served.nodes.join(", ") }));
+    }
+    print(&facts(&lines));
+    Ok(())
+}
+
+fn when(entry: &Entry, wall: &Wall) -> String {
+    let words = entry.schedule.describe();
+    match (&entry.schedule.when, entry.schedule.anchor) {
+        (When::Every(_), Some(anchor)) => format!("{words}, counted from {}", wall.at(anchor)),
+        _ => words,
+    }
+}
+
+/// What the next change of the clocks does to the fire times, if it touches one.
+fn clock_change(entry: &Entry, now: Timestamp) -> Option<String> {
+    let (schedule, zone) = (&entry.schedule, &entry.schedule.zone);
+    if !matches!(schedule.when, When::Cron(_)) || schedule.fixed_period().is_some() {
+        return None;
+    }
+    let mut change = zone.next_change(now)?;
+    let offset = |at: Timestamp| i64::from(zone.offset_seconds(at)) * 1000;
+    while offset(change) == offset(Timestamp(change.0 - 1)) {
+        change = zone.next_change(change)?;
+    }
+    if change.0 - now.0 > ZONE_REACH_MS {
+        return None;
+    }
+    let jump = offset(change) - offset(Timestamp(change.0 - 1));
+    let wall_time = |at: Timestamp, format: &str| zone.to_local(at).format(format).to_string();
+    let first = schedule.next_after(Timestamp(change.0 - 1))?;
+    if jump > 0 {
+        // The clock before the change would have shown this at its instant.
+        let skipped = Timestamp(change.0 - jump);
+        let usual = |at: Timestamp| schedule.next_after(Timestamp(at.0 - 1)) == Some(at);
+        let is_moved = first == change && !usual(Timestamp(change.0 + 86_400_000));
+        let day = wall_time(change, "%-d %b %Y");
+        let shown = Timestamp(skipped.0);
+        return is_moved.then(|| {
+            format!(
+                "clocks go forward on {day}, {}: that day it fires at {}",
+                wall_time(shown, "%H:%M"),
+                wall_time(change, "%H:%M")
+            )
+        });
+    }
+    let fold_begins = Timestamp(change.0 + jump);
+    let in_fold = schedule.next_after(Timestamp(fold_begins.0 - 1)).filter(|at| *at < change)?;
+    let repeats = schedule.next_after(Timestamp(in_fold.0 - jump - 1)) == Some(Timestamp(in_fold.0 - jump));
+    (!repeats).then(|| {
+        format!(
+            "clocks go back on {}: {} comes twice, it fires at the first",
+            wall_time(fold_begins, "%-d %b %Y"),
+            wall_time(in_fold, "%H:%M")
+        )
+    })
+}
+
+/// The table of `ls`.
+pub fn list(entries: &[EntryView], now: Timestamp) -> String {
+    let rows = entries.iter().map(|view| {
+        let entry = entry_of(view);
+        let wall = Wall { zone: entry.as_ref().map_or_else(Zone::utc, |entry| entry.schedule.zone.clone()), now };
+        let last = view
+            .last_run
+            .as_ref()
+            .map(|last| format!("{}, {}", last.state, wall.relative(last.finished_at.unwrap_or(last.fire_at).0)));
+        vec![
+            view.id.clone(),
+            view.status.to_owned(),
+            entry.as_ref().map(|entry| entry.schedule.describe()).unwrap_or_default(),
+            view.next_fire_at.map(|at| wall.full(at.0)).unwrap_or_default(),
+            last.unwrap_or_else(|| "never".to_owned()),
+            entry.as_ref().map(Entry::reads).unwrap_or_default(),
+        ]
+    });
+    table(&["ENTRY", "STATUS", "WHEN", "NEXT", "LAST RUN", "WHAT"], rows)
+}
+
+/// The warnings of a list, each with its entry.
+pub fn list_warnings(printer: Printer, entries: &[EntryView]) {
+    for view in entries {
+        view.warnings.iter().for_each(|warning| printer.warning(&format!("{}: {warning}", view.id)));
+    }
+}
+
+/// `show` for people.
+pub fn detail(detail: &EntryDetail, now: Timestamp) -> String {
+    let view = &detail.view;
+    let entry = entry_of(view);
+    let wall = Wall { zone: entry.as_ref().map_or_else(Zone::utc, |entry| entry.schedule.zone.clone()), now };
+    let mut lines = vec![("status", view.status.to_owned())];
+    if let Some(entry) = &entry {
+        lines.push(("when", when(entry, &wall)));
+    }
+    if let Some(next) = view.next_fire_at {
+        let times =
+            entry.as_ref().map(|entry| entry.schedule.times_after(Timestamp(next.0.0 - 1)).take(NEXT_SHOWN).collect());
+        lines.push(("next", wall.list(&times.unwrap_or_else(|| vec![next.0]))));
+    }
+    if let Some(by) = detail.paused_by.as_object() {
+        let text = |name: &str| by.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let reason = Some(text("reason")).filter(|reason| !reason.is_empty());
+        let reason = reason.map(|reason| format!(" ({reason:?})")).unwrap_or_default();
+        lines.push(("paused", format!("by {} since {}{reason}", text("actor"), wall.localised(&text("at")))));
+    }
+    if let Some(entry) = &entry {
+        lines.push(("what", entry.reads()));
+    }
+    let shown = ["cron", "every", "at", "tz", "exec", "shell", "http", "stream", "list", "publish"];
+    let policies: Vec<String> = detail
+        .entry
+        .as_object()
+        .unwrap_or(&Map::new())
+        .iter()
+        .filter(|(field, _)| !shown.contains(&field.as_str()))
+        .map(|(field, value)| format!("{field} = {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+        .collect();
+    if !policies.is_empty() {
+        lines.push(("fields", policies.join(" · ")));
+    }
+    lines.push(("queue", view.queue.clone()));
+    if let Some(last) = &view.last_run {
+        let reason = last.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+        lines.push(("last", format!("{}{reason}, fire time {}", last.state, wall.full(last.fire_at.0))));
+    }
+    let count =
+        |name: &str| detail.stats[name].as_u64().filter(|count| *count > 0).map(|count| format!("{count} {name}"));
+    let counts: Vec<String> = ["succeeded", "failed", "skipped", "missed", "cancelled", "active"]
+        .iter()
+        .filter_map(|name| count(name))
+        .collect();
+    if !counts.is_empty() {
+        lines.push(("runs", counts.join(", ")));
+    }
+    let changed = detail.stats["changed_at"].as_str().map(|at| wall.localised(at)).unwrap_or_default();
+    let actor = detail.stats["actor"].as_str().unwrap_or_default();
+    let reason = detail.stats["reason"].as_str().map(|reason| format!(" ({reason:?})")).unwrap_or_default();
+    lines.push(("changed", format!("revision {} by {actor}, {changed}{reason} · owner {}", view.revision, view.owner)));
+    format!("{}\n{}", view.id, output::facts(&lines))
+}
+
+/// The entry as far as a list shows it.
+fn entry_of(view: &EntryView) -> Option<Entry> {
+    let mut fields = view.schedule.as_object()?.clone();
+    fields.extend(view.action.as_object()?.clone());
+    Entry::parse(fields).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(cron: &str, now: &str) -> Option<String> {
+        let fields = serde_json::json!({"cron": cron, "tz": "Europe/Berlin", "shell": "true"});
+        let entry = Entry::parse(fields.as_object().unwrap().clone()).unwrap();
+        clock_change(&entry, Timestamp::parse("now", now, None).unwrap())
+    }
+
+    #[test]
+    fn a_change_of_the_clocks_is_announced_where_it_moves_a_fire_time() {
+        let winter = "2026-11-20T12:00:00Z";
+        assert_eq!(
+            words("30 2 * * *", winter).as_deref(),
+            Some("clocks go forward on 28 Mar 2027, 02:00: that day it fires at 03:00")
+        );
+        assert_eq!(words("30 4 * * *", winter), None);
+        assert_eq!(words("*/10 * * * *", winter), None);
+        let summer = "2026-07-01T12:00:00Z";
+        assert_eq!(
+            words("30 2 * * *", summer).as_deref(),
+            Some("clocks go back on 25 Oct 2026: 02:30 comes twice, it fires at the first")
+        );
+        assert_eq!(words("0 9 * * mon-fri", summer), None);
+    }
+}

@@ -1,0 +1,103 @@
+//! Commands about nodes, queues and the shard's clock.
+
+use crate::cli::App;
+use crate::cli::args::Changing;
+use crate::cli::output::{Ended, print, table};
+use crate::cli::times::rough;
+use crate::domain::span::Span;
+use crate::service::{NodeView, QueueView};
+
+/// `upbeat nodes`.
+pub async fn nodes(app: &App) -> Ended {
+    let nodes = app.service().await?.nodes().await?;
+    app.printer.list(
+        &nodes,
+        |node| node.node.clone(),
+        || {
+            if nodes.is_empty() {
+                app.printer.note("no nodes; start one: upbeat node");
+                return String::new();
+            }
+            let head = ["NODE", "STATE", "RUNNING", "QUEUES", "MAY RUN", "VERSION", "SKEW", "PID", "HOST"];
+            table(&head, nodes.iter().map(node_row))
+        },
+    );
+    Ok(0)
+}
+
+fn node_row(node: &NodeView) -> Vec<String> {
+    vec![
+        node.node.clone(),
+        node.state.clone(),
+        format!("{}/{}", node.running, node.concurrency),
+        node.queues.as_ref().map_or_else(|| "all".to_owned(), |queues| queues.join(",")),
+        if node.kinds.is_empty() { "nothing".to_owned() } else { node.kinds.join(",") },
+        node.version.clone(),
+        format!("{} ms", node.clock_skew_ms),
+        node.pid.to_string(),
+        node.host.clone(),
+    ]
+}
+
+/// `upbeat queues`.
+pub async fn queues(app: &App) -> Ended {
+    let queues = app.service().await?.queues().await?;
+    app.printer.list(
+        &queues,
+        |queue| queue.queue.clone(),
+        || {
+            if queues.is_empty() {
+                app.printer.note("no queues: a queue is there once an entry names it");
+                return String::new();
+            }
+            table(&["QUEUE", "WAITING", "RUNNING", "KINDS", "NODES"], queues.iter().map(queue_row))
+        },
+    );
+    if !app.printer.is_json() {
+        queues.iter().flat_map(|queue| &queue.warnings).for_each(|warning| app.printer.warning(warning));
+    }
+    Ok(0)
+}
+
+fn queue_row(queue: &QueueView) -> Vec<String> {
+    let kinds = queue.kinds.as_object().map(|kinds| kinds.keys().cloned().collect::<Vec<_>>().join(","));
+    vec![
+        queue.queue.clone(),
+        queue.waiting.to_string(),
+        queue.running.to_string(),
+        kinds.unwrap_or_default(),
+        if queue.nodes.is_empty() { "nobody".to_owned() } else { queue.nodes.join(",") },
+    ]
+}
+
+/// `upbeat doctor --accept-clock`: the way out after a Redis clock that had run ahead.
+pub async fn accept_clock(app: &App, changing: &Changing) -> Ended {
+    let service = app.service().await?;
+    let mut shards = Vec::new();
+    for shard in service.store().shards() {
+        let (before, redis) = service.store().accept_clock(shard, !changing.dry_run).await?;
+        let back = Span((before.0 - redis.0).max(0).unsigned_abs());
+        shards.push(serde_json::json!({
+            "shard": shard,
+            "before": before.to_rfc3339(),
+            "after": redis.to_rfc3339(),
+            "skipped_back_ms": back.ms(),
+        }));
+        if !app.printer.is_json() {
+            let verb = if changing.dry_run { "would go" } else { "goes" };
+            print(&match back.0 {
+                0 => format!("shard {shard}: its clock agrees with Redis', nothing to skip back\n"),
+                _ => format!(
+                    "shard {shard}: its clock {verb} back by {}, from {} to {}\n",
+                    rough(back),
+                    before.to_rfc3339(),
+                    redis.to_rfc3339()
+                ),
+            });
+        }
+    }
+    if app.printer.is_json() {
+        app.printer.list(&shards, |shard| shard["shard"].to_string(), String::new);
+    }
+    Ok(0)
+}

@@ -1,0 +1,119 @@
+//! The command line: translates words into one call of the service each, and prints the answer.
+
+mod actor;
+mod args;
+mod clock;
+mod completions;
+mod connect;
+mod dev;
+mod entries;
+mod entry_words;
+mod fields;
+mod files;
+mod fleet;
+mod hints;
+mod node_command;
+mod output;
+mod playground;
+mod request;
+mod run_words;
+mod runs;
+mod selection;
+mod times;
+mod waiting;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use args::{Cli, Command, ImportFrom, Other, RunsCommand};
+use output::{Ended, Failure, Format, Printer};
+
+use crate::error::{Error, Result};
+use crate::service::Service;
+
+/// Runs the program with these words, the first of them its own name; returns its exit code.
+pub fn main(words: Vec<String>) -> ExitCode {
+    let format = Format::among(&words);
+    let printer = Printer { format, is_quiet: false };
+    let cli = match Cli::try_parse_from(&words) {
+        Ok(cli) => cli,
+        Err(asked) if matches!(asked.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            output::print(&asked.to_string());
+            return ExitCode::SUCCESS;
+        }
+        Err(asked) if asked.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand && !printer.is_json() => {
+            output::complain(&asked.to_string());
+            return ExitCode::from(2);
+        }
+        Err(refused) => return ExitCode::from(printer.failure(&hints::usage(&refused).into())),
+    };
+    let printer = Printer { format, is_quiet: cli.common.quiet };
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(cli, printer)));
+    ExitCode::from(match ended {
+        Ok(Ok(code)) => code,
+        Ok(Err(failure)) => printer.failure(&failure),
+        Err(_) => printer.failure(&Error::internal("upbeat panicked; please report it with the lines above").into()),
+    })
+}
+
+fn run(cli: Cli, printer: Printer) -> Ended {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|why| Error::internal(format!("can't start threads: {why}")))?;
+    let code = runtime.block_on(dispatch(cli, printer));
+    // What still waits for a reply must not hold the program back.
+    runtime.shutdown_background();
+    code
+}
+
+/// What every command is given.
+struct App {
+    common: args::Common,
+    printer: Printer,
+}
+
+impl App {
+    /// The service over the namespace that is meant.
+    async fn service(&self) -> Result<Service> {
+        connect::service(&self.common, self.printer).await
+    }
+}
+
+async fn dispatch(cli: Cli, printer: Printer) -> Ended {
+    let app = App { common: cli.common, printer };
+    match cli.command {
+        Command::Dev(args) => dev::run(&app, args).await,
+        Command::Node(args) => node_command::run(&app, args).await,
+        Command::Add(args) => entries::add(&app, args).await,
+        Command::Set(args) => entries::set(&app, args).await,
+        Command::Show { id } => entries::show(&app, &id).await,
+        Command::Ls(args) => entries::ls(&app, args).await,
+        Command::Rm(args) => entries::change(&app, entries::Verb::Remove, args).await,
+        Command::Pause(args) => entries::change(&app, entries::Verb::Pause, args).await,
+        Command::Resume(args) => entries::change(&app, entries::Verb::Resume, args).await,
+        Command::Next(args) => entries::next(&app, args).await,
+        Command::Trigger(args) => runs::trigger(&app, args).await,
+        Command::Apply(args) => files::apply(&app, args).await,
+        Command::Export { ids, select } => files::export(&app, &ids, &select).await,
+        Command::Import { from: ImportFrom::Crontab { file, tz } } => files::import_crontab(&app, &file, tz.as_deref()),
+        Command::Import { from: ImportFrom::Other(words) } => Err(hints::subcommand("import", &words).into()),
+        Command::Runs(args) => match args.command {
+            None => runs::list(&app, args).await,
+            Some(RunsCommand::Show { run }) => runs::show(&app, &run).await,
+            Some(RunsCommand::Logs(args)) => runs::logs(&app, args).await,
+            Some(RunsCommand::Cancel(args)) => runs::cancel(&app, args).await,
+            Some(RunsCommand::Retry { .. }) => Err(hints::not_yet("runs retry").into()),
+        },
+        Command::Logs(args) => runs::logs(&app, args).await,
+        Command::Cancel(args) => runs::cancel(&app, args).await,
+        Command::Nodes { other: None } => fleet::nodes(&app).await,
+        Command::Queues { other: None } => fleet::queues(&app).await,
+        Command::Nodes { other: Some(Other::Word(words)) } => Err(hints::subcommand("nodes", &words).into()),
+        Command::Queues { other: Some(Other::Word(words)) } => Err(hints::subcommand("queues", &words).into()),
+        Command::Doctor { accept_clock: true, changing } => fleet::accept_clock(&app, &changing).await,
+        Command::Doctor { .. } => Err(Failure::from(hints::not_yet("doctor").hint("upbeat doctor --accept-clock is"))),
+        Command::Completions { shell } => completions::print(shell),
+        Command::Other(words) => Err(hints::command(&words).into()),
+    }
+}

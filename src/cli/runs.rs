@@ -1,0 +1,300 @@
+//! Commands about runs: runs, trigger, logs, cancel.
+
+use crate::cli::App;
+use crate::cli::args::{CancelArgs, LogsArgs, RunsArgs, TriggerArgs};
+use crate::cli::fields::json_or_text;
+use crate::cli::output::{Ended, Failure, Format, complain, facts, print_bytes};
+use crate::cli::request::{request, until_answered};
+use crate::cli::run_words::{Words, name, outcome, shown};
+use crate::cli::waiting::{INTERRUPTED, unless_interrupted, until_ended};
+use crate::domain::id::EntryId;
+use crate::domain::moment::{Direction, parse_moment};
+use crate::domain::nearest::one_of;
+use crate::domain::policy::{KILL_AFTER, Overlap};
+use crate::domain::run::{State, Trigger};
+use crate::domain::span::Span;
+use crate::domain::timestamp::Timestamp;
+use crate::domain::zone::Zone;
+use crate::error::{Error, Problem, Result};
+use crate::service::{Follow, RunFilter, RunRef, RunView, Service, TriggerOptions};
+
+/// `upbeat runs [ID]`.
+pub async fn list(app: &App, args: RunsArgs) -> Ended {
+    if args.follow && app.printer.format == Format::Json {
+        return Err(Error::invalid("output", "json is one document, and -f does not end").hint("-o jsonl").into());
+    }
+    let entry = args.id.as_deref().map(|id| EntryId::parse("id", id)).transpose()?;
+    let states = args.state.iter().map(|word| state(word)).collect::<Result<_>>()?;
+    let trigger = args.trigger.as_deref().map(trigger_word).transpose()?;
+    let service = app.service().await?;
+    let mut filter = RunFilter { entry, states, node: args.node, trigger, ..RunFilter::default() };
+    let reading = Reading::of(app, &service, filter.entry.as_ref()).await?;
+    filter.since = args.since.as_deref().map(|text| reading.moment("since", text)).transpose()?;
+    filter.until = args.until.as_deref().map(|text| reading.moment("until", text)).transpose()?;
+    filter.limit = Some(args.limit).filter(|limit| *limit > 0);
+    if args.follow {
+        return follow(app, service, filter).await;
+    }
+    let has_entry = filter.entry.is_none();
+    let list = service.runs(&filter).await?;
+    let words = Words::of(&service, &list.runs, has_entry).await?;
+    app.printer.list(
+        &list.runs,
+        |run| run.run_id.clone(),
+        || {
+            if list.runs.is_empty() {
+                app.printer.note("no runs");
+                return String::new();
+            }
+            words.table(&list.runs)
+        },
+    );
+    if let Some(text) = shown(list.runs.len(), list.found, list.is_all) {
+        app.printer.note(text);
+    }
+    Ok(0)
+}
+
+/// How instants on the command line are read, and that they are echoed where the reading could surprise.
+struct Reading<'a> {
+    app: &'a App,
+    zone: Zone,
+    now: Timestamp,
+}
+
+impl<'a> Reading<'a> {
+    async fn of(app: &'a App, service: &Service, entry: Option<&EntryId>) -> Result<Self> {
+        let now = service.store().now(0).await?;
+        let zone = match entry {
+            Some(id) => service.zones(&[id.to_string()].into()).await?.remove(id.as_str()),
+            None => None,
+        };
+        Ok(Self { app, zone: zone.unwrap_or_else(Zone::utc), now })
+    }
+
+    fn moment(&self, field: &str, text: &str) -> Result<Timestamp> {
+        let at = parse_moment(field, text, &self.zone, self.now, Direction::Past)?;
+        if !self.app.printer.is_json() && Timestamp::parse(field, text, None).is_err() {
+            let wall = crate::cli::times::Wall { zone: self.zone.clone(), now: self.now };
+            self.app.printer.note(format!("{field} {}", wall.at(at)));
+        }
+        Ok(at)
+    }
+}
+
+fn state(word: &str) -> Result<State> {
+    State::from_word(word).ok_or_else(|| {
+        let known: Vec<&str> = State::ALL.iter().map(|state| state.word()).collect();
+        Error::invalid("state", one_of(word, &known)).value(word)
+    })
+}
+
+fn trigger_word(word: &str) -> Result<Trigger> {
+    Trigger::from_word(word).ok_or_else(|| {
+        let known: Vec<&str> = Trigger::ALL.iter().map(|trigger| trigger.word()).collect();
+        Error::invalid("trigger", one_of(word, &known)).value(word)
+    })
+}
+
+/// Prints runs as they end, until Ctrl-C.
+async fn follow(app: &App, service: Service, filter: RunFilter) -> Ended {
+    if let Some(id) = &filter.entry {
+        service.runs(&RunFilter { entry: Some(id.clone()), limit: Some(1), ..RunFilter::default() }).await?;
+    }
+    let has_entry = filter.entry.is_none();
+    let work = async {
+        let mut follow = Follow::start(service.clone(), filter).await?;
+        let mut has_head = false;
+        loop {
+            let runs = follow.next().await?;
+            let words = Words::of(&service, &runs, has_entry).await?;
+            let table = || if has_head { words.rows(&runs) } else { words.table(&runs) };
+            app.printer.list(&runs, |run| run.run_id.clone(), table);
+            has_head = true;
+        }
+    };
+    match unless_interrupted(work).await {
+        None => Ok(INTERRUPTED),
+        Some(ended) => {
+            let ended: Result<u8> = ended;
+            Ok(ended?)
+        }
+    }
+}
+
+/// `upbeat runs show RUN`.
+pub async fn show(app: &App, run: &str) -> Ended {
+    let wanted = RunRef::parse(run)?;
+    let service = app.service().await?;
+    let run = service.run(&wanted).await?;
+    let words = Words::of(&service, std::slice::from_ref(&run), false).await?;
+    let wall = words.wall(&run);
+    let at = |at: Option<crate::service::At>| at.map(|at| wall.at(at.0)).unwrap_or_default();
+    app.printer.one(
+        &run,
+        |run| run.run_id.clone(),
+        || {
+            let mut lines = vec![
+                ("state", outcome(&run, &wall)),
+                ("run", run.run_id.clone()),
+                ("why", run.trigger.to_owned()),
+                ("fire time", wall.full(run.fire_at.0)),
+                ("enqueued", at(run.enqueued_at)),
+                ("started", at(run.started_at)),
+                ("ended", at(run.finished_at)),
+                ("attempt", run.attempt.to_string()),
+                ("revision", run.revision.to_string()),
+            ];
+            if run.fires > 1 {
+                lines.push((
+                    "stands for",
+                    format!("{} fire times, the last {}", run.fires, wall.at(run.last_fire_at.0)),
+                ));
+            }
+            lines.retain(|(_, value)| !value.is_empty());
+            format!("{}\n{}", name(&run), facts(&lines))
+        },
+    );
+    Ok(0)
+}
+
+/// `upbeat trigger ID [--wait]`.
+pub async fn trigger(app: &App, args: TriggerArgs) -> Ended {
+    let id = EntryId::parse("id", &args.id)?;
+    let payload = args.payload.as_deref().map(|text| json_or_text("payload", text)).transpose()?;
+    let overlap = args.overlap.as_deref().map(|word| Overlap::parse("overlap", word)).transpose()?;
+    let wait = args.wait.as_deref().map(|text| match text {
+        "" => Ok(None),
+        text => Span::parse("wait", text).map(Some),
+    });
+    let wait = wait.transpose()?;
+    let request = request(&args.changing)?;
+    let service = app.service().await?;
+    let ask = async || {
+        let options = TriggerOptions { payload: payload.clone(), overlap, args: args.args.clone() };
+        service.trigger(&request, &id, options).await
+    };
+    let run = until_answered(&request, ask).await?;
+    let words = Words::of(&service, std::slice::from_ref(&run), false).await?;
+    let wall = words.wall(&run);
+    let is_told = app.printer.is_json() || app.printer.format == Format::Id;
+    let Some(limit) = wait.filter(|_| !request.is_dry_run) else {
+        let would = if request.is_dry_run { "would be " } else { "" };
+        let line = || format!("run {} is {would}{}\n", run.run_id, outcome(&run, &wall));
+        app.printer.one(&run, |run| run.run_id.clone(), line);
+        return Ok(0);
+    };
+    if run.finished_at.is_none() && !is_told {
+        app.printer.note(format!("run {} is {}", run.run_id, outcome(&run, &wall)));
+    }
+    match unless_interrupted(until_ended(&service, &run, limit)).await {
+        None => {
+            complain(&format!("stopped waiting; the run stays {} (upbeat cancel {id})", run.state));
+            Ok(INTERRUPTED)
+        }
+        Some(ended) => {
+            let ended = ended?;
+            app.printer.one(&ended, |run| run.run_id.clone(), || format!("{}\n", outcome(&ended, &wall)));
+            Ok(if ended.state == State::Succeeded.word() { 0 } else { 1 })
+        }
+    }
+}
+
+/// `upbeat logs RUN [-f]`.
+pub async fn logs(app: &App, args: LogsArgs) -> Ended {
+    let wanted = RunRef::parse(&args.run)?;
+    let service = app.service().await?;
+    let mut run = match &wanted {
+        // What was skipped or missed has no output: the latest that did something is meant.
+        RunRef::Latest(id) => {
+            let runs = service.runs_of(id).await?;
+            let latest = runs.iter().find(|run| run.attempt > 0).or(runs.first()).cloned();
+            latest.ok_or_else(|| Error::NotFound(Problem::new("run", format!("{id} has not run yet"))))?
+        }
+        wanted => service.run(wanted).await?,
+    };
+    if args.follow && run.finished_at.is_none() {
+        match unless_interrupted(until_ended(&service, &run, None)).await {
+            None => return Ok(INTERRUPTED),
+            Some(ended) => run = ended?,
+        }
+    }
+    let output = service.output(&run).await?;
+    let text = output.as_deref().map(|output| String::from_utf8_lossy(output).into_owned());
+    if app.printer.is_json() {
+        let mut document = serde_json::to_value(&run).map_err(|why| Error::internal(why.to_string()))?;
+        document["output"] = text.into();
+        app.printer.one(&document, |_| String::new(), String::new);
+        return Ok(0);
+    }
+    let words = Words::of(&service, std::slice::from_ref(&run), false).await?;
+    let attempt = if run.attempt > 0 { format!(" · attempt {}", run.attempt) } else { String::new() };
+    app.printer.note(format!("{}{attempt} · {}", name(&run), outcome(&run, &words.wall(&run))));
+    match output {
+        Some(output) => print_bytes(&output),
+        None if run.finished_at.is_none() => app.printer.note("its output is there once it has ended (-f waits)"),
+        None => app.printer.note("no output is kept of it"),
+    }
+    Ok(0)
+}
+
+/// `upbeat cancel RUN`.
+pub async fn cancel(app: &App, args: CancelArgs) -> Ended {
+    let wanted = RunRef::parse(&args.run)?;
+    let request = request(&args.changing)?;
+    let service = app.service().await?;
+    let run = to_cancel(&service, &wanted).await?;
+    if request.is_dry_run {
+        app.printer.one(&run, |run| run.run_id.clone(), || format!("would cancel {}, {}\n", name(&run), run.state));
+        return Ok(0);
+    }
+    let asked = until_answered(&request, async || service.cancel(&request, &run).await).await?;
+    // Its node needs a moment to end it; who sees no end in time is told that it was asked.
+    let patience = Span(KILL_AFTER.0 + 2_000);
+    let ended = match until_ended(&service, &asked, Some(patience)).await {
+        Ok(ended) => ended,
+        Err(Error::TimedOut(_)) => asked,
+        Err(error) => return Err(Failure::from(error)),
+    };
+    let words = Words::of(&service, std::slice::from_ref(&ended), false).await?;
+    app.printer.one(
+        &ended,
+        |run| run.run_id.clone(),
+        || match ended.finished_at {
+            Some(_) => format!("{}: {}\n", name(&ended), outcome(&ended, &words.wall(&ended))),
+            None => format!("{}: its node has been asked to end it\n", name(&ended)),
+        },
+    );
+    Ok(0)
+}
+
+/// The run that is meant: of an entry, the newest that is still active.
+async fn to_cancel(service: &Service, wanted: &RunRef) -> Result<RunView> {
+    let run = match wanted {
+        RunRef::Latest(id) => {
+            let runs = service.runs_of(id).await?;
+            let newest = runs.iter().find(|run| run.finished_at.is_none()).or(runs.first());
+            newest.cloned().ok_or_else(|| Error::NotFound(Problem::new("run", format!("{id} has not run yet"))))?
+        }
+        wanted => service.run(wanted).await?,
+    };
+    match run.finished_at {
+        None => Ok(run),
+        Some(at) => {
+            let message = format!("{} is not active: {} since {}", name(&run), run.state, at.0.to_rfc3339());
+            Err(Error::Conflict(Problem::new("run", message).value(run.run_id)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_are_no_state_name_the_nearest() {
+        assert_eq!(state("succeeded"), Ok(State::Succeeded));
+        assert!(state("succeded").unwrap_err().to_string().ends_with("did you mean succeeded?"));
+        assert!(trigger_word("scheduled").is_ok() && trigger_word("x").is_err());
+    }
+}

@@ -1,0 +1,115 @@
+//! Instants as people read them: in the entry's zone, with the zone, and how far from now.
+
+use crate::domain::span::Span;
+use crate::domain::timestamp::Timestamp;
+use crate::domain::zone::Zone;
+
+/// Shows instants of one zone, seen from one moment.
+#[derive(Debug, Clone)]
+pub struct Wall {
+    /// The zone.
+    pub zone: Zone,
+    /// What counts as now.
+    pub now: Timestamp,
+}
+
+impl Wall {
+    /// `12:07:45 UTC`, `21 Nov 02:30:00 CET`.
+    pub fn at(&self, at: Timestamp) -> String {
+        format!("{} {}", self.without_zone(at), self.zone.abbreviation(at))
+    }
+
+    /// `12:07:45` today, `21 Nov 02:30:00` on other days, with the year where it is another.
+    pub fn without_zone(&self, at: Timestamp) -> String {
+        let (local, now) = (self.zone.to_local(at), self.zone.to_local(self.now));
+        let time = if at.0.rem_euclid(1000) == 0 { "%H:%M:%S" } else { "%H:%M:%S%.3f" };
+        let same = |format: &str| local.format(format).to_string() == now.format(format).to_string();
+        let day = match (same("%F"), same("%Y")) {
+            (true, _) => "",
+            (_, true) => "%-d %b ",
+            _ => "%-d %b %Y ",
+        };
+        local.format(&format!("{day}{time}")).to_string()
+    }
+
+    /// `in 14 h`, `3 min ago`, `now`.
+    pub fn relative(&self, at: Timestamp) -> String {
+        let distance = at.0 - self.now.0;
+        let words = rough(Span(distance.unsigned_abs()));
+        match distance {
+            0 => "now".to_owned(),
+            1.. => format!("in {words}"),
+            _ => format!("{words} ago"),
+        }
+    }
+
+    /// `02:30:00 CET (in 14 h)`.
+    pub fn full(&self, at: Timestamp) -> String {
+        format!("{} ({})", self.at(at), self.relative(at))
+    }
+
+    /// Several instants, the zone once: `12:07:45, 12:07:50, 12:07:55 UTC`.
+    pub fn list(&self, times: &[Timestamp]) -> String {
+        let Some(first) = times.first() else { return "never again".to_owned() };
+        let texts: Vec<String> = times.iter().map(|at| self.without_zone(*at)).collect();
+        format!("{} {} ({})", texts.join(", "), self.zone.abbreviation(*first), self.relative(*first))
+    }
+
+    /// A text with the instants in it as people read them.
+    pub fn localised(&self, text: &str) -> String {
+        let words = text.split(' ').map(|word| match Timestamp::parse("", word, None) {
+            Ok(at) if word.len() == "2026-11-20T12:00:00.000Z".len() => self.at(at),
+            _ => word.to_owned(),
+        });
+        words.collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// The two greatest units: `13 h 20 min`, `2 d 3 h`.
+pub fn rough(span: Span) -> String {
+    let cut = match span.0 {
+        0..1_000 => span.0,
+        1_000..60_000 => span.0 / 1_000 * 1_000,
+        60_000..3_600_000 => span.0 / 1_000 * 1_000,
+        3_600_000..86_400_000 => span.0 / 60_000 * 60_000,
+        _ => span.0 / 3_600_000 * 3_600_000,
+    };
+    Span(cut).human()
+}
+
+/// How long something took: `3 ms`, `0.4 s`, `2.0 s`, `13 min 52 s`.
+pub fn took(ms: i64) -> String {
+    match ms {
+        ..100 => format!("{ms} ms"),
+        100..60_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        _ => rough(Span(ms.unsigned_abs())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse("at", text, None).unwrap()
+    }
+
+    #[test]
+    fn times_name_their_zone_and_the_day_only_where_it_is_another() {
+        let wall = Wall { zone: Zone::parse("tz", "Europe/Berlin").unwrap(), now: at("2026-11-20T12:00:00Z") };
+        assert_eq!(wall.at(at("2026-11-20T12:07:45Z")), "13:07:45 CET");
+        assert_eq!(wall.full(at("2026-11-21T01:30:00Z")), "21 Nov 02:30:00 CET (in 13 h 30 min)");
+        assert_eq!(wall.at(at("2027-07-01T00:00:00.250Z")), "1 Jul 2027 02:00:00.250 CEST");
+        assert_eq!(wall.relative(at("2026-11-18T11:00:00Z")), "2 d 1 h ago");
+        assert_eq!(wall.localised("the run of 2026-11-20T12:00:00.000Z was"), "the run of 13:00:00 CET was");
+        assert_eq!(wall.list(&[]), "never again");
+    }
+
+    #[test]
+    fn durations_are_as_short_as_they_can_be_said() {
+        for (ms, text) in [(3, "3 ms"), (400, "0.4 s"), (2_000, "2.0 s"), (17_100, "17.1 s"), (832_000, "13 min 52 s")]
+        {
+            assert_eq!(took(ms), text);
+        }
+    }
+}
