@@ -61,7 +61,9 @@ impl Service {
         let namespace = self.store.namespace();
         if let Some(other) = file.namespace.as_ref().filter(|other| *other != namespace) {
             let why = format!("the file is for namespace {other}, this is {namespace}");
-            return Err(Error::invalid("namespace", why).value(other.as_str()).hint(format!("upbeat -n {other} apply")));
+            return Err(Error::invalid("namespace", why)
+                .value(other.as_str())
+                .hint(format!("upbeat -n {other} apply")));
         }
         let mut ids = HashSet::new();
         if let Some(twice) = file.entries.iter().find(|one| !ids.insert(&one.id)) {
@@ -138,7 +140,8 @@ impl Service {
             Some(done) => done,
             None => self.write(&step, decided).await?,
         };
-        let mut done: HashMap<String, Changed> = done.into_iter().map(|changed| (changed.id.clone(), changed)).collect();
+        let mut done: HashMap<String, Changed> =
+            done.into_iter().map(|changed| (changed.id.clone(), changed)).collect();
         let mut views = Vec::with_capacity(batch.entries.len());
         let mut warnings = Vec::new();
         for (one, stored) in batch.entries.iter().zip(&stored) {

@@ -37,13 +37,7 @@ impl Service {
     ///
     /// [`Error::Conflict`] where the id exists, unless it is to be replaced or left; [`Error::Invalid`] about `at` where it has
     /// passed.
-    pub async fn add(
-        &self,
-        request: &Request,
-        id: EntryId,
-        entry: Entry,
-        options: AddOptions,
-    ) -> Result<Changes> {
+    pub async fn add(&self, request: &Request, id: EntryId, entry: Entry, options: AddOptions) -> Result<Changes> {
         request.check()?;
         let flags = format!("{:?}", (options.is_replace, options.is_if_absent, options.is_paused, options.is_take));
         let content = content("add", [id.as_str(), &entry.to_json(), options.owner.as_str(), &flags]);
@@ -193,10 +187,7 @@ impl Service {
             }
             views.extend(done.into_iter().map(|changed| (changed.id.clone(), write::view(changed, Vec::new))));
         }
-        Ok(Changes {
-            changes: ids.iter().filter_map(|id| views.remove(id.as_str())).collect(),
-            warnings: Vec::new(),
-        })
+        Ok(Changes { changes: ids.iter().filter_map(|id| views.remove(id.as_str())).collect(), warnings: Vec::new() })
     }
 
     /// Adds what deserves a look in entries that were written.

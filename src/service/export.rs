@@ -81,7 +81,8 @@ fn list_of(entry: &Entry) -> Option<String> {
 fn nobody(list: &str, live: &[NodeInfo]) -> String {
     let (queue, kind) = list.rsplit_once(':').unwrap_or((list, ""));
     let why = format!("no live node may run {kind} in queue {queue}: runs will wait");
-    let serving = |node: &&NodeInfo| node.serves.queues.as_ref().is_none_or(|queues| queues.iter().any(|one| one == queue));
+    let serving =
+        |node: &&NodeInfo| node.serves.queues.as_ref().is_none_or(|queues| queues.iter().any(|one| one == queue));
     match live.iter().find(serving) {
         Some(node) => format!("{why}; node `{}` serves the queue: start it with --allow {kind}", node.node),
         None if queue == "default" => format!("{why}; start one: upbeat node --allow {kind}"),

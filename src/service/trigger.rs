@@ -60,7 +60,9 @@ impl Service {
                     .hint("ask again when fewer are active, or allow overlap"),
             )),
             TriggerAnswer::Broken | TriggerAnswer::UnknownList => Err(Error::Conflict(
-                Problem::new("entry", format!("{id} has no plan that can be read")).value(id.as_str()).hint("ask again"),
+                Problem::new("entry", format!("{id} has no plan that can be read"))
+                    .value(id.as_str())
+                    .hint("ask again"),
             )),
         }
     }
@@ -194,7 +196,9 @@ fn check(entry: &Entry, options: &TriggerOptions) -> Result<()> {
         let fields = [("every", "1h".into()), ("shell", "true".into()), ("payload", payload.clone())];
         let probe: Map<String, Value> = fields.into_iter().map(|(field, value)| (field.to_owned(), value)).collect();
         match Entry::parse(probe) {
-            Err(why) if why.problem().field.as_deref().is_some_and(|field| field.starts_with("payload")) => return Err(why),
+            Err(why) if why.problem().field.as_deref().is_some_and(|field| field.starts_with("payload")) => {
+                return Err(why);
+            }
             _ => {}
         }
     }

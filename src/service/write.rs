@@ -170,14 +170,10 @@ impl Service {
             has_moved = lists.iter().all(|list| known.iter().any(|known| known == list));
         }
         let now = self.store.now(shard).await?;
-        let late: Vec<usize> =
-            (0..decided.len()).filter(|at| overdue.contains(decided[*at].id.as_str())).collect();
+        let late: Vec<usize> = (0..decided.len()).filter(|at| overdue.contains(decided[*at].id.as_str())).collect();
         let ids: Vec<EntryId> = late.iter().map(|at| decided[*at].id.clone()).collect();
-        let planned: Vec<Planned> = stream::iter(&ids)
-            .map(|id| self.store.plan(id, now))
-            .buffered(PLANNED_AT_ONCE)
-            .try_collect()
-            .await?;
+        let planned: Vec<Planned> =
+            stream::iter(&ids).map(|id| self.store.plan(id, now)).buffered(PLANNED_AT_ONCE).try_collect().await?;
         for (at, planned) in late.into_iter().zip(planned) {
             match planned {
                 Planned::Written => has_moved = true,

@@ -6,8 +6,8 @@ use crate::domain::id::EntryId;
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Result};
 use crate::store::Store;
-use crate::store::keys::{self, Key};
 use crate::store::kept::Kept;
+use crate::store::keys::{self, Key};
 use crate::store::reply::Reply;
 use crate::store::scripts::digest;
 
