@@ -210,7 +210,7 @@ pub struct AddArgs {
     pub changing: Changing,
     /// A program and its arguments: exec
     #[arg(last = true, value_name = "CMD")]
-    pub exec: Vec<String>,
+    pub argv: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -227,7 +227,7 @@ pub struct SetArgs {
     pub changing: Changing,
     /// A program and its arguments: exec
     #[arg(last = true, value_name = "CMD")]
-    pub exec: Vec<String>,
+    pub argv: Vec<String>,
 }
 
 #[derive(Debug, Args)]

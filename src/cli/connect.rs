@@ -66,12 +66,24 @@ pub async fn service(common: &Common, printer: Printer) -> Result<Service> {
     let address = connection.address.clone();
     match Store::open(connection, namespace).await {
         Ok(store) => Ok(Service::new(store)),
-        Err(error @ Error::Unavailable(_)) if error.problem().hint.is_none() => Err(match address {
-            Address::Tcp { .. } => error.hint("is it running? another one: --redis URL, or UPBEAT_REDIS"),
-            Address::Unix(_) => error.hint("is it running, and may you open the socket?"),
-        }),
+        Err(Error::Unavailable(mut problem)) if problem.hint.is_none() => {
+            problem.message = plain(&problem.message);
+            Err(Error::Unavailable(problem.hint(match address {
+                Address::Tcp { .. } => "is it running? another one: --redis URL, or UPBEAT_REDIS",
+                Address::Unix(_) => "is it running, and may you open the socket?",
+            })))
+        }
         Err(error) => Err(error),
     }
+}
+
+/// The words of the operating system out of `Os { code: 111, kind: ConnectionRefused, message: "Connection refused" }`.
+fn plain(message: &str) -> String {
+    let parts = message.split_once("Os {").and_then(|(front, rest)| {
+        let (_, words) = rest.split_once("message: \"")?;
+        Some(format!("{front}{}", words.split('"').next()?.to_lowercase()))
+    });
+    parts.unwrap_or_else(|| message.to_owned())
 }
 
 fn password(file: &str) -> Result<String> {
@@ -144,6 +156,14 @@ impl ConfigFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_of_the_system_is_said_in_its_words() {
+        let raw =
+            "redis://h: can't be reached: Os { code: 111, kind: ConnectionRefused, message: \"Connection refused\" }";
+        assert_eq!(plain(raw), "redis://h: can't be reached: connection refused");
+        assert_eq!(plain("no answer in time"), "no answer in time");
+    }
 
     #[test]
     fn a_key_that_nobody_knows_is_refused_with_the_one_that_is_meant() {

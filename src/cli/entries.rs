@@ -21,17 +21,17 @@ use crate::service::{AddOptions, Changes, ListFilter, Service};
 
 /// `upbeat add ID SCHEDULE ACTION [POLICIES]`.
 pub async fn add(app: &App, args: AddArgs) -> Ended {
-    refuse_stray("add", &args.id, &args.fields, &args.stray, &args.exec)?;
+    refuse_stray("add", &args.id, &args.fields, &args.stray, &args.argv)?;
     let id = EntryId::parse("id", &args.id)?;
     let read = |now: Timestamp| {
-        let mut fields = values(&args.fields, &args.exec, now)?;
+        let mut fields = values(&args.fields, &args.argv, now)?;
         let is_paused = take_paused(&mut fields)?.unwrap_or(false);
         Ok::<_, Error>((Entry::parse(fields)?, is_paused))
     };
     // What is wrong with the words is said before Redis is asked; what counts from now counts from its now.
     let (mut entry, is_paused) = read(clock::now())?;
     let owner = Owner::parse("owner", "cli")?;
-    let request = request(&args.changing)?;
+    let request = request(&args.changing);
     let service = app.service().await?;
     if has_moments(&args.fields) {
         (entry, _) = read(service.store().now(service.store().shard_of(&id)).await?)?;
@@ -46,8 +46,8 @@ pub async fn add(app: &App, args: AddArgs) -> Ended {
         };
         service.add(&request, id.clone(), entry.clone(), options).await
     };
-    let changes = until_answered(&request, ask).await?;
-    let code = entry_words::changes(app, &service, &changes, request.is_dry_run).await?;
+    let changes = until_answered(app.printer, &request, ask).await?;
+    let code = entry_words::changes(app, &service, &changes, None, request.is_dry_run).await?;
     if !app.printer.is_json() {
         warn_of_server(app, &service).await?;
     }
@@ -65,21 +65,23 @@ async fn warn_of_server(app: &App, service: &Service) -> Result<()> {
 
 /// `upbeat set ID FIELDS [--unset FIELD,...]`.
 pub async fn set(app: &App, args: SetArgs) -> Ended {
-    refuse_stray("set", &args.id, &args.fields, &args.stray, &args.exec)?;
+    refuse_stray("set", &args.id, &args.fields, &args.stray, &args.argv)?;
     let id = EntryId::parse("id", &args.id)?;
-    let mut fields = values(&args.fields, &args.exec, clock::now())?;
+    let mut fields = values(&args.fields, &args.argv, clock::now())?;
     let unset: Vec<String> = args.unset.iter().map(|field| field_name(field)).collect();
     if fields.is_empty() && unset.is_empty() {
         let error = Error::Invalid(Problem::bare("no field is named to set"));
         return Err(error.hint(format!("upbeat set {id} --timeout 5m, or --unset FIELD")).into());
     }
-    let request = request(&args.changing)?;
+    let request = request(&args.changing);
     let service = app.service().await?;
     if has_moments(&args.fields) {
-        fields = values(&args.fields, &args.exec, service.store().now(service.store().shard_of(&id)).await?)?;
+        fields = values(&args.fields, &args.argv, service.store().now(service.store().shard_of(&id)).await?)?;
     }
-    let changes = until_answered(&request, async || service.set(&request, &id, fields.clone(), &unset).await).await?;
-    Ok(entry_words::changes(app, &service, &changes, request.is_dry_run).await?)
+    let changes =
+        until_answered(app.printer, &request, async || service.set(&request, &id, fields.clone(), &unset).await)
+            .await?;
+    Ok(entry_words::changes(app, &service, &changes, None, request.is_dry_run).await?)
 }
 
 /// `start-within` is the field `start_within`; keys of tables stay as they are.
@@ -184,17 +186,31 @@ pub enum Verb {
     Resume,
 }
 
+impl Verb {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Remove => "remove",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+        }
+    }
+
+    fn past(self) -> &'static str {
+        match self {
+            Self::Remove => "removed",
+            Self::Pause => "paused",
+            Self::Resume => "resumed",
+        }
+    }
+}
+
 /// `upbeat rm|pause|resume SELECT`.
 pub async fn change(app: &App, verb: Verb, args: SelectedChange) -> Ended {
-    let word = match verb {
-        Verb::Remove => "remove",
-        Verb::Pause => "pause",
-        Verb::Resume => "resume",
-    };
+    let word = verb.word();
     let SelectedChange { ids, select, changing } = args;
     // What is wrong with the words is said before Redis is asked.
     let select = selection::to_change(word, &ids, &select)?;
-    let request = request(&changing)?;
+    let request = request(&changing);
     let service = app.service().await?;
     let ids = selection::agreed(&service, word, &select, &changing).await?;
     let ask = async || match verb {
@@ -203,8 +219,8 @@ pub async fn change(app: &App, verb: Verb, args: SelectedChange) -> Ended {
         Verb::Pause => service.pause(&request, &ids).await,
         Verb::Resume => service.resume(&request, &ids).await,
     };
-    let changes = until_answered(&request, ask).await?;
-    Ok(entry_words::changes(app, &service, &changes, request.is_dry_run).await?)
+    let changes = until_answered(app.printer, &request, ask).await?;
+    Ok(entry_words::changes(app, &service, &changes, Some(verb.past()), request.is_dry_run).await?)
 }
 
 /// `upbeat next ID`, or `upbeat next --cron E [--tz Z]` without a Redis.

@@ -18,8 +18,15 @@ const NEXT_SHOWN: usize = 3;
 /// How far a change of the clocks is announced.
 const ZONE_REACH_MS: i64 = 366 * 86_400_000;
 
-/// Prints what became of a request; the exit code is 4 where an entry was refused.
-pub async fn changes(app: &App, service: &Service, changes: &Changes, is_dry_run: bool) -> Result<u8> {
+/// Prints what became of a request; the exit code is 4 where an entry was refused. `verb` is what people asked for, where it
+/// says more than `changed`.
+pub async fn changes(
+    app: &App,
+    service: &Service,
+    changes: &Changes,
+    verb: Option<&str>,
+    is_dry_run: bool,
+) -> Result<u8> {
     let is_refused = |change: &&ChangeView| change.change == "refused";
     let code = if changes.changes.iter().any(|change| is_refused(&change)) { 4 } else { 0 };
     match app.printer.format {
@@ -31,7 +38,7 @@ pub async fn changes(app: &App, service: &Service, changes: &Changes, is_dry_run
         }
         Format::Table => {
             if !app.printer.is_quiet {
-                print(&lines(changes, is_dry_run));
+                print(&lines(changes, verb.unwrap_or("changed"), is_dry_run));
             }
             for change in changes.changes.iter().filter(is_refused) {
                 let why = change.message.as_deref().unwrap_or("it changed meanwhile");
@@ -39,6 +46,7 @@ pub async fn changes(app: &App, service: &Service, changes: &Changes, is_dry_run
             }
             if let [change] = &changes.changes[..]
                 && matches!(change.change, "added" | "changed")
+                && verb != Some("paused")
                 && !is_dry_run
                 && !app.printer.is_quiet
             {
@@ -50,7 +58,8 @@ pub async fn changes(app: &App, service: &Service, changes: &Changes, is_dry_run
     Ok(code)
 }
 
-fn lines(changes: &Changes, is_dry_run: bool) -> String {
+fn lines(changes: &Changes, verb: &str, is_dry_run: bool) -> String {
+    let worded = |change: &str| if change == "changed" { verb.to_owned() } else { change.to_owned() };
     let would = if is_dry_run { "would be " } else { "" };
     let shown = |change: &&ChangeView| {
         change.change != "refused" && (changes.changes.len() == 1 || change.change != "unchanged")
@@ -58,11 +67,11 @@ fn lines(changes: &Changes, is_dry_run: bool) -> String {
     let mut text = String::new();
     for change in changes.changes.iter().filter(shown) {
         let would = if change.change == "unchanged" { "" } else { would };
-        text.push_str(&format!("{would}{} {}", change.change, change.id));
+        text.push_str(&format!("{would}{} {}", worded(change.change), change.id));
         if let Some(revision) = change.revision.filter(|_| change.change != "unchanged") {
             text.push_str(&format!(" · revision {revision}"));
         }
-        if change.change == "changed" && !change.fields.is_empty() {
+        if change.change == "changed" && verb == "changed" && !change.fields.is_empty() {
             text.push_str(&format!(" · {}", change.fields.join(", ")));
         }
         text.push('\n');
@@ -71,8 +80,8 @@ fn lines(changes: &Changes, is_dry_run: bool) -> String {
         let count = |word: &str| changes.changes.iter().filter(|change| change.change == word).count();
         let words = ["added", "changed", "removed", "unchanged", "refused"];
         let counts = words.iter().map(|word| (count(word), word)).filter(|(count, _)| *count > 0);
-        let counts: Vec<String> = counts.map(|(count, word)| format!("{count} {would}{word}")).collect();
-        text.push_str(&format!("{}\n", counts.join(", ")));
+        let counts: Vec<String> = counts.map(|(count, word)| format!("{count} {}", worded(word))).collect();
+        text.push_str(&format!("{would}{}\n", counts.join(", ")));
     }
     if changes.changes.is_empty() {
         text.push_str("no entry matches, nothing was changed\n");
@@ -137,16 +146,14 @@ fn clock_change(entry: &Entry, now: Timestamp) -> Option<String> {
     let wall_time = |at: Timestamp, format: &str| zone.to_local(at).format(format).to_string();
     let first = schedule.next_after(Timestamp(change.0 - 1))?;
     if jump > 0 {
-        // The clock before the change would have shown this at its instant.
-        let skipped = Timestamp(change.0 - jump);
+        let before = zone.to_local(Timestamp(change.0 - 1)) + chrono::TimeDelta::milliseconds(1);
         let usual = |at: Timestamp| schedule.next_after(Timestamp(at.0 - 1)) == Some(at);
         let is_moved = first == change && !usual(Timestamp(change.0 + 86_400_000));
         let day = wall_time(change, "%-d %b %Y");
-        let shown = Timestamp(skipped.0);
         return is_moved.then(|| {
             format!(
                 "clocks go forward on {day}, {}: that day it fires at {}",
-                wall_time(shown, "%H:%M"),
+                before.format("%H:%M"),
                 wall_time(change, "%H:%M")
             )
         });

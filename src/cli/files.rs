@@ -24,7 +24,7 @@ pub async fn apply(app: &App, args: ApplyArgs) -> Ended {
         read.push(schedule_file(path)?);
     }
     let service = app.service().await?;
-    let request = request(&args.changing)?;
+    let request = request(&args.changing);
     let many = read.len() > 1;
     for (at, (file, owner)) in read.into_iter().enumerate() {
         let mut request = request.clone();
@@ -35,8 +35,8 @@ pub async fn apply(app: &App, args: ApplyArgs) -> Ended {
             let options = ApplyOptions { owner: owner.clone(), is_take: args.take };
             service.apply(&request, file.clone(), options).await
         };
-        let changes = until_answered(&request, ask).await?;
-        code = code.max(entry_words::changes(app, &service, &changes, request.is_dry_run).await?);
+        let changes = until_answered(app.printer, &request, ask).await?;
+        code = code.max(entry_words::changes(app, &service, &changes, None, request.is_dry_run).await?);
     }
     Ok(code)
 }

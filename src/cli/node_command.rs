@@ -20,7 +20,7 @@ use crate::node::{self, NodeConfig};
 use crate::shutdown::{self, Trigger};
 
 /// Kinds of action in the order of the contract.
-const KINDS: &[Kind] = &[Kind::Exec, Kind::Shell, Kind::Http];
+const KINDS: &[Kind] = &[Kind::Http, Kind::Exec, Kind::Shell];
 /// The shortest and the longest lease.
 const LEASES: (Span, Span) = (Span(1_000), Span(600_000));
 /// The longest wait for what runs.
@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn http_is_allowed_unless_nothing_is() {
         assert_eq!(allowed(&[]).unwrap(), ["http"]);
-        assert_eq!(allowed(&["shell", "exec", ""]).unwrap(), ["exec", "shell", "http"]);
+        assert_eq!(allowed(&["shell", "exec", ""]).unwrap(), ["http", "exec", "shell"]);
         assert_eq!(allowed(&["none"]).unwrap(), Vec::<String>::new());
         assert!(allowed(&["none", "exec"]).is_err());
         assert!(allowed(&["exce"]).unwrap_err().to_string().contains("did you mean exec?"));

@@ -88,9 +88,9 @@ impl Printer {
         }
     }
 
-    /// A remark for people, on standard error; not where they asked for silence.
+    /// A remark for people, on standard error; not for programs, which read errors there, nor where silence was asked for.
     pub fn note(&self, text: impl AsRef<str>) {
-        if !self.is_quiet {
+        if !self.is_quiet && !self.is_json() {
             complain(text.as_ref());
         }
     }

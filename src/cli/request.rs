@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::cli::actor;
 use crate::cli::args::Changing;
-use crate::cli::output::complain;
+use crate::cli::output::Printer;
 use crate::error::{Error, Problem, Result};
 use crate::service::Request;
 
@@ -12,29 +12,16 @@ use crate::service::Request;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Longest request id, bytes.
-const REQUEST_ID_MAX_BYTES: usize = 200;
 
 /// The request that the flags describe.
-///
-/// # Errors
-///
-/// [`Error::Invalid`] about a request id that can't be one.
-pub fn request(changing: &Changing) -> Result<Request> {
-    let id = match &changing.request_id {
-        Some(id) if id.is_empty() || id.len() > REQUEST_ID_MAX_BYTES || id.chars().any(char::is_control) => {
-            let why = format!("{id:?} is not 1 to {REQUEST_ID_MAX_BYTES} bytes of visible text");
-            return Err(Error::invalid("request-id", why));
-        }
-        Some(id) => id.clone(),
-        None => uuid::Uuid::new_v4().to_string(),
-    };
-    Ok(Request {
+pub fn request(changing: &Changing) -> Request {
+    let id = changing.request_id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+    Request {
         id,
         actor: actor::name(changing.actor.as_deref()),
         reason: changing.reason.clone(),
         is_dry_run: changing.dry_run,
-    })
+    }
 }
 
 /// Asks until an answer comes, for 10 s; the same request gets the same answer, so nothing is done twice.
@@ -42,7 +29,7 @@ pub fn request(changing: &Changing) -> Result<Request> {
 /// # Errors
 ///
 /// What `ask` answers; [`Error::Unavailable`] where the outcome stays unknown.
-pub async fn until_answered<T>(request: &Request, ask: impl AsyncFn() -> Result<T>) -> Result<T> {
+pub async fn until_answered<T>(printer: Printer, request: &Request, ask: impl AsyncFn() -> Result<T>) -> Result<T> {
     let start = Instant::now();
     let mut has_told = false;
     loop {
@@ -52,7 +39,7 @@ pub async fn until_answered<T>(request: &Request, ask: impl AsyncFn() -> Result<
                     return Err(unknown(request, &problem));
                 }
                 if !has_told {
-                    complain(&format!("{}; asking again with the same request id", problem.message));
+                    printer.note(format!("{}; asking again with the same request id", problem.message));
                     has_told = true;
                 }
                 tokio::time::sleep(PAUSE).await;
@@ -78,14 +65,16 @@ fn unknown(request: &Request, last: &Problem) -> Error {
 mod tests {
     use super::*;
 
+    const SILENT: Printer = Printer { format: crate::cli::output::Format::Table, is_quiet: true };
+
     fn request() -> Request {
         Request { id: "r-1".to_owned(), actor: "ana".to_owned(), reason: None, is_dry_run: false }
     }
 
     #[tokio::test]
     async fn what_was_refused_is_not_asked_again() {
-        let asked = std::cell::Cell::new(0);
-        let refused = until_answered(&request(), async || -> Result<()> {
+        let (request, asked) = (request(), std::cell::Cell::new(0));
+        let refused = until_answered(SILENT, &request, async || -> Result<()> {
             asked.set(asked.get() + 1);
             Err(Error::Unavailable(Problem::new("redis", "it is a read-only replica")))
         });
@@ -95,8 +84,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_cut_is_asked_again_until_it_is_answered() {
-        let asked = std::cell::Cell::new(0);
-        let answer = until_answered(&request(), async || {
+        let (request, asked) = (request(), std::cell::Cell::new(0));
+        let answer = until_answered(SILENT, &request, async || {
             asked.set(asked.get() + 1);
             match asked.get() {
                 1 => Err(Error::Unavailable(Problem::new("redis", "unix:///r: no answer in time"))),

@@ -168,13 +168,13 @@ pub async fn trigger(app: &App, args: TriggerArgs) -> Ended {
         text => Span::parse("wait", text).map(Some),
     });
     let wait = wait.transpose()?;
-    let request = request(&args.changing)?;
+    let request = request(&args.changing);
     let service = app.service().await?;
     let ask = async || {
         let options = TriggerOptions { payload: payload.clone(), overlap, args: args.args.clone() };
         service.trigger(&request, &id, options).await
     };
-    let run = until_answered(&request, ask).await?;
+    let run = until_answered(app.printer, &request, ask).await?;
     let words = Words::of(&service, std::slice::from_ref(&run), false).await?;
     let wall = words.wall(&run);
     let is_told = app.printer.is_json() || app.printer.format == Format::Id;
@@ -241,14 +241,14 @@ pub async fn logs(app: &App, args: LogsArgs) -> Ended {
 /// `upbeat cancel RUN`.
 pub async fn cancel(app: &App, args: CancelArgs) -> Ended {
     let wanted = RunRef::parse(&args.run)?;
-    let request = request(&args.changing)?;
+    let request = request(&args.changing);
     let service = app.service().await?;
     let run = to_cancel(&service, &wanted).await?;
     if request.is_dry_run {
         app.printer.one(&run, |run| run.run_id.clone(), || format!("would cancel {}, {}\n", name(&run), run.state));
         return Ok(0);
     }
-    let asked = until_answered(&request, async || service.cancel(&request, &run).await).await?;
+    let asked = until_answered(app.printer, &request, async || service.cancel(&request, &run).await).await?;
     // Its node needs a moment to end it; who sees no end in time is told that it was asked.
     let patience = Span(KILL_AFTER.0 + 2_000);
     let ended = match until_ended(&service, &asked, Some(patience)).await {

@@ -21,15 +21,8 @@ impl Wall {
 
     /// `12:07:45` today, `21 Nov 02:30:00` on other days, with the year where it is another.
     pub fn without_zone(&self, at: Timestamp) -> String {
-        let (local, now) = (self.zone.to_local(at), self.zone.to_local(self.now));
         let time = if at.0.rem_euclid(1000) == 0 { "%H:%M:%S" } else { "%H:%M:%S%.3f" };
-        let same = |format: &str| local.format(format).to_string() == now.format(format).to_string();
-        let day = match (same("%F"), same("%Y")) {
-            (true, _) => "",
-            (_, true) => "%-d %b ",
-            _ => "%-d %b %Y ",
-        };
-        local.format(&format!("{day}{time}")).to_string()
+        self.day_and(at, "%-d %b ", "%-d %b %Y ", time)
     }
 
     /// `in 14 h`, `3 min ago`, `now`.
@@ -48,11 +41,33 @@ impl Wall {
         format!("{} ({})", self.at(at), self.relative(at))
     }
 
-    /// Several instants, the zone once: `12:07:45, 12:07:50, 12:07:55 UTC`.
+    /// Several instants, the zone once: `12:07:45, 12:07:50 UTC (in 4 s)`, and where the first is on another day
+    /// `Sat 21 Nov 02:30 CET (in 13 h 20 min), Sun 22 Nov 02:30`.
     pub fn list(&self, times: &[Timestamp]) -> String {
-        let Some(first) = times.first() else { return "never again".to_owned() };
-        let texts: Vec<String> = times.iter().map(|at| self.without_zone(*at)).collect();
-        format!("{} {} ({})", texts.join(", "), self.zone.abbreviation(*first), self.relative(*first))
+        let Some((first, rest)) = times.split_first() else { return "never again".to_owned() };
+        let is_even = times.iter().all(|at| at.0.rem_euclid(60_000) == 0);
+        let format = if is_even { "%H:%M" } else { "%H:%M:%S" };
+        let shown = |at: &Timestamp| self.day_and(*at, "%a %-d %b ", "%a %-d %b %Y ", format);
+        let zone = self.zone.abbreviation(*first);
+        let relative = self.relative(*first);
+        let rest: String = rest.iter().map(|at| format!(", {}", shown(at))).collect();
+        let is_today = times.iter().all(|at| shown(at).len() <= "12:07:45".len());
+        match is_today {
+            true => format!("{}{rest} {zone} ({relative})", shown(first)),
+            false => format!("{} {zone} ({relative}){rest}", shown(first)),
+        }
+    }
+
+    /// The time, after the day where it is not today.
+    fn day_and(&self, at: Timestamp, day: &str, day_and_year: &str, time: &str) -> String {
+        let (local, now) = (self.zone.to_local(at), self.zone.to_local(self.now));
+        let same = |format: &str| local.format(format).to_string() == now.format(format).to_string();
+        let day = match (same("%F"), same("%Y")) {
+            (true, _) => "",
+            (_, true) => day,
+            _ => day_and_year,
+        };
+        local.format(&format!("{day}{time}")).to_string()
     }
 
     /// A text with the instants in it as people read them.
@@ -103,6 +118,10 @@ mod tests {
         assert_eq!(wall.relative(at("2026-11-18T11:00:00Z")), "2 d 1 h ago");
         assert_eq!(wall.localised("the run of 2026-11-20T12:00:00.000Z was"), "the run of 13:00:00 CET was");
         assert_eq!(wall.list(&[]), "never again");
+        let nights = [at("2026-11-21T01:30:00Z"), at("2026-11-22T01:30:00Z")];
+        assert_eq!(wall.list(&nights), "Sat 21 Nov 02:30 CET (in 13 h 30 min), Sun 22 Nov 02:30");
+        let soon = [at("2026-11-20T12:00:05Z"), at("2026-11-20T12:00:10Z")];
+        assert_eq!(wall.list(&soon), "13:00:05, 13:00:10 CET (in 5 s)");
     }
 
     #[test]
