@@ -137,6 +137,30 @@ async fn what_passes_while_paused_is_one_skipped_record() {
 }
 
 #[tokio::test]
+async fn a_paused_entry_that_lost_its_place_is_paused_again() {
+    for (name, when, passed_ms) in schedules() {
+        let bed = Bed::new().await;
+        bed.add("a", with_exec(&when)).await;
+        bed.pause("a").await;
+        let schedule = bed.definition("a").await.parse(&id("a")).unwrap();
+        let paused = bed.definition("a").await.at;
+        bed.shift(passed_ms / 2);
+        bed.store().plan(&id("a"), bed.now().await).await.unwrap();
+        bed.redis.cli(&["DEL", &bed.key(0, "paused")]);
+        bed.store().rebuild(0).await.unwrap();
+        assert_eq!(bed.count("ZCARD", 0, "broken"), 1);
+        bed.shift(passed_ms);
+        bed.store().plan(&id("a"), bed.now().await).await.unwrap();
+        assert_eq!((bed.count("ZCARD", 0, "paused"), bed.count("ZCARD", 0, "due")), (1, 0), "{name}");
+        bed.resume("a").await;
+        let settled = bed.all_settled(&bed.stretches("a").await, &schedule, paused);
+        assert_eq!(bed.outcomes("a").await, [((State::Skipped, Some(Reason::Paused)), settled)].into(), "{name}");
+        assert_eq!(bed.waiting("default:exec"), Vec::<String>::new());
+        bed.is_conserved();
+    }
+}
+
+#[tokio::test]
 async fn rm_of_a_paused_entry_records_the_pause() {
     let bed = Bed::new().await;
     bed.add("a", with_exec(&json!({"every": "1m"}))).await;

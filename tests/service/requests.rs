@@ -22,6 +22,14 @@ async fn a_repeated_request_is_answered_as_the_first_time() {
     assert_eq!(again.changes, first.changes);
     assert_eq!(bed.definition("a").await.revision, 2);
 
+    bed.add("b", fields.clone()).await;
+    bed.pause("b").await;
+    let both = [id("b"), id("a")];
+    let paused = bed.service.pause(&named("r4"), &both).await.unwrap();
+    assert_eq!(words(&paused), ["unchanged", "changed"]);
+    assert_eq!(words(&bed.service.pause(&named("r4"), &both).await.unwrap()), ["unchanged", "changed"]);
+    bed.remove("b").await;
+
     let rm = named("r3");
     let removed = bed.service.remove(&rm, &[id("a")]).await.unwrap();
     assert_eq!(bed.service.remove(&rm, &[id("a")]).await.unwrap().changes, removed.changes);
