@@ -117,12 +117,14 @@ local function deliver_by(way)
   return failed
 end
 
--- The record of a scheduled run that was delivered, but for birth and revision: the same for all of one fire time.
+-- A ring with the record of a scheduled run that was delivered alone, but for birth and revision: the same for all of one
+-- fire time.
 local function delivered_parts(fire_at)
   local parts = delivered[fire_at]
   if not parts then
-    parts = { struct.pack(RECORD_HEAD, 1, SUCCEEDED, DELIVERED, SCHEDULED, 1, 0, 0, fire_at, fire_at, now, now, now),
-      struct.pack(RECORD_END, 0, 1, fire_at) .. string.char(#node_name) .. node_name .. '\0\0' }
+    local head = struct.pack(RECORD_HEAD, 1, SUCCEEDED, DELIVERED, SCHEDULED, 1, 0, 0, fire_at, fire_at, now, now, now)
+    local tail = struct.pack(RECORD_END, 0, 1, fire_at) .. string.char(#node_name) .. node_name .. '\0\0'
+    parts = { FIRST_CHUNK .. struct.pack('>I2', #head + 8 + #tail) .. head, tail }
     delivered[fire_at] = parts
   end
   return parts
@@ -132,7 +134,7 @@ local function record_delivery(d, why)
   local p, fire_at, trigger = d[D_PLAN], d[D_FIRE_AT], d[D_TRIGGER]
   if not why and trigger == SCHEDULED then
     local parts = delivered_parts(fire_at)
-    push_record(d[D_ID], p[P_KEEP], SUCCEEDED, d[D_RUN_ID], parts[1] .. string.sub(p[P_TAIL], 1, 8) .. parts[2])
+    push_record(d[D_ID], d[D_RUN_ID], p[P_KEEP], ring_of(d[D_ID], SUCCEEDED), nil, parts[1] .. string.sub(p[P_TAIL], 1, 8) .. parts[2])
     return
   end
   remember({ id = d[D_ID], run_id = d[D_RUN_ID], keep = p[P_KEEP], state = why and FAILED or SUCCEEDED,

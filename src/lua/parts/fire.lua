@@ -100,7 +100,7 @@ local function place(id, p, run_id, fire_at, trigger, extras)
   live_writes[n + 1] = run_id
   live_writes[n + 2] = head .. p[P_TAIL] .. string.char(#id) .. id .. (extras or '')
   if p[P_NEEDS_MARKS] then
-    marks[id] = marks[id] .. run_id
+    marks[id] = marks[id] == '' and run_id or marks[id] .. run_id
     marked[#marked + 1] = id
   end
 end

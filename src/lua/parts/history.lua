@@ -23,20 +23,18 @@ local function load_tails(fields)
   end
 end
 
--- Puts a packed record at the end of its ring.
-local function push_record(id, keep, state, run_id, body)
+-- Puts a packed record at the end of its ring; `field` names the ring, `first` is the ring with this record alone.
+local function push_record(id, run_id, keep, field, body, first)
   local n = #ended
   ended[n + 1], ended[n + 2] = id, run_id
   if keep == 0 then return end
-  local field = ring_of(id, state)
   local tail = tails[field]
   if not tail then
     tail = redis.pcall('HGET', history_key, field)
     if type(tail) ~= 'string' then tail = '' end
   end
-  local size = struct.pack('>I2', #body)
   if #tail < 5 then
-    tails[field] = FIRST_CHUNK .. size .. body
+    tails[field] = first or FIRST_CHUNK .. struct.pack('>I2', #body) .. body
     return
   end
   local sequence, count = struct.unpack('>I4B', tail)
@@ -45,13 +43,14 @@ local function push_record(id, keep, state, run_id, body)
     chunks[#chunks + 1] = tail
     sequence, count, tail = sequence + 1, 0, ''
   end
-  tails[field] = struct.pack('>I4B', sequence, count + 1) .. string.sub(tail, 6) .. size .. body
+  body = body or string.sub(first, 8)
+  tails[field] = struct.pack('>I4B', sequence, count + 1) .. string.sub(tail, 6) .. struct.pack('>I2', #body) .. body
 end
 
 -- r: id, run_id, keep, state, reason, trigger, attempt, lost, flags, fire_at, due_at, enqueued_at, started_at, finished_at,
 -- birth, revision, exit (code + 1, 0 none), fires, last_fire_at, node, message
 local function remember(r)
-  push_record(r.id, r.keep, r.state, r.run_id, struct.pack(RECORD, 1, r.state, r.reason, r.trigger, r.attempt, r.lost, r.flags,
+  push_record(r.id, r.run_id, r.keep, ring_of(r.id, r.state), struct.pack(RECORD, 1, r.state, r.reason, r.trigger, r.attempt, r.lost, r.flags,
     r.fire_at, r.due_at, r.enqueued_at, r.started_at, r.finished_at, r.birth, r.revision, r.exit, r.fires, r.last_fire_at)
     .. (r.flags == REQUESTED and r.run_id or '')
     .. string.char(#r.node) .. r.node .. struct.pack('>I2', #r.message) .. r.message)
