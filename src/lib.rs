@@ -1,4 +1,62 @@
 //! upbeat: the cron of a fleet.
+//!
+//! Identical nodes, anywhere, share one Redis. Every due time of every entry fires exactly once; none is missed; nothing fails
+//! silently. There is no beat process, no leader, no election and no lock that can time out: every node races to claim what is
+//! due with one Lua script that advances the next fire time and enqueues the run in one step.
+//!
+//! # What plays which part
+//!
+//! ```text
+//!  main.rs                        begins as the supervisor of a command, or hands over to the command line
+//!  cli/                           the door: a request in words, an answer in words or JSON
+//!  service/      node/            what users ask for          | what a node does by itself
+//!  store/ -> lua/                 the only place that knows Redis: one Lua file per atomic step
+//!  domain/                        pure: schedules, entries, runs, policies, plans; no clock, no tokio, no fred
+//!  error config shutdown          ground
+//! ```
+//!
+//! Imports go down only; `tests/architecture.rs` sees to it.
+//!
+//! # A fire time, from the definition to its end
+//!
+//! 1. [`domain::entry`] reads what a user wrote; [`domain::plan`] compiles it into a *plan*: policies, and the next fire times
+//!    by arithmetic or as a list. Scripts know no cron and no zones.
+//! 2. [`service`] writes definition and plan by `put.lua`, which settles what the old plan still owes and takes the new plan's
+//!    first time after the shard's own now. The entry stands in the zset `due` by its next fire time.
+//! 3. A [`node`] wakes at that time and calls `claim.lua`: it decides what is late, skipped, missed or fires, makes the live
+//!    records, puts run ids into the waiting list of queue and kind of action, writes the ledger, advances `due`. Runs that the
+//!    claimer can serve start in its free slots in the same step; messages of direct actions are delivered by the script itself.
+//! 4. Another node's `work.lua` fetches what waits and records what ended, in one numbered call. [`node::action`] executes an
+//!    attempt in between, a command under a supervisor that outlives neither node nor command.
+//! 5. What ended is a packed record in the ring of its entry, and two lines in the stream `ended`.
+//!
+//! ```text
+//!                       claim                 work (fetch)               work (finish)
+//!   due ───────────────► queued ─────────────► running ─────────────────► succeeded failed cancelled
+//!    │                     │  ▲                   │
+//!    │ claim               │  └── rescue, hand back
+//!    ▼                     ▼ start_within passed, cancel, rm
+//!   skipped missed       missed cancelled
+//! ```
+//!
+//! # What makes it safe
+//!
+//! - **A script can't fail half way.** It reads and decides everything first; every key that it only writes is read once before,
+//!   so that a wrong type raises before the first write; deliveries to targets of users come last, each by `pcall`.
+//! - **The shard's clock.** Every script's `now` is the greater of Redis' `TIME` and the greatest that the shard has seen
+//!   (`lua/parts/clock.lua`). A node's own clock measures durations and nothing else.
+//! - **Numbered calls.** fred may not repeat a command; a node repeats a call until it is answered, and the script gives the same
+//!   number the same answer (`lua/parts/lanes.lua`). So a reply can be lost, never a run. Requests of people carry an id in the
+//!   same sense (`lua/parts/requests.lua`).
+//! - **Leases and fences.** A node holds one lease for all that it executes. Each attempt has a fence that grows with every attempt
+//!   in the shard; only the holder of the current one may finish it. When nobody could renew because no script ran, no lease ends.
+//! - **Conservation.** Once a minute a claim compares sums: each entry stands in one place, each run in one. What an eviction or a
+//!   `DEL` took is rebuilt from `entries`, `live` and the ledger, never from now.
+//!
+//! # What is deliberately absent
+//!
+//! Retries, dead letters, `why`, `audit`, follow-ups, limits, calendars, alerts and the HTTP door are part of the contract and not
+//! built yet: each is refused by name, `not in this version yet`, and never accepted and ignored.
 
 pub mod cli;
 pub mod config;

@@ -163,6 +163,8 @@ pub enum Command {
         #[command(flatten)]
         changing: Changing,
     },
+    /// Measure what the race costs on a Redis that nothing else uses
+    Bench(super::bench::BenchArgs),
     /// Print completions for a shell
     Completions { shell: clap_complete::Shell },
 

@@ -27,7 +27,6 @@ const LATER_COMMANDS: &[&str] = &[
     "tokens",
     "namespaces",
     "top",
-    "bench",
     "simulate",
     "acl",
     "healthcheck",

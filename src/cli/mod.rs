@@ -2,6 +2,7 @@
 
 mod actor;
 mod args;
+mod bench;
 mod clock;
 mod completions;
 mod connect;
@@ -113,6 +114,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Ended {
         Command::Queues { other: Some(Other::Word(words)) } => Err(hints::subcommand("queues", &words).into()),
         Command::Doctor { accept_clock: true, changing } => fleet::accept_clock(&app, &changing).await,
         Command::Doctor { .. } => Err(Failure::from(hints::not_yet("doctor").hint("upbeat doctor --accept-clock is"))),
+        Command::Bench(args) => bench::run(&app, args).await,
         Command::Completions { shell } => completions::print(shell),
         Command::Other(words) => Err(hints::command(&words).into()),
     }

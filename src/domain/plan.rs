@@ -186,18 +186,15 @@ pub fn pack_message(
         Some(serde_json::Value::String(text)) => Some(text.clone()),
         Some(value) => Some(value.to_string()),
     };
-    let (middle, tail) = match (direct.raw, direct.form) {
-        (true, _) => (String::new(), text.unwrap_or_default()),
-        (false, DirectForm::Stream) => (namespace.to_string(), text.unwrap_or_else(|| "null".to_owned())),
+    // What a stream names apart, and what stands behind run id, fire time and trigger.
+    let (names, tail) = match (direct.raw, direct.form) {
+        (true, _) => ("", text.unwrap_or_default()),
+        (false, DirectForm::Stream) => (namespace.as_str(), text.unwrap_or_else(|| "null".to_owned())),
         (false, _) => {
-            let value = payload.unwrap_or(&serde_json::Value::Null);
             let quoted = |text: &str| serde_json::Value::from(text).to_string();
-            let middle = format!(
-                r#"","entry_id":{},"namespace":{},"fire_at":""#,
-                quoted(id.as_str()),
-                quoted(namespace.as_str())
-            );
-            (middle, format!(r#"","payload":{value}}}"#))
+            let value = payload.unwrap_or(&serde_json::Value::Null);
+            let (id, namespace) = (quoted(id.as_str()), quoted(namespace.as_str()));
+            ("", format!(r#","entry_id":{id},"namespace":{namespace},"payload":{value}}}"#))
         }
     };
     let form = match direct.form {
@@ -208,9 +205,9 @@ pub fn pack_message(
     let mut message = vec![1, form, u8::from(direct.raw) | if direct.trim { 2 } else { 0 }];
     message.extend(u32::try_from(direct.max_len).unwrap_or(u32::MAX).to_be_bytes());
     message.extend(u16::try_from(direct.target.len()).unwrap_or(u16::MAX).to_be_bytes());
+    message.push(u8::try_from(names.len()).unwrap_or(u8::MAX));
     message.extend(direct.target.as_bytes());
-    message.extend(u32::try_from(middle.len()).unwrap_or(u32::MAX).to_be_bytes());
-    message.extend(middle.as_bytes());
+    message.extend(names.as_bytes());
     message.extend(tail.as_bytes());
     message
 }

@@ -3,7 +3,7 @@
 -- KEYS[1] clock    hash    the shard's clock and counters
 -- KEYS[2] live     hash    run id -> live record
 -- KEYS[3] history  hash    rings of records
--- KEYS[4] ended    stream  one line a run that ended
+-- KEYS[4] ended    stream  two lines a run that ended: entry id, run id
 -- KEYS[5] events   stream
 -- KEYS[6] queues   hash    list -> ids in it whose run has ended
 -- KEYS[7] start_by zset    run id -> its last moment to start

@@ -10,7 +10,7 @@
 -- KEYS[5] active    hash    entry id -> run ids
 -- KEYS[6] ledger    hash    entry id -> stretches
 -- KEYS[7] history   hash    rings of records
--- KEYS[8] ended     stream  one line a run that ended
+-- KEYS[8] ended     stream  two lines a run that ended: entry id, run id
 -- KEYS[9] events    stream
 -- KEYS[10] cursors  hash    entry id -> cursor, pace, back-log
 -- KEYS[11] parked   zset    entry id -> when to hand it out for planning again

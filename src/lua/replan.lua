@@ -63,6 +63,13 @@ if place == 'paused' then
 end
 local t, left = time_after(p, cursor - 1)
 redis.call('ZREM', keys[place], id)
+-- A paused entry that had lost its place or its plan; what passed before is kept beside its cursor.
+local paused_at = string.find(definition, ',"paused":{', 1, true)
+if paused_at and paused_at < string.find(definition, ',"entry":{', 1, true) then
+  redis.call('ZADD', paused_key, NEVER, id)
+  if not cursors[id] then redis.call('HSET', cursors_key, id, pack_cursor(cursor, 0, {})) end
+  return 'written'
+end
 put_in_place(id, p, t, left, stands.back, stands.pace_at, math.max(stands.pace_at, now), false)
 flush_cursors()
 nudge(channel, 'due')

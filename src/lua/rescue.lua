@@ -8,7 +8,7 @@
 -- KEYS[3] leases   zset    incarnation -> end of its lease
 -- KEYS[4] holds    set     run ids that the lost node executed
 -- KEYS[5] history  hash    rings of records
--- KEYS[6] ended    stream  one line a run that ended
+-- KEYS[6] ended    stream  two lines a run that ended: entry id, run id
 -- KEYS[7] events   stream
 -- KEYS[8] start_by zset    run id -> its last moment to start
 -- KEYS[9] due      zset    entry id -> when to look at it, ms

@@ -5,7 +5,7 @@
 -- KEYS[3] live      hash    run id -> live record
 -- KEYS[4] active    hash    entry id -> run ids
 -- KEYS[5] history   hash    rings of records
--- KEYS[6] ended     stream  one line a run that ended
+-- KEYS[6] ended     stream  two lines a run that ended: entry id, run id
 -- KEYS[7] start_by  zset    run id -> its last moment to start
 -- KEYS[8] requests  hash    request id -> answer
 -- KEYS[9] requested zset    request id -> when
@@ -77,9 +77,9 @@ if p[P_OVERLAP] == SKIP and marks[id] ~= '' then
     revision = p[P_REVISION], exit = 0, fires = 1, last_fire_at = fire_at, node = '', message = other })
   answer = { 'skipped', run_id, fire_at, other }
 elseif p[P_IS_DIRECT] then
-  directs[1] = { id = id, p = p, run_id = run_id, fire_at = fire_at, trigger = MANUAL, message = false, state = 0, words = '' }
-  deliver_all()
-  answer = { directs[1].state == FAILED and 'failed' or 'delivered', run_id, fire_at, directs[1].words }
+  directs[1] = { id, p, run_id, fire_at, MANUAL, false }
+  local why = deliver_all()
+  answer = { why and 'failed' or 'delivered', run_id, fire_at, why and why[2] or '' }
 else
   place(id, p, run_id, fire_at, MANUAL, extras)
   flush_runs()

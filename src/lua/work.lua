@@ -8,7 +8,7 @@
 -- KEYS[4] leases    zset    incarnation -> end of its lease
 -- KEYS[5] holds     set     run ids that the caller executes
 -- KEYS[6] history   hash    rings of records
--- KEYS[7] ended     stream  one line a run that ended
+-- KEYS[7] ended     stream  two lines a run that ended: entry id, run id
 -- KEYS[8] events    stream
 -- KEYS[9] queues    hash    list -> ids in it whose run has ended
 -- KEYS[10] start_by zset    run id -> its last moment to start

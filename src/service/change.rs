@@ -154,12 +154,16 @@ impl Service {
             for (number, page) in mine.chunks(STEP_ENTRIES).enumerate() {
                 let content = content(&format!("{verb:?}"), page.iter().map(EntryId::as_str));
                 let step = Step { request, shard, number, content: &content };
-                if let Some(done) = self.before(&step).await? {
+                let (before, found) = tokio::try_join!(self.before(&step), self.store.entries(page))?;
+                if let Some(done) = before {
+                    // Its answer names what it changed; the others stay as they are.
+                    let others = found.iter().flatten().map(|stored| (stored.id.to_string(), write::unchanged(stored)));
+                    views.extend(others);
                     views.extend(done.into_iter().map(|changed| (changed.id.clone(), write::view(changed, Vec::new))));
                     continue;
                 }
                 let mut stored = Vec::with_capacity(page.len());
-                for (id, found) in page.iter().zip(self.store.entries(page).await?) {
+                for (id, found) in page.iter().zip(found) {
                     let Some(found) = found else { return Err(self.no_entry(id).await?) };
                     stored.push(found);
                 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::domain::action::Kind;
 use crate::domain::entry::Entry;
 use crate::domain::file::{FileEntry, ScheduleFile};
 use crate::domain::id::{EntryId, Owner};
@@ -83,9 +84,14 @@ fn nobody(list: &str, live: &[NodeInfo]) -> String {
     let why = format!("no live node may run {kind} in queue {queue}: runs will wait");
     let serving =
         |node: &&NodeInfo| node.serves.queues.as_ref().is_none_or(|queues| queues.iter().any(|one| one == queue));
+    // What a node runs unasked.
+    let allow = if kind == Kind::Http.word() { String::new() } else { format!(" --allow {kind}") };
+    let queues = if queue == "default" { String::new() } else { format!(" --queues {queue}") };
     match live.iter().find(serving) {
-        Some(node) => format!("{why}; node `{}` serves the queue: start it with --allow {kind}", node.node),
-        None if queue == "default" => format!("{why}; start one: upbeat node --allow {kind}"),
-        None => format!("{why}; start one: upbeat node --queues {queue} --allow {kind}"),
+        Some(node) if allow.is_empty() => {
+            format!("{why}; node `{}` serves the queue: start it without --allow none", node.node)
+        }
+        Some(node) => format!("{why}; node `{}` serves the queue: start it with{allow}", node.node),
+        None => format!("{why}; start one: upbeat node{queues}{allow}"),
     }
 }

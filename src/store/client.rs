@@ -105,7 +105,8 @@ impl Client {
 
     async fn send(&self, name: &'static str, args: Vec<Value>) -> Result<Value, FredError> {
         let command = CustomCommand::new_static(name, ClusterHash::FirstKey, false);
-        let reply = self.inner.custom::<Value, Value>(command, args).await;
+        // fred's future is large, and it would stand in the future of everybody who waits for an answer.
+        let reply = Box::pin(self.inner.custom::<Value, Value>(command, args)).await;
         match &reply {
             Err(why) if *why.kind() == ErrorKind::Timeout => {
                 if self.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= TIMEOUTS_UNTIL_RECONNECT {

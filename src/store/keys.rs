@@ -39,7 +39,7 @@ pub enum Key {
     Cancels,
     /// hash: rings of records of runs that ended.
     History,
-    /// stream: one line a run that ended.
+    /// stream: two lines a run that ended: entry id, run id.
     Ended,
     /// hash: entry id -> stretches.
     Ledger,

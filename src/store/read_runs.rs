@@ -121,9 +121,8 @@ impl Store {
             let mut fields = Reply::list(line.next()?)?;
             fields.next()?;
             let lines = text(fields.next()?)?;
-            runs.extend(
-                lines.lines().filter_map(|line| line.split_once('\t')).map(|(id, run)| (id.to_owned(), run.to_owned())),
-            );
+            let lines: Vec<&str> = lines.lines().collect();
+            runs.extend(lines.chunks_exact(2).map(|pair| (pair[0].to_owned(), pair[1].to_owned())));
         }
         Ok((last, runs))
     }

@@ -2,9 +2,13 @@
 local RUNS_SCANNED = 10000
 local LIST_FULL = 500  -- times in a list that Rust makes no longer
 local places = { due_key, parked_key, paused_key, broken_key, finished_key }
-local entry_writes, plan_writes, message_writes, revision_writes, removed_writes, paused_writes = {}, {}, {}, {}, {}, {}
-local place_removes, entry_removes, list_writes, dropped_runs, removed_ids, unmarked = {}, {}, {}, {}, {}, {}
-for i = 1, #places do place_removes[places[i]] = {} end
+-- What is to be written; one table, because a Lua function has room for 200 locals only.
+local writes = { entries = {}, plans = {}, messages = {}, revisions = {}, removed = {}, paused = {}, lists = {} }
+-- What is to be taken off: from which place whom, single fields, runs, entries.
+local removes = { places = {}, fields = {}, runs = {}, ids = {} }
+-- Live runs of entries whose runs were not marked so far.
+local unmarked = {}
+for i = 1, #places do removes.places[places[i]] = {} end
 
 -- Whether fire times up to now may lie beyond what the plan lists.
 local function is_short(p, t)
@@ -46,7 +50,7 @@ local function scan_live(wanted)
     local run = read_live(all[i + 1])
     local item = run and wanted[run.id]
     if item and item.verb == 'remove' then
-      if run.state ~= RUNNING then dropped_runs[#dropped_runs + 1] = { all[i], run } end
+      if run.state ~= RUNNING then removes.runs[#removes.runs + 1] = { all[i], run } end
     elseif item and run.birth == item.old.birth then
       unmarked[run.id] = (unmarked[run.id] or '') .. all[i]
     end
@@ -113,6 +117,8 @@ local function settle_all(item, p, place)
   if item.verb == 'pause' then return settle_missed(item.id, p, place, PAUSED) end
   if item.verb == 'remove' then return settle_missed(item.id, p, place, REMOVED) end
   local t, left = settle(item.id, p, place.cursor, place.back)
+  -- Which of a back-log are the newest is known once its plan reaches to now.
+  if item.is_far_behind then return t, left, place.back, place.pace_at, now end
   local look, pace_at = pace(item.id, p, place.back, place.pace_at)
   return t, left, place.back, pace_at, look
 end
@@ -160,27 +166,27 @@ local function change(item)
   local next_before, back, pace_at, look
   if old then
     next_before, back, pace_at, look = settle_old(item)
-    append(revision_writes, id .. '\0' .. old.revision, old.definition)
-    if old.revision > 200 then entry_removes[#entry_removes + 1] = { revisions_key, id .. '\0' .. (old.revision - 200) } end
-    if old.place then table.insert(place_removes[old.place], id) end
+    append(writes.revisions, id .. '\0' .. old.revision, old.definition)
+    if old.revision > 200 then removes.fields[#removes.fields + 1] = { revisions_key, id .. '\0' .. (old.revision - 200) } end
+    if old.place then table.insert(removes.places[old.place], id) end
   end
   if item.verb == 'remove' then
-    append(removed_writes, id, item.definition)
-    removed_ids[#removed_ids + 1] = id
+    append(writes.removed, id, item.definition)
+    removes.ids[#removes.ids + 1] = id
     return { id, 'removed', next_before or -1, -1, revision, item.fields }
   end
-  append(entry_writes, id, item.definition)
-  append(plan_writes, id, item.plan)
+  append(writes.entries, id, item.definition)
+  append(writes.plans, id, item.plan)
   if item.message ~= '' then
-    append(message_writes, id, item.message)
+    append(writes.messages, id, item.message)
   elseif old and old.plan and old.plan[P_IS_DIRECT] then
-    entry_removes[#entry_removes + 1] = { messages_key, id }
+    removes.fields[#removes.fields + 1] = { messages_key, id }
   end
-  if item.list ~= '' then list_writes[item.list] = true end
+  if item.list ~= '' then writes.lists[item.list] = true end
   local p = item.new
   local t, left = time_after(p, now)
   if item.is_paused then
-    append(paused_writes, NEVER, id)
+    append(writes.paused, NEVER, id)
     append(cursor_writes, id, pack_cursor(t or NEVER, 0, {}))
     t = nil
   else
@@ -193,8 +199,8 @@ end
 
 -- Runs of removed entries that wait end `cancelled`.
 local function drop_runs()
-  for i = 1, #dropped_runs do
-    local run_id, run = dropped_runs[i][1], dropped_runs[i][2]
+  for i = 1, #removes.runs do
+    local run_id, run = removes.runs[i][1], removes.runs[i][2]
     redis.call('HDEL', live_key, run_id)
     redis.call('ZREM', start_by_key, run_id)
     redis.call('HINCRBY', queues_key, run.list, 1)
@@ -203,15 +209,15 @@ local function drop_runs()
 end
 
 local function flush_changes()
-  for i = 1, #places do write_all('ZREM', places[i], place_removes[places[i]]) end
-  write_all('HSET', entries_key, entry_writes)
-  write_all('HSET', plans_key, plan_writes)
-  write_all('HSET', messages_key, message_writes)
-  write_all('HSET', revisions_key, revision_writes)
-  write_all('HSET', removed_key, removed_writes)
-  write_all('ZADD', paused_key, paused_writes)
-  for i = 1, #entry_removes do redis.call('HDEL', entry_removes[i][1], entry_removes[i][2]) end
-  for name in pairs(list_writes) do redis.call('HSETNX', queues_key, name, 0) end
-  for _, key in ipairs({ entries_key, plans_key, messages_key, active_key, cursors_key }) do write_all('HDEL', key, removed_ids) end
+  for i = 1, #places do write_all('ZREM', places[i], removes.places[places[i]]) end
+  write_all('HSET', entries_key, writes.entries)
+  write_all('HSET', plans_key, writes.plans)
+  write_all('HSET', messages_key, writes.messages)
+  write_all('HSET', revisions_key, writes.revisions)
+  write_all('HSET', removed_key, writes.removed)
+  write_all('ZADD', paused_key, writes.paused)
+  for i = 1, #removes.fields do redis.call('HDEL', removes.fields[i][1], removes.fields[i][2]) end
+  for name in pairs(writes.lists) do redis.call('HSETNX', queues_key, name, 0) end
+  for _, key in ipairs({ entries_key, plans_key, messages_key, active_key, cursors_key }) do write_all('HDEL', key, removes.ids) end
   drop_runs()
 end

@@ -1,13 +1,12 @@
 -- Direct actions: messages that Rust has rendered but for run id, fire time and trigger. Needs `messages_key`, `history`.
-local MESSAGE = '>BBBI4I2'  -- version, form, flags, max_len, length of the target
+local MESSAGE = '>BBBI4I2B'  -- version, form, flags, max_len, length of the target, length of the namespace (streams)
 local STREAM, LIST, PUBLISH = 1, 2, 3
 local RAW, TRIM = 1, 2
 local TRIGGER_WORDS = { 'scheduled', 'catch_up', 'manual', 'backfill', 'follow_up', 'one_off' }
 -- `RECORD` of the history in two, around birth and revision.
 local RECORD_HEAD, RECORD_END = '>BBBBI2BBI6I6I6I6I6', '>I2I4I6'
--- Stands for a message that is missing or damaged, so that its run fails and nothing raises.
-local NO_MESSAGE = { form = 0, flags = 0, max_len = 0, target = '', head = '' }
-local templates, instants, delivered = {}, {}, {}
+local MESSAGE_MIN = 10
+local templates, instants, delivered, betweens, ways = {}, {}, {}, {}, {}
 
 -- RFC 3339 in UTC with milliseconds, by integer arithmetic, once per distinct instant.
 local function instant_text(ms)
@@ -28,17 +27,21 @@ local function instant_text(ms)
   return text
 end
 
--- Returns the message's parts, or nil where they are damaged; cannot raise.
+-- Returns the message's parts, or nil where they are damaged; cannot raise. Messages with the same head go to the same target
+-- in the same way, so the head is read once.
 local function read_message(text)
-  if not text or #text < 13 then return nil end
-  local version, form, flags, max_len, target_len, at = struct.unpack(MESSAGE, text)
-  if version ~= 1 or #text < at + target_len + 3 then return nil end
-  local middle_at = at + target_len
-  local middle_len = struct.unpack('>I4', text, middle_at)
-  return { form = form, flags = flags, max_len = max_len, target = string.sub(text, at, middle_at - 1),
-    -- Messages with the same head go to the same target in the same way.
-    head = string.sub(text, 1, middle_at - 1), middle = string.sub(text, middle_at + 4, middle_at + 3 + middle_len),
-    tail = string.sub(text, middle_at + 4 + middle_len) }
+  if not text or #text < MESSAGE_MIN then return nil end
+  local version, form, flags, max_len, target_len, names_len, at = struct.unpack(MESSAGE, text)
+  local tail_at = at + target_len + names_len
+  if version ~= 1 or #text < tail_at - 1 then return nil end
+  local head = string.sub(text, 1, tail_at - 1)
+  local way = ways[head]
+  if not way then
+    way = { form = form, flags = flags, max_len = max_len, target = string.sub(text, at, at + target_len - 1),
+      namespace = string.sub(text, at + target_len, tail_at - 1), runs = {} }
+    ways[head] = way
+  end
+  return { way, string.sub(text, tail_at) }
 end
 
 local function load_messages(ids)
@@ -47,9 +50,19 @@ local function load_messages(ids)
   for i = 1, #ids do templates[ids[i]] = read_message(texts[i]) end
 end
 
-local function render(m, d)
-  if m.flags % 2 == RAW then return m.tail end
-  return '{"run_id":"' .. d.run_id .. m.middle .. instant_text(d.fire_at) .. '","trigger":"' .. TRIGGER_WORDS[d.trigger] .. m.tail
+-- What stands between run id and the rest of a message; the same for all of one fire time.
+local function between(fire_at, trigger)
+  local text = betweens[fire_at]
+  if not text or trigger ~= SCHEDULED then
+    text = '","fire_at":"' .. instant_text(fire_at) .. '","trigger":"' .. TRIGGER_WORDS[trigger] .. '"'
+    if trigger == SCHEDULED then betweens[fire_at] = text end
+  end
+  return text
+end
+
+local function render(way, d)
+  if way.flags % 2 == RAW then return d[D_TAIL] end
+  return '{"run_id":"' .. d[D_RUN_ID] .. between(d[D_FIRE_AT], d[D_TRIGGER]) .. d[D_TAIL]
 end
 
 -- Redis' own words of a refused write; nil where it was done.
@@ -58,48 +71,45 @@ local function refusal(reply)
   return nil
 end
 
-local function add_to_stream(m, d)
-  local command = { 'XADD', m.target }
-  if m.flags >= TRIM then
-    command[3], command[4], command[5] = 'MAXLEN', '~', m.max_len
+local function add_to_stream(way, d)
+  local command = { 'XADD', way.target }
+  if way.flags >= TRIM then
+    command[3], command[4], command[5] = 'MAXLEN', '~', way.max_len
   end
   command[#command + 1] = '*'
-  local fields = { 'payload', m.tail }
-  if m.flags % 2 ~= RAW then
-    fields = { 'run_id', d.run_id, 'entry_id', d.id, 'namespace', m.middle, 'fire_at', instant_text(d.fire_at), 'trigger', TRIGGER_WORDS[d.trigger], 'payload', m.tail }
+  local fields = { 'payload', d[D_TAIL] }
+  if way.flags % 2 ~= RAW then
+    fields = { 'run_id', d[D_RUN_ID], 'entry_id', d[D_ID], 'namespace', way.namespace, 'fire_at', instant_text(d[D_FIRE_AT]),
+      'trigger', TRIGGER_WORDS[d[D_TRIGGER]], 'payload', d[D_TAIL] }
   end
   for i = 1, #fields do command[#command + 1] = fields[i] end
   return redis.pcall(unpack(command))
 end
 
--- Messages of one target, in order. Returns per message nil or { reason, words }.
-local function deliver_to(m, group)
-  local failed = {}
+-- The runs of one way, in order. Returns per run nil or { reason, words }.
+local function deliver_by(way)
+  local failed, group = {}, way.runs
   local room = #group
-  if m == NO_MESSAGE then
-    for i = 1, room do failed[i] = { TARGET, 'the stored message is missing or damaged' } end
-    return failed
-  end
-  if m.form ~= PUBLISH and m.flags < TRIM then
-    local length = redis.pcall(m.form == LIST and 'LLEN' or 'XLEN', m.target)
+  if way.form ~= PUBLISH and way.flags < TRIM then
+    local length = redis.pcall(way.form == LIST and 'LLEN' or 'XLEN', way.target)
     if refusal(length) then
       for i = 1, #group do failed[i] = { TARGET, length.err } end
       return failed
     end
-    room = math.max(0, math.min(#group, m.max_len - length))
+    room = math.max(0, math.min(#group, way.max_len - length))
   end
-  for i = room + 1, #group do failed[i] = { TARGET_FULL, m.target .. ' holds ' .. m.max_len } end
-  if m.form == LIST then
+  for i = room + 1, #group do failed[i] = { TARGET_FULL, way.target .. ' holds ' .. way.max_len } end
+  if way.form == LIST then
     for from = 1, room, 1000 do
       local till, texts = math.min(from + 999, room), {}
-      for i = from, till do texts[#texts + 1] = render(group[i].message, group[i]) end
-      local words = refusal(redis.pcall('RPUSH', m.target, unpack(texts)))
+      for i = from, till do texts[#texts + 1] = render(way, group[i]) end
+      local words = refusal(redis.pcall('RPUSH', way.target, unpack(texts)))
       for i = from, words and till or 0 do failed[i] = { TARGET, words } end
     end
   else
     for i = 1, room do
       local d = group[i]
-      local reply = m.form == STREAM and add_to_stream(d.message, d) or m.form == PUBLISH and redis.pcall('PUBLISH', m.target, render(d.message, d))
+      local reply = way.form == STREAM and add_to_stream(way, d) or way.form == PUBLISH and redis.pcall('PUBLISH', way.target, render(way, d))
       local words = refusal(reply)
       if words then failed[i] = { TARGET, words } end
     end
@@ -107,48 +117,57 @@ local function deliver_to(m, group)
   return failed
 end
 
--- The record of a scheduled run that was delivered, but for birth and revision: the same for all of one fire time.
+-- A ring with the record of a scheduled run that was delivered alone, but for birth and revision: the same for all of one
+-- fire time.
 local function delivered_parts(fire_at)
   local parts = delivered[fire_at]
   if not parts then
-    parts = { struct.pack(RECORD_HEAD, 1, SUCCEEDED, DELIVERED, SCHEDULED, 1, 0, 0, fire_at, fire_at, now, now, now),
-      struct.pack(RECORD_END, 0, 1, fire_at) .. string.char(#node_name) .. node_name .. '\0\0' }
+    local head = struct.pack(RECORD_HEAD, 1, SUCCEEDED, DELIVERED, SCHEDULED, 1, 0, 0, fire_at, fire_at, now, now, now)
+    local tail = struct.pack(RECORD_END, 0, 1, fire_at) .. string.char(#node_name) .. node_name .. '\0\0'
+    parts = { FIRST_CHUNK .. struct.pack('>I2', #head + 8 + #tail) .. head, tail }
     delivered[fire_at] = parts
   end
   return parts
 end
 
 local function record_delivery(d, why)
-  local p = d.p
-  d.state, d.words = why and FAILED or SUCCEEDED, why and why[2] or ''
-  if not why and d.trigger == SCHEDULED then
-    local parts = delivered_parts(d.fire_at)
-    push_record(d.id, p[P_KEEP], SUCCEEDED, d.run_id, parts[1] .. string.sub(p[P_TAIL], 1, 8) .. parts[2])
+  local p, fire_at, trigger = d[D_PLAN], d[D_FIRE_AT], d[D_TRIGGER]
+  if not why and trigger == SCHEDULED then
+    local parts = delivered_parts(fire_at)
+    push_record(d[D_ID], d[D_RUN_ID], p[P_KEEP], ring_of(d[D_ID], SUCCEEDED), nil, parts[1] .. string.sub(p[P_TAIL], 1, 8) .. parts[2])
     return
   end
-  remember({ id = d.id, run_id = d.run_id, keep = p[P_KEEP], state = d.state, reason = why and why[1] or DELIVERED,
-    trigger = d.trigger, attempt = 1, lost = 0, flags = d.trigger > CATCH_UP and REQUESTED or 0, fire_at = d.fire_at,
-    due_at = d.fire_at, enqueued_at = now, started_at = now, finished_at = now, birth = p[P_BIRTH], revision = p[P_REVISION],
-    exit = 0, fires = 1, last_fire_at = d.fire_at, node = node_name, message = d.words })
+  remember({ id = d[D_ID], run_id = d[D_RUN_ID], keep = p[P_KEEP], state = why and FAILED or SUCCEEDED,
+    reason = why and why[1] or DELIVERED, trigger = trigger, attempt = 1, lost = 0,
+    flags = trigger > CATCH_UP and REQUESTED or 0, fire_at = fire_at, due_at = fire_at, enqueued_at = now, started_at = now,
+    finished_at = now, birth = p[P_BIRTH], revision = p[P_REVISION], exit = 0, fires = 1, last_fire_at = fire_at,
+    node = node_name, message = why and why[2] or '' })
 end
 
--- Delivers what `fire` gathered and records each run's end. After every other write: a target may refuse.
+-- Delivers what `fire` gathered and records each run's end. After every other write: a target may refuse. Returns why the
+-- last of them was refused.
 local function deliver_all()
-  local groups, order = {}, {}
+  local order, last = {}, nil
   for i = 1, #directs do
     local d = directs[i]
-    d.message = templates[d.id] or NO_MESSAGE
-    local group = groups[d.message.head]
-    if not group then
-      group = {}
-      groups[d.message.head] = group
-      order[#order + 1] = group
+    local message = templates[d[D_ID]]
+    if message then
+      local way = message[1]
+      d[D_TAIL] = message[2]
+      if #way.runs == 0 then order[#order + 1] = way end
+      way.runs[#way.runs + 1] = d
+    else
+      last = { TARGET, 'the stored message is missing or damaged' }
+      record_delivery(d, last)
     end
-    group[#group + 1] = d
   end
   for i = 1, #order do
-    local group = order[i]
-    local failed = deliver_to(group[1].message, group)
-    for k = 1, #group do record_delivery(group[k], failed[k]) end
+    local group = order[i].runs
+    local failed = deliver_by(order[i])
+    for k = 1, #group do
+      record_delivery(group[k], failed[k])
+      last = failed[k] or last
+    end
   end
+  return last
 end

@@ -4,6 +4,8 @@ local live_writes, queued, started, directs = {}, {}, {}, {}
 local start_bys = {}
 local marks, empty = {}, {}
 local runs_made, bytes_made, claimed = 0, 0, 0
+-- Places in a direct delivery that waits for `deliver.lua`.
+local D_ID, D_PLAN, D_RUN_ID, D_FIRE_AT, D_TRIGGER, D_TAIL = 1, 2, 3, 4, 5, 6
 local heads, queued_heads = {}, {}
 
 local function run_id_of(p, fire_at)
@@ -98,7 +100,7 @@ local function place(id, p, run_id, fire_at, trigger, extras)
   live_writes[n + 1] = run_id
   live_writes[n + 2] = head .. p[P_TAIL] .. string.char(#id) .. id .. (extras or '')
   if p[P_NEEDS_MARKS] then
-    marks[id] = marks[id] .. run_id
+    marks[id] = marks[id] == '' and run_id or marks[id] .. run_id
     marked[#marked + 1] = id
   end
 end
@@ -115,7 +117,7 @@ local function fire(id, p, fire_at, trigger, is_entered)
   claimed = claimed + 1
   local run_id = run_id_of(p, fire_at)
   if p[P_IS_DIRECT] then
-    directs[#directs + 1] = { id = id, p = p, run_id = run_id, fire_at = fire_at, trigger = trigger, message = false, state = 0, words = '' }
+    directs[#directs + 1] = { id, p, run_id, fire_at, trigger, false }
     bytes_made = bytes_made + p[P_BYTES]
   else
     place(id, p, run_id, fire_at, trigger)

@@ -1,5 +1,5 @@
--- What has ended: per entry two rings of packed records (`s:` succeeded, `f:` the others) in chunks, and one line a run in
--- the stream `ended`. Needs `history_key`, `ended_key`, `now`. Nothing here raises after `guard_history`.
+-- What has ended: per entry two rings of packed records (`s:` succeeded, `f:` the others) in chunks, and two lines a run in
+-- the stream `ended`: entry id, run id. Needs `history_key`, `ended_key`, `now`. Nothing here raises after `guard_history`.
 local RECORD = '>BBBBI2BBI6I6I6I6I6I4I4I2I4I6'
 local CHUNK = 16
 local REQUESTED = 1
@@ -23,19 +23,18 @@ local function load_tails(fields)
   end
 end
 
--- Puts a packed record at the end of its ring.
-local function push_record(id, keep, state, run_id, body)
-  ended[#ended + 1] = id .. '\t' .. run_id
+-- Puts a packed record at the end of its ring; `field` names the ring, `first` is the ring with this record alone.
+local function push_record(id, run_id, keep, field, body, first)
+  local n = #ended
+  ended[n + 1], ended[n + 2] = id, run_id
   if keep == 0 then return end
-  local field = ring_of(id, state)
   local tail = tails[field]
   if not tail then
     tail = redis.pcall('HGET', history_key, field)
     if type(tail) ~= 'string' then tail = '' end
   end
-  local sized = struct.pack('>I2', #body) .. body
   if #tail < 5 then
-    tails[field] = FIRST_CHUNK .. sized
+    tails[field] = first or FIRST_CHUNK .. struct.pack('>I2', #body) .. body
     return
   end
   local sequence, count = struct.unpack('>I4B', tail)
@@ -44,13 +43,14 @@ local function push_record(id, keep, state, run_id, body)
     chunks[#chunks + 1] = tail
     sequence, count, tail = sequence + 1, 0, ''
   end
-  tails[field] = struct.pack('>I4B', sequence, count + 1) .. string.sub(tail, 6) .. sized
+  body = body or string.sub(first, 8)
+  tails[field] = struct.pack('>I4B', sequence, count + 1) .. string.sub(tail, 6) .. struct.pack('>I2', #body) .. body
 end
 
 -- r: id, run_id, keep, state, reason, trigger, attempt, lost, flags, fire_at, due_at, enqueued_at, started_at, finished_at,
 -- birth, revision, exit (code + 1, 0 none), fires, last_fire_at, node, message
 local function remember(r)
-  push_record(r.id, r.keep, r.state, r.run_id, struct.pack(RECORD, 1, r.state, r.reason, r.trigger, r.attempt, r.lost, r.flags,
+  push_record(r.id, r.run_id, r.keep, ring_of(r.id, r.state), struct.pack(RECORD, 1, r.state, r.reason, r.trigger, r.attempt, r.lost, r.flags,
     r.fire_at, r.due_at, r.enqueued_at, r.started_at, r.finished_at, r.birth, r.revision, r.exit, r.fires, r.last_fire_at)
     .. (r.flags == REQUESTED and r.run_id or '')
     .. string.char(#r.node) .. r.node .. struct.pack('>I2', #r.message) .. r.message)

@@ -5,8 +5,10 @@ local LATE_MS, LATE_WITH_NEWER_MS = 60000, 5000
 local function due_times(p, cursor)
   if p[P_IS_ARITHMETIC] then
     local till = (p[P_STOP] > 0 and p[P_STOP] <= now) and p[P_STOP] - 1 or now
-    local count = till >= cursor and math.floor((till - cursor) / p[P_PERIOD]) + 1 or 0
-    local function nth(i) return cursor + (i - 1) * p[P_PERIOD] end
+    -- The cursor of a paused entry may stand between two fire times.
+    local first = time_after(p, cursor - 1) or NEVER
+    local count = till >= first and math.floor((till - first) / p[P_PERIOD]) + 1 or 0
+    local function nth(i) return first + (i - 1) * p[P_PERIOD] end
     local function sum(i, j) return sum_of(nth(i), j - i + 1, p[P_PERIOD]) end
     return count, nth, sum, true
   end

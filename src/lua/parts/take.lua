@@ -67,7 +67,9 @@ local function take(limit)
       else
         place_of = place_of or { cursor = scores[i], pace_at = 0, back = {} }
         t, left = settle(id, p, place_of.cursor, place_of.back)
-        local look, pace_at = pace(id, p, place_of.back, place_of.pace_at)
+        local look, pace_at = NEVER, place_of.pace_at
+        -- While the plan is dry the newest late times are not known: the back-log waits for the next plan.
+        if left ~= 'dry' then look, pace_at = pace(id, p, place_of.back, place_of.pace_at) end
         put_in_place(id, p, t, left, place_of.back, pace_at, look, true)
       end
     end

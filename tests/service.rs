@@ -1,0 +1,18 @@
+//! What people ask for, against a real Redis: what it holds afterwards, and that no fire time is lost on the way.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+#[path = "service/apply.rs"]
+mod apply;
+#[path = "service/bed.rs"]
+mod bed;
+#[path = "service/changes.rs"]
+mod changes;
+#[path = "service/overdue.rs"]
+mod overdue;
+#[path = "service/requests.rs"]
+mod requests;
+#[path = "service/runs.rs"]
+mod runs;
