@@ -112,8 +112,14 @@ fn numbers(line: &str) -> Vec<(&str, &str)> {
     names.split(", ").zip(numbers.split(", ")).collect()
 }
 
-/// The text with every name replaced by its number.
-fn in_numbers(text: &str, words: &[(&str, &str)]) -> String {
+/// The line with every name replaced by its number, but for what stands in quotes: `'PUBLISH'` is a command.
+fn in_numbers(line: &str, words: &[(&str, &str)]) -> String {
+    let parts = line.split('\'').enumerate();
+    let parts = parts.map(|(at, part)| if at % 2 == 0 { code_in_numbers(part, words) } else { part.to_owned() });
+    parts.collect::<Vec<_>>().join("'")
+}
+
+fn code_in_numbers(text: &str, words: &[(&str, &str)]) -> String {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -164,6 +170,12 @@ mod tests {
             let first = text.lines().find(|line| line.starts_with("local function")).unwrap_or_default();
             assert!(scripts.all().iter().any(|script| script.text.contains(first)), "{name} is used nowhere");
         }
+    }
+
+    #[test]
+    fn a_command_that_is_called_like_a_number_stays_a_command() {
+        let line = in_numbers("x = form == PUBLISH and call('PUBLISH', PUBLISH)", &[("PUBLISH", "3")]);
+        assert_eq!(line, "x = form == 3 and call('PUBLISH', 3)");
     }
 
     #[test]
