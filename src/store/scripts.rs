@@ -38,7 +38,7 @@ macro_rules! scripts {
         }
 
         impl Scripts {
-            /// Joins the files. `change` sees each whole text first; it is the identity outside tests of sabotage.
+            /// Joins the files. `change` sees each whole text, names and all, first; it is the identity outside tests of sabotage.
             pub fn new(change: impl Fn(&'static str, String) -> String) -> Self {
                 Self { $($field: join(stringify!($field), include_str!(concat!("../lua/", stringify!($field), ".lua")), &change)),+ }
             }
@@ -86,13 +86,13 @@ fn join(name: &'static str, file: &str, change: &impl Fn(&'static str, String) -
             }
         }
     }
+    let joined = change(name, joined);
     let numbers: Vec<(&str, &str)> = joined.lines().flat_map(numbers).collect();
     let mut text = String::with_capacity(joined.len());
     for line in joined.lines().filter(|line| numbers_of(line).is_none()) {
         text.push_str(&in_numbers(line, &numbers));
         text.push('\n');
     }
-    let text = change(name, text);
     let sha = sha1_hex(&text);
     Script { name, text, sha }
 }
