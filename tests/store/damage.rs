@@ -146,7 +146,8 @@ async fn rebuild(world: &World, hand: &mut Hand) {
 #[tokio::test]
 async fn a_due_set_that_vanished_is_rebuilt_from_where_the_ledger_ends() {
     let catch_up = json!({"mode": "all", "max_runs": 100, "per_minute": 60});
-    let list = json!({"cron": ["* * * * 1-4", "* * * * 5-7"], "shell": "true", "overlap": "allow", "catch_up": catch_up});
+    let list =
+        json!({"cron": ["* * * * 1-4", "* * * * 5-7"], "shell": "true", "overlap": "allow", "catch_up": catch_up});
     let world = World::with(&[("fast", every("1s")), ("list", list), ("fresh", every("1h"))]).await;
     let mut hand = Hand::new(&world.store, 'a');
     world.pass(150_000);

@@ -38,8 +38,14 @@ async fn a_stream_gets_the_same_as_fields() {
     let fields: Vec<String> = fields.list().iter().map(|field| field.text()).collect();
     let pairs: BTreeMap<&str, &str> = fields.chunks(2).map(|pair| (pair[0].as_str(), pair[1].as_str())).collect();
     let fire_at = run.fire_at.to_rfc3339();
-    let expected = [("run_id", run.run_id.as_str()), ("entry_id", "a"), ("namespace", "test"), ("fire_at", &fire_at),
-        ("trigger", "scheduled"), ("payload", "text")];
+    let expected = [
+        ("run_id", run.run_id.as_str()),
+        ("entry_id", "a"),
+        ("namespace", "test"),
+        ("fire_at", &fire_at),
+        ("trigger", "scheduled"),
+        ("payload", "text"),
+    ];
     assert_eq!(pairs, BTreeMap::from(expected));
 }
 

@@ -68,8 +68,7 @@ async fn two_planners_of_one_entry_do_no_harm() {
     world.pass(3_600_000);
     let claim = hand.claim(0, 0).await;
     let target = id("m");
-    let (one, two) =
-        tokio::join!(world.store.plan(&target, claim.now), world.store.plan(&target, claim.now));
+    let (one, two) = tokio::join!(world.store.plan(&target, claim.now), world.store.plan(&target, claim.now));
     assert!([one.unwrap(), two.unwrap()].contains(&Planned::Written));
     hand.settle(0).await;
     hand.work_off(0).await;
