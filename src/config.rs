@@ -55,7 +55,7 @@ impl Connection {
     ///
     /// [`Error::Invalid`] about `redis`, never with the password in it.
     pub fn parse(text: &str, ca: Option<PathBuf>) -> Result<Self> {
-        let url = Url::parse(text).map_err(|why| {
+        let url = Url::parse(&with_host(text)).map_err(|why| {
             Error::invalid("redis", format!("{} is not a URL: {why}", without_password(text))).hint(FORMS)
         })?;
         let username = Some(decoded(url.username())).filter(|name| !name.is_empty());
@@ -97,6 +97,13 @@ impl Connection {
     pub fn unavailable(&self, why: impl std::fmt::Display) -> Error {
         Error::Unavailable(Problem::new("redis", format!("{}: {why}", self.shown)))
     }
+}
+
+/// A login needs a host in a URL; a socket has none, so any word stands there: `unix://ana:secret@/run/redis.sock`.
+fn with_host(text: &str) -> String {
+    let login = text.split_once("://").filter(|(scheme, _)| matches!(*scheme, "unix" | "redis+unix"));
+    let login = login.and_then(|(_, rest)| rest.split_once("@/")).filter(|(login, _)| !login.contains('/'));
+    if login.is_some() { text.replacen("@/", "@socket/", 1) } else { text.to_owned() }
 }
 
 fn database(text: &str, shown: &str) -> Result<u8> {
@@ -144,6 +151,10 @@ mod tests {
         assert_eq!(tcp.shown, "rediss://ana:***@[::1]:7000/3");
         let unix = Connection::parse("unix:///run/r.sock?db=2", None).unwrap();
         assert_eq!((unix.address, unix.database), (Address::Unix("/run/r.sock".into()), 2));
+        let login = Connection::parse("unix://ana:p%40ss@/run/r.sock?db=2", None).unwrap();
+        assert_eq!((login.address, login.database), (Address::Unix("/run/r.sock".into()), 2));
+        assert_eq!((login.username.as_deref(), login.password.as_deref()), (Some("ana"), Some("p@ss")));
+        assert_eq!(login.shown, "unix://ana:***@/run/r.sock?db=2");
     }
 
     #[test]

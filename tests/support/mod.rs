@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod entries;
 pub mod guard;
+pub mod hand;
 pub mod node;
 pub mod proxy;
 pub mod redis;

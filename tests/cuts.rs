@@ -1,0 +1,10 @@
+//! Cut connections: a script ran, its reply never came. Nothing runs twice, nothing is lost, nothing is sent again unasked.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+#[path = "cuts/calls.rs"]
+mod calls;
+#[path = "cuts/node.rs"]
+mod node;

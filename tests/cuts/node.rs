@@ -1,0 +1,187 @@
+//! A whole node behind a connection that is cut again and again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use upbeat::config::Connection;
+use upbeat::domain::id::Namespace;
+use upbeat::domain::node::Serves;
+use upbeat::domain::span::Span;
+use upbeat::node::NodeConfig;
+use upbeat::{node, shutdown};
+
+use crate::support::entries::id;
+use crate::support::hand::{World, distinct};
+use crate::support::proxy::Proxy;
+use crate::support::wait::until;
+
+/// What a web server saw: run id and attempt of each request.
+type Requests = Arc<Mutex<Vec<(String, u32)>>>;
+
+/// A web server that says yes to everybody.
+async fn serve() -> (u16, Requests) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let requests = Requests::default();
+    let seen = requests.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let seen = seen.clone();
+            tokio::spawn(async move {
+                let mut bytes = Vec::new();
+                while !bytes.windows(4).any(|end| end == b"\r\n\r\n") {
+                    if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
+                        return;
+                    }
+                }
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                let header = |name: &str| {
+                    text.lines().find_map(|line| {
+                        let (key, value) = line.split_once(": ")?;
+                        key.eq_ignore_ascii_case(name).then(|| value.to_owned())
+                    })
+                };
+                let attempt = header("Upbeat-Attempt").unwrap().parse().unwrap();
+                seen.lock().unwrap().push((header("Idempotency-Key").unwrap(), attempt));
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
+            });
+        }
+    });
+    (port, requests)
+}
+
+fn config(name: &str) -> NodeConfig {
+    NodeConfig {
+        name: name.to_owned(),
+        concurrency: 8,
+        serves: Serves { queues: None, kinds: vec!["http".to_owned()] },
+        lease: Span(15_000),
+        drain_timeout: Span(8_000),
+        pass_env: Vec::new(),
+        secrets: None,
+        secrets_dir: None,
+    }
+}
+
+fn no_gap(times: &[upbeat::domain::timestamp::Timestamp], period: i64) {
+    let gaps: Vec<_> = times.windows(2).filter(|pair| pair[1].0 - pair[0].0 != period).collect();
+    assert!(gaps.is_empty(), "{gaps:?}");
+}
+
+/// Cuts replies of `scripts` every few calls while the node works for this long, then lets it go on and drains it.
+async fn work_with_cuts(scripts: &[&str], period: Duration) -> (World, Proxy, Requests) {
+    let (port, requests) = serve().await;
+    let world = World::new().await;
+    let proxy = Proxy::before(&world.redis);
+    let url = format!("http://127.0.0.1:{port}/");
+    let http = json!({"every": "200ms", "http": url, "overlap": "allow", "keep_runs": 1000});
+    let list = json!({"every": "100ms", "list": "out", "keep_runs": 1000});
+    let slow = json!({"every": "1s", "http": url});
+    world.add(&[("http", http), ("list", list), ("slow", slow)]).await;
+    // The proxy learns the names of the scripts as the node loads them.
+    world.redis.cli(&["SCRIPT", "FLUSH"]);
+    let (stop, stopped) = shutdown::channel();
+    let connection = Connection::parse(&proxy.url(), None).unwrap();
+    let namespace = Namespace::parse("namespace", "test").unwrap();
+    let running = tokio::spawn(node::run(config("n"), connection, namespace, stopped));
+    until("the node works", Duration::from_secs(10), async || !requests.lock().unwrap().is_empty()).await;
+    let begun = Instant::now();
+    let mut rounds = 0;
+    while begun.elapsed() < period {
+        for script in scripts {
+            proxy.meet(script, 2 + rounds % 4, crate::support::proxy::Fate::CutReply);
+        }
+        rounds += 1;
+        let target = rounds;
+        until("all of them are cut", Duration::from_secs(20), async || {
+            scripts.iter().all(|script| proxy.hits(script) >= target)
+        })
+        .await;
+    }
+    let before = requests.lock().unwrap().len();
+    until("the node goes on", Duration::from_secs(10), async || requests.lock().unwrap().len() > before + 5).await;
+    stop.drain();
+    running.await.unwrap().unwrap();
+    assert!(rounds > 3, "{rounds} rounds of cuts");
+    (world, proxy, requests)
+}
+
+async fn check(world: &World, requests: &Requests) {
+    world.assert_conserved();
+    let requests = requests.lock().unwrap().clone();
+    let mut tried: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
+    for (run_id, attempt) in &requests {
+        assert!(tried.entry(run_id.clone()).or_default().insert(*attempt), "{run_id} ran attempt {attempt} twice");
+    }
+    for name in ["http", "slow"] {
+        let ended = world.ended(name).await;
+        for run in ended.iter().filter(|run| run.attempt > 0) {
+            assert!(tried.remove(&run.run_id).is_some(), "{} ended and was never seen", run.run_id);
+        }
+    }
+    let (live, _) = world.store.live_runs(0, None).await.unwrap();
+    for run in &live {
+        tried.remove(&run.run_id);
+    }
+    assert!(tried.is_empty(), "run and not on record: {tried:?}");
+    let ended = world.ended("http").await;
+    let mut times = distinct(ended.iter());
+    times.extend(live.iter().filter(|run| run.entry_id == "http").map(|run| run.fire_at));
+    times.sort();
+    no_gap(&times, 200);
+    let lines = world.redis.cli(&["LRANGE", "out", "0", "-1"]);
+    let messages: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let delivered: BTreeSet<String> = messages.iter().map(|one| one["run_id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(delivered.len(), messages.len(), "no message twice");
+    let listed = world.ended("list").await;
+    no_gap(&distinct(listed.iter()), 100);
+    assert_eq!(listed.len(), messages.len());
+    assert!(world.store.entry(&id("list")).await.unwrap().unwrap().back_log.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_replies_are_cut_fires_each_time_once() {
+    let (world, _proxy, requests) = work_with_cuts(&["claim", "work"], Duration::from_secs(4)).await;
+    check(&world, &requests).await;
+    assert!(requests.lock().unwrap().iter().all(|(_, attempt)| *attempt == 1), "a cut is no lost lease");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_loses_redis_for_a_while_goes_on_by_itself() {
+    let (port, requests) = serve().await;
+    let world = World::new().await;
+    let proxy = Proxy::before(&world.redis);
+    let url = format!("http://127.0.0.1:{port}/");
+    world.add(&[("http", json!({"every": "200ms", "http": url, "overlap": "allow", "keep_runs": 1000}))]).await;
+    let (stop, stopped) = shutdown::channel();
+    let connection = Connection::parse(&proxy.url(), None).unwrap();
+    let namespace = Namespace::parse("namespace", "test").unwrap();
+    let running = tokio::spawn(node::run(config("n"), connection, namespace, stopped));
+    until("the node works", Duration::from_secs(10), async || requests.lock().unwrap().len() > 3).await;
+    for blackout in [true, false] {
+        if blackout {
+            proxy.blackhole()
+        } else {
+            proxy.refuse()
+        }
+        let before = requests.lock().unwrap().len();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(requests.lock().unwrap().len() <= before + 2, "nobody can claim");
+        proxy.heal();
+        until("it goes on", Duration::from_secs(15), async || requests.lock().unwrap().len() > before + 10).await;
+    }
+    stop.drain();
+    running.await.unwrap().unwrap();
+    let mut times = distinct(world.ended("http").await.iter());
+    let (live, _) = world.store.live_runs(0, None).await.unwrap();
+    times.extend(live.iter().map(|run| run.fire_at));
+    times.sort();
+    no_gap(&times, 200);
+    let seen = requests.lock().unwrap().clone();
+    assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), seen.len(), "no attempt twice");
+    world.assert_conserved();
+}

@@ -1,0 +1,248 @@
+//! Damage: one bad record harms nobody else, is named, and heals; a key that vanished is noticed and rebuilt.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use upbeat::domain::ledger;
+use upbeat::domain::run::{Reason, State};
+use upbeat::store::{Place, Planned};
+
+use crate::support::entries::id;
+use crate::support::hand::{Hand, World, distinct};
+
+fn every(span: &str) -> Value {
+    json!({"every": span, "shell": "true", "overlap": "allow", "keep_runs": 1000})
+}
+
+/// Cuts the plan of an entry to 9 bytes.
+fn damage_plan(world: &World, name: &str) {
+    let plans = world.key("plans");
+    let cut = "redis.call('HSET', KEYS[1], ARGV[1], string.sub(redis.call('HGET', KEYS[1], ARGV[1]), 1, 9))";
+    world.redis.cli(&["EVAL", cut, "1", &plans, name]);
+}
+
+#[tokio::test]
+async fn a_damaged_plan_and_a_wrong_target_beside_98_good_entries_harm_only_themselves() {
+    let names: Vec<String> = (0..98).map(|number| format!("good-{number:02}")).collect();
+    let mut entries: Vec<(&str, Value)> =
+        names.iter().map(|name| (name.as_str(), json!({"every": "10s", "list": "out"}))).collect();
+    entries.push(("damaged", json!({"every": "10s", "list": "out"})));
+    entries.push(("wrong", json!({"every": "10s", "list": "a-string"})));
+    let world = World::with(&entries).await;
+    world.redis.cli(&["SET", "a-string", "x"]);
+    damage_plan(&world, "damaged");
+    let mut hand = Hand::new(&world.store, 'a');
+    world.pass(10_000);
+    let claim = hand.claim(0, 0).await;
+    assert_eq!(claim.to_plan, ["damaged"], "it is named");
+    assert_eq!(world.store.entry(&id("damaged")).await.unwrap().unwrap().place, Some(Place::Broken));
+    assert_eq!(world.events("broken").await.len(), 1);
+    for _ in 0..3 {
+        hand.claim(0, 0).await;
+    }
+    assert_eq!(world.redis.ask(&["LLEN", "out"]).int(), 98, "each good one once, however often it is claimed");
+    let wrong = world.ended("wrong").await;
+    assert_eq!(wrong.len(), 1);
+    assert_eq!((wrong[0].state, wrong[0].reason), (State::Failed, Some(Reason::Target)));
+    world.assert_conserved();
+
+    assert_eq!(world.store.plan(&id("damaged"), claim.now).await.unwrap(), Planned::Written);
+    hand.claim(0, 0).await;
+    assert_eq!(world.redis.ask(&["LLEN", "out"]).int(), 99, "planned afresh, the fire time that it owed comes");
+    world.assert_conserved();
+}
+
+#[tokio::test]
+async fn an_entry_without_a_plan_heals_without_firing_twice() {
+    let world = World::with(&[("a", every("1s"))]).await;
+    let mut hand = Hand::new(&world.store, 'a');
+    world.pass(3_000);
+    hand.settle(0).await;
+    hand.work_off(0).await;
+    world.on("HDEL", "plans", &["a"]);
+    world.pass(2_000);
+    hand.settle(0).await;
+    hand.work_off(0).await;
+    let times = distinct(&world.ended("a").await);
+    assert!(times.len() >= 5 && times.windows(2).all(|pair| pair[1].0 - pair[0].0 == 1000), "{times:?}");
+    world.assert_conserved();
+}
+
+#[tokio::test]
+async fn a_direct_entry_whose_message_is_gone_heals_by_planning() {
+    let world = World::with(&[("a", json!({"every": "10s", "list": "out"}))]).await;
+    let mut hand = Hand::new(&world.store, 'a');
+    world.on("HDEL", "messages", &["a"]);
+    world.pass(10_000);
+    hand.settle(0).await;
+    assert_eq!(world.redis.ask(&["LLEN", "out"]).int(), 1);
+    world.assert_conserved();
+}
+
+#[tokio::test]
+async fn an_entry_that_no_planner_can_read_stays_broken_and_is_handed_out_again() {
+    let world = World::with(&[("a", every("10s")), ("b", every("10s"))]).await;
+    let mut hand = Hand::new(&world.store, 'a');
+    damage_plan(&world, "a");
+    world.on("HSET", "entries", &["a", "{\"v\":1,\"birth\":1,\"revision\":1,\"broken"]);
+    world.pass(10_000);
+    let claim = hand.claim(0, 0).await;
+    assert_eq!(claim.to_plan, ["a"]);
+    assert!(matches!(world.store.plan(&id("a"), claim.now).await.unwrap(), Planned::Unreadable(_)));
+    assert!(hand.claim(0, 0).await.to_plan.is_empty());
+    world.pass(60_001);
+    assert_eq!(hand.claim(0, 0).await.to_plan, ["a"]);
+    assert!(!hand.fetch(10).await.is_empty(), "the other one fires");
+    world.assert_conserved();
+}
+
+#[tokio::test]
+async fn an_entry_whose_list_is_unknown_stays_due_and_is_named() {
+    let world = World::with(&[("known", every("10s"))]).await;
+    let late = crate::support::entries::open(&world.redis.url(), 1).await;
+    let mut entry = every("10s");
+    entry["queue"] = json!("new");
+    crate::support::entries::add_all(&world.store, &[("new", entry)]).await;
+    let mut hand = Hand::new(&late, 'a');
+    world.pass(10_000);
+    let claim = hand.claim(0, 0).await;
+    assert_eq!(claim.unknown_lists, ["new:shell"]);
+    assert_eq!(claim.claimed, 1, "the one whose list it knows");
+    let stored = world.store.entry(&id("new")).await.unwrap().unwrap();
+    assert!(stored.cursor() <= claim.now && stored.place == Some(Place::Due));
+    late.refresh_lists(0).await.unwrap();
+    assert_eq!(hand.claim(0, 0).await.claimed, 1);
+    world.assert_conserved();
+}
+
+#[tokio::test]
+async fn a_plan_of_a_newer_program_is_passed_over_and_blocks_nobody() {
+    let world = World::with(&[("new", every("10s")), ("old", every("10s"))]).await;
+    let newer = "redis.call('HSET', KEYS[1], 'new', '\\2' .. string.sub(redis.call('HGET', KEYS[1], 'new'), 2))";
+    world.redis.cli(&["EVAL", newer, "1", &world.key("plans")]);
+    let mut hand = Hand::new(&world.store, 'a');
+    world.pass(10_000);
+    let claim = hand.claim(0, 0).await;
+    assert_eq!(claim.claimed, 1);
+    let stored = world.store.entry(&id("new")).await.unwrap().unwrap();
+    assert!(stored.place == Some(Place::Due) && stored.cursor() <= claim.now, "it waits for a newer node");
+    assert!(world.events("broken").await.is_empty());
+    world.assert_conserved();
+}
+
+/// One claim whose check finds the sums wrong, then a rebuild, then all that it put back.
+async fn rebuild(world: &World, hand: &mut Hand) {
+    world.pass(60_001);
+    assert!(hand.claim(0, 0).await.is_unbalanced);
+    world.store.rebuild(0).await.unwrap();
+    world.pass(60_001);
+    hand.settle(0).await;
+    world.pass(60_001);
+    let claim = hand.claim(0, 0).await;
+    assert!(!claim.is_unbalanced, "the sums hold again");
+    world.assert_conserved();
+}
+
+#[tokio::test]
+async fn a_due_set_that_vanished_is_rebuilt_from_where_the_ledger_ends() {
+    let catch_up = json!({"mode": "all", "max_runs": 100, "per_minute": 60});
+    let list =
+        json!({"cron": ["* * * * 1-4", "* * * * 5-7"], "shell": "true", "overlap": "allow", "catch_up": catch_up});
+    let world = World::with(&[("fast", every("1s")), ("list", list), ("fresh", every("1h"))]).await;
+    let mut hand = Hand::new(&world.store, 'a');
+    world.pass(150_000);
+    let before = hand.settle(0).await.now;
+    hand.work_off(0).await;
+    world.redis.cli(&["DEL", &world.key("due")]);
+    assert_eq!(world.store.entry(&id("fast")).await.unwrap().unwrap().place, None);
+    rebuild(&world, &mut hand).await;
+    for name in ["fast", "list", "fresh"] {
+        assert_eq!(world.store.entry(&id(name)).await.unwrap().unwrap().place, Some(Place::Due), "{name}");
+    }
+    for _ in 0..10 {
+        world.pass(1_000);
+        hand.settle(0).await;
+    }
+    hand.work_off(0).await;
+    for (name, period) in [("fast", 1_000), ("list", 60_000)] {
+        let text = world.store.ledger(0, &id(name)).await.unwrap();
+        let stretches = ledger::read(&text).unwrap();
+        let (first, last) = (stretches[0].first, ledger::end(&stretches).unwrap());
+        let count: u64 = stretches.iter().map(|stretch| stretch.count).sum();
+        assert_eq!(count, ((last.0 - first.0) / period + 1) as u64, "{name}: none lost, none twice: {stretches:?}");
+        assert!(last > before);
+        distinct(&world.ended(name).await);
+    }
+    world.assert_conserved();
+}
+
+#[tokio::test]
+async fn a_queue_that_vanished_gets_its_runs_back() {
+    let world = World::with(&[("a", every("1s"))]).await;
+    let mut hand = Hand::new(&world.store, 'a');
+    world.pass(3_000);
+    hand.settle(0).await;
+    let waiting: BTreeSet<String> =
+        world.store.live_runs(0, None).await.unwrap().0.into_iter().map(|run| run.run_id).collect();
+    assert!(waiting.len() >= 3);
+    world.redis.cli(&["DEL", &world.key("queue:default:shell")]);
+    world.pass(60_001);
+    assert!(hand.claim(0, 0).await.is_unbalanced);
+    world.store.rebuild(0).await.unwrap();
+    let ran = hand.work_off(0).await;
+    let ids: Vec<String> = ran.iter().map(|run| run.run.run_id.clone()).collect();
+    assert!(waiting.iter().all(|run| ids.contains(run)));
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "each once");
+    world.assert_conserved();
+}
+
+#[tokio::test]
+async fn runs_whose_holder_was_forgotten_are_taken_over_or_finished() {
+    let world = World::with(&[("a", every("1s"))]).await;
+    let mut hand = Hand::new(&world.store, 'a');
+    world.pass(3_000);
+    hand.settle(0).await;
+    let runs = hand.fetch(2).await;
+    world.redis.cli(&["DEL", &world.key(&format!("holds:{}", hand.incarnation)), &world.key("leases")]);
+    world.store.rebuild(0).await.unwrap();
+    world.assert_conserved();
+    assert_eq!(world.store.renew(0, &hand.incarnation, hand.lease_ms).await.unwrap().held.len(), 2);
+    let word = hand.finish(&runs[0], upbeat::store::EndedAs::Succeeded).await;
+    assert_eq!(word, upbeat::store::FinishWord::Finished);
+    world.assert_conserved();
+}
+
+#[tokio::test]
+async fn places_of_entries_that_do_not_exist_are_taken_off() {
+    let world = World::with(&[("a", every("1h"))]).await;
+    world.on("ZADD", "due", &["99999999999999", "ghost"]);
+    let rebuilt = world.store.rebuild(0).await.unwrap();
+    assert_eq!((rebuilt.entries, rebuilt.taken_off), (0, 1));
+    world.assert_conserved();
+}
+
+#[tokio::test]
+async fn a_key_of_another_type_stops_a_claim_before_it_writes() {
+    let world = World::with(&[("a", every("10s"))]).await;
+    let hand = Hand::new(&world.store, 'a');
+    world.pass(10_000);
+    for name in ["history", "events", "parked", "queues", "start_by", "active", "lanes", "nodes"] {
+        let key = world.key(name);
+        let is_there = world.redis.cli(&["EXISTS", &key]) == "1";
+        if is_there {
+            world.redis.cli(&["RENAME", &key, "aside"]);
+        }
+        world.redis.cli(&["SET", &key, "x"]);
+        let before = world.on("ZRANGE", "due", &["0", "-1", "WITHSCORES"]);
+        let answer = hand.claim_number(0, 4, 1).await;
+        assert!(answer.is_err(), "{name}: {answer:?}");
+        assert_eq!(world.on("ZRANGE", "due", &["0", "-1", "WITHSCORES"]), before, "{name}");
+        assert_eq!(world.on("EXISTS", "live", &[]), "0", "{name}");
+        world.redis.cli(&["DEL", &key]);
+        if is_there {
+            world.redis.cli(&["RENAME", "aside", &key]);
+        }
+    }
+    let mut hand = hand;
+    assert_eq!(hand.claim(0, 0).await.claimed, 1);
+}

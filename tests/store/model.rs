@@ -1,0 +1,149 @@
+//! Many steps in an order nobody chose, against a model that only counts instants: every fire time is settled once.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use upbeat::domain::ledger;
+use upbeat::domain::timestamp::Timestamp;
+use upbeat::store::{Ended, EndedAs, Place, Started};
+
+use crate::support::entries::id;
+use crate::support::hand::{Hand, World, ended};
+
+/// Numbers that look random and are the same for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+}
+
+fn entries(dice: &mut Dice) -> Vec<(String, Value)> {
+    let schedules = [
+        json!({"every": "1s"}),
+        json!({"every": "7s"}),
+        json!({"cron": ["* * * * 1-4", "* * * * 5-7"]}),
+        json!({"cron": "*/10 * * * * *"}),
+        json!({"cron": ["0 0-23/2 * * *", "30 1-23/2 * * *"], "tz": "Europe/Berlin"}),
+    ];
+    let mut all = Vec::new();
+    for (number, schedule) in schedules.iter().cycle().take(12).enumerate() {
+        let mut entry = schedule.clone();
+        entry["catch_up"] = json!(["latest", "none", "all"][dice.below(3) as usize]);
+        if dice.below(4) == 0 {
+            entry["list"] = json!("out");
+        } else {
+            entry["shell"] = json!("true");
+            entry["overlap"] = json!(["skip", "allow"][dice.below(2) as usize]);
+            entry["queue"] = json!(["default", "other"][dice.below(2) as usize]);
+        }
+        if dice.below(4) == 0 {
+            entry["start_within"] = json!("20s");
+        }
+        entry["keep_runs"] = json!(10_000);
+        all.push((format!("e{number}"), entry));
+    }
+    all
+}
+
+/// Fire times of all that is on record of an entry: ended, active, and in its back-log.
+async fn recorded(world: &World, name: &str) -> u64 {
+    let shard = world.store.shard_of(&id(name));
+    let (live, next) = world.store.live_runs(shard, None).await.unwrap();
+    assert!(next.is_none(), "one page");
+    let live = live.iter().filter(|run| run.entry_id == name).count();
+    let back = world.store.entry(&id(name)).await.unwrap().unwrap().back_log.len();
+    let ended: u64 = world.store.ended_runs(shard, &id(name), 10_000).await.unwrap().iter().map(|run| run.fires).sum();
+    ended + live as u64 + back as u64
+}
+
+async fn check(world: &World, firsts: &BTreeMap<String, Timestamp>) {
+    for (name, first) in firsts {
+        let target = id(name);
+        let stored = world.store.entry(&target).await.unwrap().unwrap();
+        assert!(matches!(stored.place, Some(Place::Due | Place::Parked)), "{name}: {:?}", stored.place);
+        let entry = stored.definition.as_ref().unwrap().parse(&target).unwrap();
+        let times = entry.schedule.times_after(Timestamp(first.0 - 1));
+        let expected: Vec<Timestamp> = times.take_while(|time| *time < stored.cursor()).collect();
+        let text = world.store.ledger(world.store.shard_of(&target), &target).await.unwrap();
+        let stretches = ledger::read(&text).unwrap();
+        let count: u64 = stretches.iter().map(|stretch| stretch.count).sum();
+        let sum = stretches.iter().fold(0, |sum, stretch| (sum + stretch.sum) % (1 << 52));
+        let expected_sum = expected.iter().fold(0, |sum, time| (sum + time.0.cast_unsigned()) % (1 << 52));
+        assert_eq!((count, sum), (expected.len() as u64, expected_sum), "{name}: the ledger");
+        assert_eq!(recorded(world, name).await, expected.len() as u64, "{name}: the records");
+    }
+}
+
+async fn play(seed: u64, shards: u16) {
+    let mut dice = Dice(seed);
+    let world = World::with_shards(shards).await;
+    let made = entries(&mut dice);
+    let named: Vec<(&str, Value)> = made.iter().map(|(name, entry)| (name.as_str(), entry.clone())).collect();
+    world.add(&named).await;
+    let mut firsts = BTreeMap::new();
+    for (name, _) in &named {
+        firsts.insert((*name).to_owned(), world.store.entry(&id(name)).await.unwrap().unwrap().cursor());
+    }
+    let mut hands = [Hand::new(&world.store, 'a'), Hand::new(&world.store, 'b'), Hand::new(&world.store, 'c')];
+    let mut running: Vec<Vec<Vec<Started>>> = vec![vec![Vec::new(); usize::from(shards)]; hands.len()];
+    for _ in 0..40 {
+        let (who, shard) = (dice.below(3) as usize, dice.below(u64::from(shards)) as u16);
+        let hand = &mut hands[who];
+        let mine = &mut running[who][usize::from(shard)];
+        match dice.below(10) {
+            0..=3 => world.pass(dice.below(4_000) as i64),
+            4 => world.pass([6_000, 70_000, 400_000][dice.below(3) as usize]),
+            5 | 6 => {
+                let claim = hand.claim(shard, dice.below(5) as usize).await;
+                mine.extend(claim.started.iter().cloned());
+                if dice.below(2) == 0 {
+                    for name in &claim.to_plan {
+                        world.store.plan(&id(name), claim.now).await.unwrap();
+                    }
+                }
+            }
+            7 => mine.extend(hand.work(shard, dice.below(20) as usize, &[]).await.fetched),
+            8 => {
+                let some = mine.split_off(mine.len() / 2);
+                let how = [EndedAs::Succeeded, EndedAs::Failed, EndedAs::HandedBack][dice.below(3) as usize];
+                let ends: Vec<Ended> = some.iter().map(|run| ended(run, how)).collect();
+                let wanted = dice.below(5) as usize;
+                mine.extend(hand.work(shard, wanted, &ends).await.fetched);
+            }
+            _ => {
+                for ended in hand.claim(shard, 0).await.ended_nodes {
+                    world.store.rescue(shard, &ended, "lost").await.unwrap();
+                }
+            }
+        }
+        world.assert_conserved();
+    }
+    check(&world, &firsts).await;
+    for shard in world.store.shards() {
+        hands[0].settle(shard).await;
+        hands[0].work_off(shard).await;
+    }
+    check(&world, &firsts).await;
+    world.assert_conserved();
+    let stored = world.store.counters(0).await.unwrap();
+    assert!(!stored.iter().any(|(name, _)| name == "rebuilt"), "nothing had to be rebuilt");
+}
+
+#[tokio::test]
+async fn whatever_the_order_of_steps_every_fire_time_is_settled_once() {
+    for seed in 1..=12 {
+        println!("seed {seed}");
+        play(seed, 1).await;
+    }
+}
+
+#[tokio::test]
+async fn the_same_holds_with_three_shards() {
+    for seed in 101..=106 {
+        println!("seed {seed}");
+        play(seed, 3).await;
+    }
+}
