@@ -1,5 +1,7 @@
 //! The command line as a user meets it: what is refused and how, the shapes that programs read, the words of other programs.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::time::Duration;
