@@ -84,6 +84,8 @@ deliver_all()
 flush_history()
 for i = 1, #events do redis.call('XADD', events_key, 'MAXLEN', '~', 100000, '*', unpack(events[i])) end
 find_waiting()
+-- A list that came since the caller read the registry: what waits there is the caller's to fetch, too.
+if #unknown_lists == 0 and redis.call('HLEN', queues_key) > list_count then unknown_lists[1] = '' end
 leave_hints()
 
 local next_due, look = next_times(is_full)

@@ -111,7 +111,9 @@ impl Client {
             Err(why) if *why.kind() == ErrorKind::Timeout => {
                 if self.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= TIMEOUTS_UNTIL_RECONNECT {
                     self.timeouts.store(0, Ordering::Relaxed);
-                    let _ = self.inner.force_reconnection().await;
+                    // It returns once the server is back, which may be never.
+                    let client = self.inner.clone();
+                    tokio::spawn(async move { client.force_reconnection().await });
                 }
             }
             _ => self.timeouts.store(0, Ordering::Relaxed),
