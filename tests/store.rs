@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "store/changes.rs"]
+mod changes;
 #[path = "store/damage.rs"]
 mod damage;
 #[path = "store/direct.rs"]
