@@ -10,6 +10,8 @@ mod changes;
 mod damage;
 #[path = "store/direct.rs"]
 mod direct;
+#[path = "store/drain.rs"]
+mod drain;
 #[path = "store/late.rs"]
 mod late;
 #[path = "store/lists.rs"]

@@ -1,4 +1,4 @@
-//! Many steps in an order nobody chose, against a model that only counts instants: every fire time is settled once.
+//! Many steps in an order nobody chose, vanishing keys among them, against a model that only counts instants: every fire time is settled once.
 
 use std::collections::BTreeMap;
 
@@ -67,6 +67,10 @@ async fn check(world: &World, firsts: &BTreeMap<String, Timestamp>) {
     for (name, first) in firsts {
         let target = id(name);
         let stored = world.store.entry(&target).await.unwrap().unwrap();
+        if stored.place == Some(Place::Broken) {
+            // Until it is planned afresh only its ledger knows where it stands.
+            continue;
+        }
         assert!(matches!(stored.place, Some(Place::Due | Place::Parked)), "{name}: {:?}", stored.place);
         let entry = stored.definition.as_ref().unwrap().parse(&target).unwrap();
         let times = entry.schedule.times_after(Timestamp(first.0 - 1));
@@ -136,7 +140,7 @@ async fn play(seed: u64, shards: u16) {
         let (who, shard) = (dice.below(3) as usize, dice.below(u64::from(shards)) as u16);
         let hand = &mut hands[who];
         let mine = &mut running[who][usize::from(shard)];
-        match dice.below(13) {
+        match dice.below(14) {
             0..=3 => world.pass(dice.below(4_000) as i64),
             4 => world.pass([6_000, 70_000, 400_000][dice.below(3) as usize]),
             5 | 6 => {
@@ -158,7 +162,12 @@ async fn play(seed: u64, shards: u16) {
             }
             9..=11 => {
                 let name = format!("e{}", dice.below(12));
-                meddle(&world, &mut dice, &name).await;
+                Box::pin(meddle(&world, &mut dice, &name)).await;
+            }
+            12 => {
+                let name = ["due", "parked", "broken"][dice.below(3) as usize];
+                world.redis.cli(&["DEL", &format!("upbeat:{{test:{shard}}}:{name}")]);
+                Box::pin(world.store.rebuild(shard)).await.unwrap();
             }
             _ => {
                 for ended in hand.claim(shard, 0).await.ended_nodes {
@@ -168,23 +177,26 @@ async fn play(seed: u64, shards: u16) {
         }
         world.assert_conserved();
     }
-    resume_all(&world, &firsts).await;
-    check(&world, &firsts).await;
+    Box::pin(resume_all(&world, &firsts)).await;
+    Box::pin(check(&world, &firsts)).await;
+    // Whatever was handed out for planning and left there is handed out again.
+    world.pass(61_000);
     for shard in world.store.shards() {
         hands[0].settle(shard).await;
         hands[0].work_off(shard).await;
     }
-    check(&world, &firsts).await;
+    Box::pin(check(&world, &firsts)).await;
+    for name in firsts.keys() {
+        assert_eq!(world.store.entry(&id(name)).await.unwrap().unwrap().place, Some(Place::Due), "{name}");
+    }
     world.assert_conserved();
-    let stored = world.store.counters(0).await.unwrap();
-    assert!(!stored.iter().any(|(name, _)| name == "rebuilt"), "nothing had to be rebuilt");
 }
 
 #[tokio::test]
 async fn whatever_the_order_of_steps_every_fire_time_is_settled_once() {
     for seed in 1..=12 {
         println!("seed {seed}");
-        play(seed, 1).await;
+        Box::pin(play(seed, 1)).await;
     }
 }
 
@@ -192,6 +204,6 @@ async fn whatever_the_order_of_steps_every_fire_time_is_settled_once() {
 async fn the_same_holds_with_three_shards() {
     for seed in 101..=106 {
         println!("seed {seed}");
-        play(seed, 3).await;
+        Box::pin(play(seed, 3)).await;
     }
 }
