@@ -49,7 +49,10 @@ async fn silence_of_all_is_the_death_of_none() {
     let mut other = Hand::new(&world.store, 'b');
     assert!(other.claim(0, 0).await.ended_nodes.is_empty(), "nobody could renew");
     assert_eq!(rescue(&world, &hand).await, Rescued::Alive);
-    assert_eq!(world.store.renew(0, &hand.incarnation, hand.lease_ms).await.unwrap().held, [run.run.run_id.clone()]);
+    assert_eq!(
+        world.store.renew(0, &hand.incarnation, hand.lease_ms).await.unwrap().held,
+        std::slice::from_ref(&run.run.run_id)
+    );
     pass_watched(&world, 10_000).await;
     assert_eq!(rescue(&world, &hand).await, Rescued::Alive, "it renewed");
     assert_eq!(hand.finish(&run, EndedAs::Succeeded).await, FinishWord::Finished);
