@@ -59,6 +59,8 @@ for _, key in ipairs({ queues_key, cursors_key, cancels_key }) do redis.call('HL
 for _, key in ipairs({ start_by_key, due_key, leases_key }) do redis.call('ZCARD', key) end
 redis.call('SCARD', holds_key)
 redis.call('XLEN', events_key)
+for _, key in pairs(lists) do redis.call('LLEN', key) end
+for _, key in pairs(hints) do redis.call('LLEN', key) end
 local lengths = {}
 for i = 1, #served do lengths[served[i]] = redis.call('LLEN', lists[served[i]]) end
 
