@@ -12,6 +12,8 @@ mod damage;
 mod direct;
 #[path = "store/drain.rs"]
 mod drain;
+#[path = "store/halves.rs"]
+mod halves;
 #[path = "store/late.rs"]
 mod late;
 #[path = "store/lists.rs"]

@@ -137,3 +137,33 @@ async fn a_redis_that_is_killed_and_restarted_has_lost_nothing_and_nodes_come_ba
     let seen = requests.lock().unwrap().clone();
     assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), seen.len(), "no attempt twice");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_freezes_for_longer_than_a_lease_takes_no_run_from_its_node() {
+    let (port, requests) = serve(Duration::from_secs(7)).await;
+    let world = World::new().await;
+    let http = format!("http://127.0.0.1:{port}/");
+    let names: Vec<String> = (0..15).map(|number| format!("e{number}")).collect();
+    let entry = || json!({"every": "1h", "http": http, "keep_runs": 10});
+    let entries: Vec<_> = names.iter().map(|name| (name.as_str(), entry())).collect();
+    world.add(&entries).await;
+    let nodes: Vec<Body> = (0..3).map(|number| Body::start(&world.redis.url(), &format!("n{number}"))).collect();
+    until("all nodes are live", Duration::from_secs(10), async || world.store.nodes().await.unwrap().len() == 3).await;
+    world.pass(3_600_000);
+    until("all runs are executed", Duration::from_secs(10), async || count(&requests) == 15).await;
+    world.redis.freeze();
+    tokio::time::sleep(Duration::from_millis(LEASE_MS * 2)).await;
+    world.redis.thaw();
+    until("all have ended", Duration::from_secs(20), async || {
+        world.store.live_runs(0, None).await.is_ok_and(|(live, _)| live.is_empty())
+    })
+    .await;
+    for name in &names {
+        let run = world.ended(name).await.remove(0);
+        assert_eq!((run.state, run.attempt, run.lost), (State::Succeeded, 1, 0));
+    }
+    assert_eq!(count(&requests), 15, "nobody took a run over");
+    for node in nodes {
+        node.stop().await;
+    }
+}
