@@ -100,6 +100,8 @@ async fn call(world: &World, script: &str, prepared: &Prepared) -> bool {
         }
         "cancel" => world.store.cancel(0, asked, waiting, "ana").await.is_ok(),
         "renew" => world.store.renew(0, &hand.incarnation, 15_000).await.is_ok(),
+        "leave" => world.store.leave(0, "wwwwwwwwwwwwwwww").await.is_ok(),
+        "keep_output" => world.store.keep_output(0, waiting, b"text").await.is_ok(),
         "rescue" => world.store.rescue(0, &hand.incarnation, "lost").await.is_ok(),
         other => panic!("{other}"),
     }
@@ -166,6 +168,11 @@ async fn changes_write_all_or_nothing() {
 #[tokio::test]
 async fn requests_write_all_or_nothing() {
     Box::pin(all_or_nothing(&["trigger", "cancel"])).await;
+}
+
+#[tokio::test]
+async fn the_small_ones_write_all_or_nothing() {
+    Box::pin(all_or_nothing(&["leave", "keep_output"])).await;
 }
 
 #[tokio::test]
