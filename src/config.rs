@@ -77,6 +77,10 @@ impl Connection {
             "unix" | "redis+unix" => {
                 let number = url.query_pairs().find(|(key, _)| key == "db").map(|(_, value)| value.into_owned());
                 let database = database(&number.unwrap_or_default(), &shown)?;
+                if let Some(host) = url.host_str().filter(|host| !host.is_empty() && *host != ANY_HOST) {
+                    let why = format!("{shown} names the host {host}, and a socket has none");
+                    return Err(Error::invalid("redis", why).hint(FORMS));
+                }
                 if url.path().len() < 2 {
                     return Err(Error::invalid("redis", format!("{shown} names no socket")).hint(FORMS));
                 }
@@ -99,11 +103,13 @@ impl Connection {
     }
 }
 
+const ANY_HOST: &str = "unix";
+
 /// A login needs a host in a URL; a socket has none, so any word stands there: `unix://ana:secret@/run/redis.sock`.
 fn with_host(text: &str) -> String {
     let login = text.split_once("://").filter(|(scheme, _)| matches!(*scheme, "unix" | "redis+unix"));
     let login = login.and_then(|(_, rest)| rest.split_once("@/")).filter(|(login, _)| !login.contains('/'));
-    if login.is_some() { text.replacen("@/", "@socket/", 1) } else { text.to_owned() }
+    if login.is_some() { text.replacen("@/", &format!("@{ANY_HOST}/"), 1) } else { text.to_owned() }
 }
 
 fn database(text: &str, shown: &str) -> Result<u8> {
@@ -159,7 +165,9 @@ mod tests {
 
     #[test]
     fn a_refused_url_never_shows_its_password() {
-        for text in ["http://u:secret@h", "redis://u:secret@h/x", "redis://u:secret@", "u:secret@h"] {
+        for text in
+            ["http://u:secret@h", "unix://run/r.sock", "redis://u:secret@h/x", "redis://u:secret@", "u:secret@h"]
+        {
             let error = Connection::parse(text, None).unwrap_err();
             assert!(!error.to_string().contains("secret") || text.starts_with("u:"), "{error}");
         }

@@ -6,5 +6,9 @@ mod support;
 
 #[path = "cuts/calls.rs"]
 mod calls;
+#[path = "cuts/fleet.rs"]
+mod fleet;
 #[path = "cuts/node.rs"]
 mod node;
+#[path = "cuts/web.rs"]
+mod web;

@@ -49,7 +49,10 @@ async fn silence_of_all_is_the_death_of_none() {
     let mut other = Hand::new(&world.store, 'b');
     assert!(other.claim(0, 0).await.ended_nodes.is_empty(), "nobody could renew");
     assert_eq!(rescue(&world, &hand).await, Rescued::Alive);
-    assert_eq!(world.store.renew(0, &hand.incarnation, hand.lease_ms).await.unwrap().held, [run.run.run_id.clone()]);
+    assert_eq!(
+        world.store.renew(0, &hand.incarnation, hand.lease_ms).await.unwrap().held,
+        std::slice::from_ref(&run.run.run_id)
+    );
     pass_watched(&world, 10_000).await;
     assert_eq!(rescue(&world, &hand).await, Rescued::Alive, "it renewed");
     assert_eq!(hand.finish(&run, EndedAs::Succeeded).await, FinishWord::Finished);
@@ -305,4 +308,20 @@ async fn a_short_lease_ends_before_a_long_one() {
     pass_watched(&world, 5_000).await;
     assert_eq!(rescue(&world, &long).await, Rescued::Alive);
     assert_eq!(rescue(&world, &short).await, ONE_BACK);
+}
+
+#[tokio::test]
+async fn a_run_whose_list_the_registry_has_lost_is_handed_back_when_its_lease_ends() {
+    let world = with_a_run().await;
+    let mut hand = Hand::new(&world.store, 'a');
+    let run = hand.fetch(1).await.remove(0);
+    world.redis.cli(&["DEL", &world.key("queues")]);
+    world.store.refresh_lists(0).await.unwrap();
+    assert_eq!(hand.finish(&run, EndedAs::HandedBack).await, FinishWord::Lost);
+    assert!(world.ended("a").await.is_empty(), "nobody has cancelled it");
+    world.on("HSET", "queues", &["default:shell", "0"]);
+    world.store.refresh_lists(0).await.unwrap();
+    pass_watched(&world, 20_000).await;
+    assert_eq!(rescue(&world, &hand).await, ONE_BACK);
+    world.assert_conserved();
 }

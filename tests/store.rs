@@ -4,10 +4,16 @@
 
 mod support;
 
+#[path = "store/changes.rs"]
+mod changes;
 #[path = "store/damage.rs"]
 mod damage;
 #[path = "store/direct.rs"]
 mod direct;
+#[path = "store/drain.rs"]
+mod drain;
+#[path = "store/halves.rs"]
+mod halves;
 #[path = "store/late.rs"]
 mod late;
 #[path = "store/lists.rs"]

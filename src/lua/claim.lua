@@ -74,6 +74,8 @@ flush_cursors()
 write_all('ZREM', due_key, broken_ids)
 write_all('ZADD', broken_key, broken_writes)
 if number > 0 then keep_lane(':claim', table.concat(started, ' ')) end
+-- The registry may have lost them; whoever reads it again finds them.
+for i = 1, #unknown_lists do redis.call('HSETNX', queues_key, unknown_lists[i], 0) end
 expire_queued()
 local outage_ms = note_claim(tonumber(marks_of_clock[3]), is_full)
 local is_unbalanced = check_balance(tonumber(marks_of_clock[4]) or 0)

@@ -1,6 +1,6 @@
 -- rebuild_entries: give entries that stand nowhere a place, and take off what has no definition.
 --
--- An entry that lost its place goes to `broken`: planned afresh from where its cursor or ledger ends.
+-- An entry that lost its place goes to `broken`: planned afresh from where its cursor or ledger ends; a paused one stays paused.
 --
 -- KEYS[1] clock    hash  the shard's clock and counters
 -- KEYS[2] entries  hash  entry id -> definition
@@ -16,11 +16,12 @@ local due_key, parked_key, paused_key, broken_key, finished_key = KEYS[3], KEYS[
 local places = { due_key, parked_key, paused_key, broken_key, finished_key }
 local ids = {}
 for i = 1, #ARGV do ids[i] = ARGV[i] end
--- use clock
+-- use words clock
 local placed, removed = 0, 0
 keep_clock()
 for i = 1, #ids do
-  local exists = redis.call('HEXISTS', entries_key, ids[i]) == 1
+  local definition = redis.call('HGET', entries_key, ids[i])
+  local exists = definition ~= false
   local found = 0
   for k = 1, #places do
     if redis.call('ZSCORE', places[k], ids[i]) then
@@ -29,7 +30,9 @@ for i = 1, #ids do
     end
   end
   if exists and found == 0 then
-    redis.call('ZADD', broken_key, now, ids[i])
+    local head = string.match(definition, '^(.-),"entry":{') or ''
+    local is_paused = string.find(head, '"paused":{', 1, true) ~= nil
+    redis.call('ZADD', is_paused and paused_key or broken_key, is_paused and NEVER or now, ids[i])
     placed = placed + 1
   end
 end

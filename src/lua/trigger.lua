@@ -64,7 +64,7 @@ if p[P_OVERLAP] == SKIP and not p[P_NEEDS_MARKS] then
   end
 end
 guard_history()
-for _, key in ipairs({ active_key, requests_key }) do redis.call('HLEN', key) end
+for _, key in ipairs({ live_key, active_key, requests_key }) do redis.call('HLEN', key) end
 for _, key in ipairs({ start_by_key, requested_key }) do redis.call('ZCARD', key) end
 for _, key in pairs(hints) do redis.call('LLEN', key) end
 local answer

@@ -26,7 +26,7 @@
 -- ARGV[8..] names of the lists, those to fetch from first (each begins with 1, the others with 0); then per ended attempt:
 --   run id, fence, outcome, reason, exit code + 1, message
 -- Returns { 'stale' } | { 'done', now, { outcome words }, { run id, record, ... }, { lists with work } }; an outcome word is
---   'finished' | 'requeued' | 'lost' (another attempt holds the run, or nobody does)
+--   'finished' | 'requeued' | 'lost' (another attempt holds the run, nobody does, or it can't go back to a list not named here)
 local clock_key, live_key, lanes_key, leases_key, holds_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local history_key, ended_key, events_key, queues_key = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local start_by_key, due_key, cursors_key, cancels_key = KEYS[10], KEYS[11], KEYS[12], KEYS[13]
@@ -59,6 +59,8 @@ for _, key in ipairs({ queues_key, cursors_key, cancels_key }) do redis.call('HL
 for _, key in ipairs({ start_by_key, due_key, leases_key }) do redis.call('ZCARD', key) end
 redis.call('SCARD', holds_key)
 redis.call('XLEN', events_key)
+for _, key in pairs(lists) do redis.call('LLEN', key) end
+for _, key in pairs(hints) do redis.call('LLEN', key) end
 local lengths = {}
 for i = 1, #served do lengths[served[i]] = redis.call('LLEN', lists[served[i]]) end
 

@@ -1,80 +1,22 @@
 //! A whole node behind a connection that is cut again and again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 use upbeat::config::Connection;
 use upbeat::domain::id::Namespace;
-use upbeat::domain::node::Serves;
-use upbeat::domain::span::Span;
-use upbeat::node::NodeConfig;
 use upbeat::{node, shutdown};
 
 use crate::support::entries::id;
 use crate::support::hand::{World, distinct};
 use crate::support::proxy::Proxy;
 use crate::support::wait::until;
-
-/// What a web server saw: run id and attempt of each request.
-type Requests = Arc<Mutex<Vec<(String, u32)>>>;
-
-/// A web server that says yes to everybody.
-async fn serve() -> (u16, Requests) {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let requests = Requests::default();
-    let seen = requests.clone();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let seen = seen.clone();
-            tokio::spawn(async move {
-                let mut bytes = Vec::new();
-                while !bytes.windows(4).any(|end| end == b"\r\n\r\n") {
-                    if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
-                        return;
-                    }
-                }
-                let text = String::from_utf8_lossy(&bytes).into_owned();
-                let header = |name: &str| {
-                    text.lines().find_map(|line| {
-                        let (key, value) = line.split_once(": ")?;
-                        key.eq_ignore_ascii_case(name).then(|| value.to_owned())
-                    })
-                };
-                let attempt = header("Upbeat-Attempt").unwrap().parse().unwrap();
-                seen.lock().unwrap().push((header("Idempotency-Key").unwrap(), attempt));
-                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
-            });
-        }
-    });
-    (port, requests)
-}
-
-fn config(name: &str) -> NodeConfig {
-    NodeConfig {
-        name: name.to_owned(),
-        concurrency: 8,
-        serves: Serves { queues: None, kinds: vec!["http".to_owned()] },
-        lease: Span(15_000),
-        drain_timeout: Span(8_000),
-        pass_env: Vec::new(),
-        secrets: None,
-        secrets_dir: None,
-    }
-}
-
-fn no_gap(times: &[upbeat::domain::timestamp::Timestamp], period: i64) {
-    let gaps: Vec<_> = times.windows(2).filter(|pair| pair[1].0 - pair[0].0 != period).collect();
-    assert!(gaps.is_empty(), "{gaps:?}");
-}
+use crate::web::{Requests, config, no_gap, serve};
 
 /// Cuts replies of `scripts` every few calls while the node works for this long, then lets it go on and drains it.
 async fn work_with_cuts(scripts: &[&str], period: Duration) -> (World, Proxy, Requests) {
-    let (port, requests) = serve().await;
+    let (port, requests) = serve(Duration::ZERO).await;
     let world = World::new().await;
     let proxy = Proxy::before(&world.redis);
     let url = format!("http://127.0.0.1:{port}/");
@@ -87,7 +29,7 @@ async fn work_with_cuts(scripts: &[&str], period: Duration) -> (World, Proxy, Re
     let (stop, stopped) = shutdown::channel();
     let connection = Connection::parse(&proxy.url(), None).unwrap();
     let namespace = Namespace::parse("namespace", "test").unwrap();
-    let running = tokio::spawn(node::run(config("n"), connection, namespace, stopped));
+    let running = tokio::spawn(node::run(config("n", 15_000), connection, namespace, stopped));
     until("the node works", Duration::from_secs(10), async || !requests.lock().unwrap().is_empty()).await;
     let begun = Instant::now();
     let mut rounds = 0;
@@ -152,7 +94,7 @@ async fn a_node_whose_replies_are_cut_fires_each_time_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_loses_redis_for_a_while_goes_on_by_itself() {
-    let (port, requests) = serve().await;
+    let (port, requests) = serve(Duration::ZERO).await;
     let world = World::new().await;
     let proxy = Proxy::before(&world.redis);
     let url = format!("http://127.0.0.1:{port}/");
@@ -160,7 +102,7 @@ async fn a_node_that_loses_redis_for_a_while_goes_on_by_itself() {
     let (stop, stopped) = shutdown::channel();
     let connection = Connection::parse(&proxy.url(), None).unwrap();
     let namespace = Namespace::parse("namespace", "test").unwrap();
-    let running = tokio::spawn(node::run(config("n"), connection, namespace, stopped));
+    let running = tokio::spawn(node::run(config("n", 15_000), connection, namespace, stopped));
     until("the node works", Duration::from_secs(10), async || requests.lock().unwrap().len() > 3).await;
     for blackout in [true, false] {
         if blackout {

@@ -246,3 +246,63 @@ async fn a_key_of_another_type_stops_a_claim_before_it_writes() {
     let mut hand = hand;
     assert_eq!(hand.claim(0, 0).await.claimed, 1);
 }
+
+#[tokio::test]
+async fn a_registry_of_queues_that_vanished_heals_by_itself() {
+    let world = World::with(&[("a", every("10s"))]).await;
+    let mut hand = Hand::new(&world.store, 'a');
+    world.redis.cli(&["DEL", &world.key("queues")]);
+    world.store.refresh_lists(0).await.unwrap();
+    assert!(world.store.lists(0).is_empty());
+    world.pass(10_000);
+    hand.settle(0).await;
+    assert_eq!(hand.work_off(0).await.len(), 1);
+    world.assert_conserved();
+}
+
+#[tokio::test]
+async fn cursors_that_vanished_while_an_entry_was_parked_cost_no_fire_time() {
+    let list = json!({"cron": ["* * * * 1-4", "* * * * 5-7"], "shell": "true", "overlap": "allow", "keep_runs": 1000});
+    let world = World::with(&[("m", list)]).await;
+    let mut hand = Hand::new(&world.store, 'a');
+    let first = world.store.entry(&id("m")).await.unwrap().unwrap().cursor();
+    world.pass(3_600_000);
+    assert_eq!(hand.claim(0, 0).await.to_plan, ["m"]);
+    world.redis.cli(&["DEL", &world.key("cursors")]);
+    world.pass(10_001);
+    let claim = hand.settle(0).await;
+    hand.work_off(0).await;
+    let owed = (claim.now.0 - first.0) / 60_000 + 1;
+    assert_eq!(world.tally("m").await.values().sum::<u64>(), owed as u64);
+    distinct(&world.ended("m").await);
+}
+
+#[tokio::test]
+async fn a_paused_entry_whose_place_vanished_stays_paused() {
+    let world = World::with(&[("a", every("10s")), ("b", every("10s"))]).await;
+    let mut hand = Hand::new(&world.store, 'a');
+    crate::support::changes::change(&world.store, "a", upbeat::store::Verb::Pause, json!({})).await;
+    world.redis.cli(&["DEL", &world.key("paused"), &world.key("due")]);
+    assert_eq!(world.store.rebuild(0).await.unwrap().entries, 2);
+    world.pass(30_000);
+    hand.settle(0).await;
+    assert!(hand.work_off(0).await.iter().all(|run| run.run.entry_id == "b"));
+    assert_eq!(world.store.entry(&id("a")).await.unwrap().unwrap().place, Some(Place::Paused));
+    world.assert_conserved();
+}
+
+#[tokio::test]
+async fn an_entry_that_had_finished_is_finished_again_after_a_rebuild() {
+    let world = World::new().await;
+    let at = upbeat::domain::timestamp::Timestamp(world.store.now(0).await.unwrap().0 + 5_000);
+    world.add(&[("once", json!({"at": at.to_rfc3339(), "shell": "true"}))]).await;
+    let mut hand = Hand::new(&world.store, 'a');
+    world.pass(6_000);
+    hand.settle(0).await;
+    assert_eq!(hand.work_off(0).await.len(), 1);
+    world.redis.cli(&["DEL", &world.key("finished")]);
+    world.store.rebuild(0).await.unwrap();
+    hand.settle(0).await;
+    assert!(hand.work_off(0).await.is_empty(), "it has fired");
+    assert_eq!(world.store.entry(&id("once")).await.unwrap().unwrap().place, Some(Place::Finished));
+}

@@ -40,7 +40,7 @@ async fn a_plan_is_asked_for_before_it_runs_dry() {
             assert_eq!(world.store.plan(&id(&name), claim.now).await.unwrap(), Planned::Written);
         }
     }
-    assert_eq!(hand.work_off(0).await.len(), 30);
+    assert!((30..=31).contains(&hand.work_off(0).await.len()));
 }
 
 #[tokio::test]
@@ -80,9 +80,10 @@ async fn two_planners_of_one_entry_do_no_harm() {
 async fn a_list_that_ends_finishes_its_entry() {
     let world = World::new().await;
     let now = world.store.now(0).await.unwrap();
-    let start = upbeat::domain::timestamp::Timestamp(now.0 / 60_000 * 60_000 + 60_000);
+    let start = upbeat::domain::timestamp::Timestamp(now.0 / 60_000 * 60_000 + 120_000);
     let end = upbeat::domain::timestamp::Timestamp(start.0 + 5 * 60_000);
     let mut entry = minutes();
+    entry["start"] = json!(start.to_rfc3339());
     entry["end"] = json!(end.to_rfc3339());
     let once = json!({"at": start.to_rfc3339(), "shell": "true"});
     world.add(&[("m", entry), ("once", once)]).await;
@@ -90,7 +91,7 @@ async fn a_list_that_ends_finishes_its_entry() {
     assert!(end_of_list(&stored.plan).unwrap().1, "the list is final");
     let mut hand = Hand::new(&world.store, 'a');
     let mut ran = 0;
-    for _ in 0..8 {
+    for _ in 0..9 {
         world.pass(60_000);
         hand.settle(0).await;
         ran += hand.work_off(0).await.len();
@@ -110,6 +111,7 @@ async fn an_entry_that_ends_during_an_outage_is_finished_with_all_its_times_on_r
     let mut entry = minutes();
     entry["end"] = json!(end.to_rfc3339());
     world.add(&[("m", entry)]).await;
+    let first = world.store.entry(&id("m")).await.unwrap().unwrap().cursor();
     let mut hand = Hand::new(&world.store, 'a');
     world.pass(3 * 3_600_000);
     hand.settle(0).await;
@@ -117,6 +119,6 @@ async fn an_entry_that_ends_during_an_outage_is_finished_with_all_its_times_on_r
     assert_eq!(world.store.entry(&id("m")).await.unwrap().unwrap().place, Some(Place::Finished));
     let tally = world.tally("m").await;
     assert_eq!(tally[&(State::Succeeded, None)], 1, "latest: the newest runs, {tally:?}");
-    assert_eq!(tally.values().sum::<u64>(), 29);
+    assert_eq!(tally.values().sum::<u64>(), ((end.0 - first.0) / 60_000) as u64);
     world.assert_conserved();
 }

@@ -1,12 +1,15 @@
-//! Many steps in an order nobody chose, against a model that only counts instants: every fire time is settled once.
+//! Many steps in an order nobody chose, vanishing keys among them, against a model that only counts instants: every fire time is settled once.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use upbeat::domain::ledger;
+use upbeat::domain::record::requested_run_id;
+use upbeat::domain::run::Trigger;
 use upbeat::domain::timestamp::Timestamp;
-use upbeat::store::{Ended, EndedAs, Place, Started};
+use upbeat::store::{Asked, Ended, EndedAs, Place, Started, TriggerAnswer, TriggerCall, Verb};
 
+use crate::support::changes::change;
 use crate::support::entries::id;
 use crate::support::hand::{Hand, World, ended};
 
@@ -53,9 +56,10 @@ async fn recorded(world: &World, name: &str) -> u64 {
     let shard = world.store.shard_of(&id(name));
     let (live, next) = world.store.live_runs(shard, None).await.unwrap();
     assert!(next.is_none(), "one page");
-    let live = live.iter().filter(|run| run.entry_id == name).count();
+    let live = live.iter().filter(|run| run.entry_id == name && run.trigger != Trigger::Manual).count();
     let back = world.store.entry(&id(name)).await.unwrap().unwrap().back_log.len();
-    let ended: u64 = world.store.ended_runs(shard, &id(name), 10_000).await.unwrap().iter().map(|run| run.fires).sum();
+    let ended = world.store.ended_runs(shard, &id(name), 10_000).await.unwrap();
+    let ended: u64 = ended.iter().filter(|run| run.trigger != Trigger::Manual).map(|run| run.fires).sum();
     ended + live as u64 + back as u64
 }
 
@@ -63,6 +67,10 @@ async fn check(world: &World, firsts: &BTreeMap<String, Timestamp>) {
     for (name, first) in firsts {
         let target = id(name);
         let stored = world.store.entry(&target).await.unwrap().unwrap();
+        if stored.place == Some(Place::Broken) {
+            // Until it is planned afresh only its ledger knows where it stands.
+            continue;
+        }
         assert!(matches!(stored.place, Some(Place::Due | Place::Parked)), "{name}: {:?}", stored.place);
         let entry = stored.definition.as_ref().unwrap().parse(&target).unwrap();
         let times = entry.schedule.times_after(Timestamp(first.0 - 1));
@@ -74,6 +82,45 @@ async fn check(world: &World, firsts: &BTreeMap<String, Timestamp>) {
         let expected_sum = expected.iter().fold(0, |sum, time| (sum + time.0.cast_unsigned()) % (1 << 52));
         assert_eq!((count, sum), (expected.len() as u64, expected_sum), "{name}: the ledger");
         assert_eq!(recorded(world, name).await, expected.len() as u64, "{name}: the records");
+    }
+}
+
+/// One thing that a person may do: pause or resume an entry, change it, ask for a run, cancel one.
+async fn meddle(world: &World, dice: &mut Dice, name: &str) {
+    let target = id(name);
+    let shard = world.store.shard_of(&target);
+    let stored = world.store.entry(&target).await.unwrap().unwrap();
+    let is_paused = stored.place == Some(Place::Paused);
+    let request = format!("request-{}", dice.below(u64::MAX >> 33));
+    let asked = Asked { request: &request, content: name };
+    match dice.below(5) {
+        0 | 1 if is_paused => drop(change(&world.store, name, Verb::Resume, json!({})).await),
+        0 => drop(change(&world.store, name, Verb::Pause, json!({})).await),
+        1 | 2 => drop(change(&world.store, name, Verb::Put, json!({"note": request})).await),
+        3 => {
+            let fire_at = world.store.now(shard).await.unwrap();
+            let run_id = requested_run_id(world.store.namespace(), &target, &request, fire_at);
+            let birth = stored.definition.unwrap().birth;
+            let (id, run_id) = (&target, run_id.as_str());
+            let call = TriggerCall { asked, id, birth, run_id, fire_at, overlap: None, extras: "", message: &[] };
+            let answer = world.store.trigger(shard, &call).await.unwrap();
+            assert!(matches!(answer, TriggerAnswer::Made { .. }), "{answer:?}");
+        }
+        _ => {
+            let (live, _) = world.store.live_runs(shard, None).await.unwrap();
+            if let Some(run) = live.get(dice.below(10) as usize) {
+                world.store.cancel(shard, asked, &run.run_id, "somebody").await.unwrap();
+            }
+        }
+    }
+}
+
+async fn resume_all(world: &World, firsts: &BTreeMap<String, Timestamp>) {
+    for name in firsts.keys() {
+        let stored = world.store.entry(&id(name)).await.unwrap().unwrap();
+        if stored.place == Some(Place::Paused) {
+            change(&world.store, name, Verb::Resume, json!({})).await;
+        }
     }
 }
 
@@ -89,11 +136,11 @@ async fn play(seed: u64, shards: u16) {
     }
     let mut hands = [Hand::new(&world.store, 'a'), Hand::new(&world.store, 'b'), Hand::new(&world.store, 'c')];
     let mut running: Vec<Vec<Vec<Started>>> = vec![vec![Vec::new(); usize::from(shards)]; hands.len()];
-    for _ in 0..40 {
+    for _ in 0..60 {
         let (who, shard) = (dice.below(3) as usize, dice.below(u64::from(shards)) as u16);
         let hand = &mut hands[who];
         let mine = &mut running[who][usize::from(shard)];
-        match dice.below(10) {
+        match dice.below(14) {
             0..=3 => world.pass(dice.below(4_000) as i64),
             4 => world.pass([6_000, 70_000, 400_000][dice.below(3) as usize]),
             5 | 6 => {
@@ -113,6 +160,15 @@ async fn play(seed: u64, shards: u16) {
                 let wanted = dice.below(5) as usize;
                 mine.extend(hand.work(shard, wanted, &ends).await.fetched);
             }
+            9..=11 => {
+                let name = format!("e{}", dice.below(12));
+                Box::pin(meddle(&world, &mut dice, &name)).await;
+            }
+            12 => {
+                let name = ["due", "parked", "broken"][dice.below(3) as usize];
+                world.redis.cli(&["DEL", &format!("upbeat:{{test:{shard}}}:{name}")]);
+                Box::pin(world.store.rebuild(shard)).await.unwrap();
+            }
             _ => {
                 for ended in hand.claim(shard, 0).await.ended_nodes {
                     world.store.rescue(shard, &ended, "lost").await.unwrap();
@@ -121,22 +177,26 @@ async fn play(seed: u64, shards: u16) {
         }
         world.assert_conserved();
     }
-    check(&world, &firsts).await;
+    Box::pin(resume_all(&world, &firsts)).await;
+    Box::pin(check(&world, &firsts)).await;
+    // Whatever was handed out for planning and left there is handed out again.
+    world.pass(61_000);
     for shard in world.store.shards() {
         hands[0].settle(shard).await;
         hands[0].work_off(shard).await;
     }
-    check(&world, &firsts).await;
+    Box::pin(check(&world, &firsts)).await;
+    for name in firsts.keys() {
+        assert_eq!(world.store.entry(&id(name)).await.unwrap().unwrap().place, Some(Place::Due), "{name}");
+    }
     world.assert_conserved();
-    let stored = world.store.counters(0).await.unwrap();
-    assert!(!stored.iter().any(|(name, _)| name == "rebuilt"), "nothing had to be rebuilt");
 }
 
 #[tokio::test]
 async fn whatever_the_order_of_steps_every_fire_time_is_settled_once() {
     for seed in 1..=12 {
         println!("seed {seed}");
-        play(seed, 1).await;
+        Box::pin(play(seed, 1)).await;
     }
 }
 
@@ -144,6 +204,6 @@ async fn whatever_the_order_of_steps_every_fire_time_is_settled_once() {
 async fn the_same_holds_with_three_shards() {
     for seed in 101..=106 {
         println!("seed {seed}");
-        play(seed, 3).await;
+        Box::pin(play(seed, 3)).await;
     }
 }

@@ -52,7 +52,10 @@ local function finish(attempts)
       words[i] = 'lost'
       redis.call('XADD', events_key, 'MAXLEN', '~', 100000, '*', 'type', 'refused', 'run', a.run_id, 'node', node_name,
         'message', 'a result of an attempt that had lost its lease: ' .. a.outcome)
-    elseif not state and lists[a.run.list] and a.run.flags % 2 ~= CANCEL_ASKED then
+    elseif not state and not lists[a.run.list] and a.run.flags % 2 ~= CANCEL_ASKED then
+      -- Its list is not among those declared: it stays with its holder, until the lease ends and it is taken over.
+      words[i] = 'lost'
+    elseif not state and a.run.flags % 2 ~= CANCEL_ASKED then
       words[i] = 'requeued'
       released[#released + 1] = a.run_id
       a.run.handed = math.min(a.run.handed + 1, 255)

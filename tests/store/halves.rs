@@ -1,0 +1,181 @@
+//! A script can't fail half way: whatever key turns out to be of another type, it does all of its work or none.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use upbeat::domain::record::requested_run_id;
+use upbeat::store::{Asked, Change, ChangeCall, EndedAs, Started, TriggerCall, Verb};
+
+use crate::support::changes::change_of;
+use crate::support::entries::id;
+use crate::support::hand::{Hand, World, ended};
+
+const KEYS: &[&str] = &[
+    "clock",
+    "due",
+    "entries",
+    "plans",
+    "messages",
+    "live",
+    "active",
+    "cursors",
+    "parked",
+    "broken",
+    "finished",
+    "paused",
+    "queues",
+    "leases",
+    "start_by",
+    "cancels",
+    "history",
+    "ended",
+    "ledger",
+    "events",
+    "revisions",
+    "removed",
+    "requests",
+    "requested",
+    "lanes",
+    "nodes",
+    "seen",
+    "queue:default:shell",
+    "hint:default:shell",
+    "holds:aaaaaaaaaaaaaaaa",
+];
+
+/// What a script has to do: one run is executed, another waits, more is due, a change and a removal are decided.
+struct Prepared {
+    hand: Hand,
+    run: Started,
+    waiting: String,
+    changes: [Change; 2],
+}
+
+async fn prepare(world: &World) -> Prepared {
+    world.redis.cli(&["FLUSHALL"]);
+    world.pass(0);
+    let shell = json!({"every": "10s", "shell": "true", "overlap": "allow", "start_within": "1h", "catch_up": "all"});
+    let marked = json!({"every": "10s", "shell": "true"});
+    let list = json!({"cron": ["* * * * 1-4", "* * * * 5-7"], "shell": "true"});
+    let direct = json!({"every": "10s", "list": "out"});
+    world.add(&[("a", shell.clone()), ("b", marked), ("c", shell), ("d", direct), ("m", list)]).await;
+    let mut hand = Hand::new(&world.store, 'a');
+    world.pass(10_000);
+    hand.settle(0).await;
+    let run = hand.fetch(1).await.remove(0);
+    let asked = Asked { request: "cancel-it", content: "" };
+    world.store.cancel(0, asked, &run.run.run_id, "ana").await.unwrap();
+    let mut watch = Hand::new(&world.store, 'w');
+    for _ in 0..4 {
+        // Nobody renews the lease; the steps are short enough that this is no silence.
+        world.pass(5_000);
+        world.store.renew(0, &watch.incarnation, watch.lease_ms).await.unwrap();
+    }
+    let waiting = watch.fetch(1).await.remove(0);
+    assert_eq!(watch.finish(&waiting, EndedAs::HandedBack).await, upbeat::store::FinishWord::Requeued);
+    let changes = [
+        change_of(&world.store, "a", Verb::Put, &json!({"note": "new"})).await,
+        change_of(&world.store, "c", Verb::Remove, &Value::Null).await,
+    ];
+    Prepared { hand, run, waiting: waiting.run.run_id, changes }
+}
+
+/// Whether the call was carried out.
+async fn call(world: &World, script: &str, prepared: &Prepared) -> bool {
+    let Prepared { hand, run, waiting, changes } = prepared;
+    let asked = Asked { request: "r", content: "" };
+    match script {
+        "claim" => hand.claim_number(0, 2, 1).await.is_ok(),
+        "work" => hand.work_number(0, 2, &[ended(run, EndedAs::Succeeded)], 9).await.is_ok(),
+        "hand back" => hand.work_number(0, 0, &[ended(run, EndedAs::HandedBack)], 9).await.is_ok(),
+        "put" => {
+            let call = ChangeCall { request: "r", content: "", changes, is_dry_run: false };
+            world.store.put(0, &call).await.is_ok()
+        }
+        "trigger" => {
+            let (id, fire_at) = (&id("a"), run.run.fire_at);
+            let run_id = &requested_run_id(world.store.namespace(), id, "r", fire_at);
+            let call = TriggerCall { asked, id, birth: 1, run_id, fire_at, overlap: None, extras: "", message: &[] };
+            world.store.trigger(0, &call).await.is_ok()
+        }
+        "cancel" => world.store.cancel(0, asked, waiting, "ana").await.is_ok(),
+        "renew" => world.store.renew(0, &hand.incarnation, 15_000).await.is_ok(),
+        "leave" => world.store.leave(0, "wwwwwwwwwwwwwwww").await.is_ok(),
+        "keep_output" => world.store.keep_output(0, waiting, b"text").await.is_ok(),
+        "rescue" => world.store.rescue(0, &hand.incarnation, "lost").await.is_ok(),
+        other => panic!("{other}"),
+    }
+}
+
+/// All that Redis holds, in an order of its own: that of a hash changes by looking at it.
+fn picture(world: &World) -> BTreeMap<String, Vec<String>> {
+    let read = |key: &str| {
+        let command: &[&str] = match world.redis.cli(&["TYPE", key]).as_str() {
+            "hash" => &["HGETALL", key],
+            "zset" => &["ZRANGE", key, "0", "-1", "WITHSCORES"],
+            "set" => &["SMEMBERS", key],
+            "list" => &["LRANGE", key, "0", "-1"],
+            "stream" => &["XRANGE", key, "-", "+"],
+            _ => &["GET", key],
+        };
+        let mut lines: Vec<String> = world.redis.cli(command).lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    world.redis.keys().into_iter().map(|key| (key.clone(), read(&key))).collect()
+}
+
+async fn all_or_nothing(scripts: &[&str]) {
+    let world = World::new().await;
+    for script in scripts {
+        let prepared = prepare(&world).await;
+        let before = picture(&world);
+        assert!(call(&world, script, &prepared).await, "{script} works where nothing is damaged");
+        assert_ne!(picture(&world), before, "{script} has something to do");
+        for name in KEYS {
+            let prepared = prepare(&world).await;
+            let key = world.key(name);
+            world.redis.cli(&["DEL", &key]);
+            world.redis.cli(&["SET", &key, "of another type"]);
+            let before = picture(&world);
+            if !call(&world, script, &prepared).await {
+                let after = picture(&world);
+                let changed: Vec<&String> = after.keys().filter(|key| after.get(*key) != before.get(*key)).collect();
+                assert!(
+                    changed.is_empty() && after.len() == before.len(),
+                    "{script}, {name} damaged: wrote {changed:?}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_claim_writes_all_or_nothing() {
+    Box::pin(all_or_nothing(&["claim"])).await;
+}
+
+#[tokio::test]
+async fn finishing_and_fetching_write_all_or_nothing() {
+    Box::pin(all_or_nothing(&["work", "hand back"])).await;
+}
+
+#[tokio::test]
+async fn changes_write_all_or_nothing() {
+    Box::pin(all_or_nothing(&["put"])).await;
+}
+
+#[tokio::test]
+async fn requests_write_all_or_nothing() {
+    Box::pin(all_or_nothing(&["trigger", "cancel"])).await;
+}
+
+#[tokio::test]
+async fn the_small_ones_write_all_or_nothing() {
+    Box::pin(all_or_nothing(&["leave", "keep_output"])).await;
+}
+
+#[tokio::test]
+async fn leases_write_all_or_nothing() {
+    Box::pin(all_or_nothing(&["renew", "rescue"])).await;
+}
