@@ -6,7 +6,13 @@ mod support;
 
 #[path = "race/bed.rs"]
 mod bed;
+#[path = "race/clocks.rs"]
+mod clocks;
+#[path = "race/frozen.rs"]
+mod frozen;
 #[path = "race/kills.rs"]
 mod kills;
+#[path = "race/outages.rs"]
+mod outages;
 #[path = "race/verdict.rs"]
 mod verdict;

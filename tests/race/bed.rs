@@ -85,10 +85,15 @@ impl Bed {
 
     /// Waits until the window has passed and nothing is active, or until `patience` is over. Returns whether all has ended.
     pub fn ended(&self, race: &Race, patience: Duration) -> bool {
+        self.ended_beside(race, "", patience)
+    }
+
+    /// [`ended`](Self::ended), beside one entry that goes on.
+    pub fn ended_beside(&self, race: &Race, other: &str, patience: Duration) -> bool {
         wait_until(race.window.end_ms());
         let until = now_ms() + i64::try_from(patience.as_millis()).unwrap();
         while now_ms() < until {
-            if self.all_ended(race) {
+            if self.all_ended(race, other) {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(100));
@@ -96,8 +101,8 @@ impl Bed {
         false
     }
 
-    fn all_ended(&self, race: &Race) -> bool {
-        let runs = self.runs();
+    fn all_ended(&self, race: &Race, other: &str) -> bool {
+        let runs: Vec<Value> = self.runs().into_iter().filter(|run| run["entry_id"] != other).collect();
         let is_active =
             |run: &Value| run["finished_at"].is_null() && run["state"] != "skipped" && run["state"] != "missed";
         let fires: u64 = runs.iter().map(|run| run["fires"].as_u64().unwrap()).sum();

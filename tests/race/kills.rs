@@ -1,7 +1,5 @@
 //! Nodes that die at whatever instruction they are, again and again.
 
-use std::time::Duration;
-
 use crate::bed::{Bed, DEADLINE, Race, wait_until};
 use crate::support::node::NodeProcess;
 use crate::verdict::{Deaths, assert_on_record};
