@@ -4,10 +4,16 @@
 
 mod support;
 
+#[path = "race/able.rs"]
+mod able;
 #[path = "race/bed.rs"]
 mod bed;
+#[path = "race/changes.rs"]
+mod changes;
 #[path = "race/clocks.rs"]
 mod clocks;
+#[path = "race/ends.rs"]
+mod ends;
 #[path = "race/frozen.rs"]
 mod frozen;
 #[path = "race/kills.rs"]
