@@ -20,5 +20,7 @@ mod frozen;
 mod kills;
 #[path = "race/outages.rs"]
 mod outages;
+#[path = "race/sabotage.rs"]
+mod sabotage;
 #[path = "race/verdict.rs"]
 mod verdict;

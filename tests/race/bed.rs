@@ -128,6 +128,13 @@ impl Bed {
         self.latest(entry)
     }
 
+    /// Waits until the latest run of an entry has ended, however.
+    #[track_caller]
+    pub fn wait_ended(&self, entry: &str) -> Value {
+        wait_for(&format!("the run of {entry} has ended"), DEADLINE, || !self.latest(entry)["finished_at"].is_null());
+        self.latest(entry)
+    }
+
     /// Waits for the number that a command wrote into a file of the user's directory.
     #[track_caller]
     pub fn pid_in(&self, file: &str) -> i32 {

@@ -46,8 +46,7 @@ impl Frozen {
     /// Ends the second attempt and waits for the run's end.
     pub fn end(&self) -> Value {
         self.bed.user.file("go", "");
-        wait_for("the run has ended", DEADLINE, || !self.run()["finished_at"].is_null());
-        self.run()
+        self.bed.wait_ended("job")
     }
 
     /// The node to which the outcome is due, and its attempt.

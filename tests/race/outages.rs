@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::bed::{Bed, DEADLINE, wait_until};
+use crate::support::node::node;
+use crate::support::proxy::Proxy;
 use crate::support::wait::wait_for;
 use crate::verdict::{Deaths, assert_on_record, text};
 
@@ -73,5 +75,20 @@ fn a_run_that_ends_while_redis_is_away_keeps_its_outcome() {
     bed.server.restart();
     let run = bed.wait_state("job", "failed", DEADLINE);
     assert_eq!((&run["exit_code"], &run["attempt"]), (&7.into(), &1.into()), "{run:#}");
+    assert_eq!(bed.lines().len(), 1);
+}
+
+#[test]
+fn a_connection_that_is_cut_while_a_run_is_prepared_does_not_fail_it() {
+    let bed = Bed::new();
+    let proxy = Proxy::before(&bed.server);
+    let node = node("a", proxy.url()).start_live(&bed.user);
+    bed.user.ok(&["add", "job", "--every", "1h", "--exec", &bed.command("true")]);
+    // The node reads the entry after it has fetched the run.
+    proxy.cut_reply_of("HMGET");
+    bed.user.ok(&["trigger", "job"]);
+    proxy.wait_hits("HMGET", 1, DEADLINE);
+    let run = bed.wait_ended("job");
+    assert_eq!((&run["state"], &run["attempt"]), (&"succeeded".into(), &1.into()), "{run:#}\n{}", node.log());
     assert_eq!(bed.lines().len(), 1);
 }
