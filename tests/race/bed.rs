@@ -14,7 +14,7 @@ use crate::verdict::{Deaths, EVERY_MS, Line, Verdict, Window};
 /// Until whatever a node, a lease or a reconnect needs has happened, on a loaded machine.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 /// From the call of `apply` to the first fire time.
-const AHEAD_MS: i64 = 2_500;
+const AHEAD_MS: i64 = 2_000;
 
 pub struct Bed {
     pub server: RedisServer,
@@ -143,6 +143,15 @@ impl Bed {
             std::fs::read_to_string(&path).ok()?.strip_suffix('\n')?.parse().ok()
         })
     }
+}
+
+/// Two scenarios at once: both wait for time to pass more than they work.
+pub fn in_parallel<A: Send, B: Send>(one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B + Send) -> (A, B) {
+    std::thread::scope(|scope| {
+        let one = scope.spawn(one);
+        let other = other();
+        (one.join().expect("the first scenario holds"), other)
+    })
 }
 
 /// Whether nothing is left of a process group.

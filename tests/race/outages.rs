@@ -67,7 +67,7 @@ fn what_runs_outlives_a_redis_that_is_away_for_longer_than_a_lease() {
 fn a_run_that_ends_while_redis_is_away_keeps_its_outcome() {
     let mut bed = Bed::new();
     let _node = bed.start("a");
-    bed.user.ok(&["add", "job", "--every", "1h", "--exec", &bed.command("sleep 1; exit 7")]);
+    bed.user.ok(&["add", "job", "--every", "1h", "--exec", &bed.command("echo said it; sleep 1; exit 7")]);
     bed.user.ok(&["trigger", "job"]);
     wait_for("the run runs", DEADLINE, || bed.lines().len() == 1);
     bed.server.kill();
@@ -75,6 +75,7 @@ fn a_run_that_ends_while_redis_is_away_keeps_its_outcome() {
     bed.server.restart();
     let run = bed.wait_state("job", "failed", DEADLINE);
     assert_eq!((&run["exit_code"], &run["attempt"]), (&7.into(), &1.into()), "{run:#}");
+    assert!(bed.user.ok(&["logs", "job"]).contains("said it"), "its output is kept too");
     assert_eq!(bed.lines().len(), 1);
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::bed::{Bed, wait_until};
+use crate::bed::{Bed, in_parallel, wait_until};
 use crate::frozen::take_over;
 use crate::support::node::{NodeOptions, node};
 use crate::support::proxy::{Fate, Proxy};
@@ -32,8 +32,9 @@ fn verdict_of_narrow_nodes(with: impl Fn(NodeOptions) -> NodeOptions) -> Verdict
 
 #[test]
 fn a_claim_that_advances_without_enqueueing_is_noticed() {
-    verdict_of_narrow_nodes(intact).assert_clean();
-    let verdict = verdict_of_narrow_nodes(broken("advance-without-enqueue"));
+    let (clean, verdict) =
+        in_parallel(|| verdict_of_narrow_nodes(intact), || verdict_of_narrow_nodes(broken("advance-without-enqueue")));
+    clean.assert_clean();
     assert!(!verdict.missing.is_empty(), "{verdict:#?}");
 }
 
@@ -88,7 +89,7 @@ fn verdict_behind_cuts(with: impl Fn(NodeOptions) -> NodeOptions) -> Verdict {
 
 #[test]
 fn calls_that_are_replayed_without_their_number_are_noticed() {
-    verdict_behind_cuts(intact).assert_clean();
-    let verdict = verdict_behind_cuts(broken("replays"));
+    let (clean, verdict) = in_parallel(|| verdict_behind_cuts(intact), || verdict_behind_cuts(broken("replays")));
+    clean.assert_clean();
     assert!(!verdict.missing.is_empty() || !verdict.repeated.is_empty(), "{verdict:#?}");
 }
