@@ -17,6 +17,9 @@ use crate::store::{Ended, EndedAs, Started};
 /// After a call that Redis did not answer.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// Calls to store an output; each may take the time limit of a command, so that an outage of half a minute loses nothing.
+const KEEP_TRIES: u32 = 10;
+
 /// Starts an attempt that this node holds; its end goes into the lane of the shard.
 pub fn start(shared: &Arc<Shared>, shard: u16, started: Started) {
     let run = started.run;
@@ -150,18 +153,28 @@ async fn prepare(shared: &Shared, shard: u16, run: &LiveRun) -> Result<Prepared>
     })))
 }
 
-/// Output and result go by calls of their own, before the finish; losing them does not lose the outcome.
+/// Output and result go by calls of their own, before the finish, and may be sent twice; losing them does not lose the outcome.
 async fn keep(shared: &Shared, shard: u16, run: &LiveRun, outcome: &Outcome) {
-    if !outcome.output.is_empty() {
-        if let Err(why) = shared.store.keep_output(shard, &run.run_id, &outcome.output).await {
-            tracing::warn!(run.id = %run.run_id, why = %why, "its output could not be stored");
-        }
+    let output = &outcome.output;
+    if !output.is_empty() {
+        let kept = while_unanswered(|| shared.store.keep_output(shard, &run.run_id, output)).await;
+        kept.unwrap_or_else(|why| tracing::warn!(run.id = %run.run_id, why = %why, "its output could not be stored"));
     }
     if let Some(result) = outcome.result.as_ref().filter(|_| outcome.ending == Ending::Succeeded) {
-        if let Err(why) = shared.store.keep_result(shard, &run.entry_id, result).await {
-            tracing::warn!(run.id = %run.run_id, why = %why, "its result could not be stored");
+        let kept = while_unanswered(|| shared.store.keep_result(shard, &run.entry_id, result)).await;
+        kept.unwrap_or_else(|why| tracing::warn!(run.id = %run.run_id, why = %why, "its result could not be stored"));
+    }
+}
+
+/// Sends a call again while Redis does not answer, up to [`KEEP_TRIES`] times.
+async fn while_unanswered<F: Future<Output = Result<()>>>(call: impl Fn() -> F) -> Result<()> {
+    for _ in 1..KEEP_TRIES {
+        match call().await {
+            Err(Error::Unavailable(_)) => tokio::time::sleep(RETRY).await,
+            other => return other,
         }
     }
+    call().await
 }
 
 fn ended(shared: &Shared, run: &LiveRun, outcome: &Outcome) -> Ended {
