@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::bed::{Bed, DEADLINE, wait_until};
 use crate::support::node::node;
-use crate::support::proxy::Proxy;
+use crate::support::proxy::{Fate, Proxy};
 use crate::support::wait::wait_for;
 use crate::verdict::{Deaths, assert_on_record, text};
 
@@ -77,6 +77,27 @@ fn a_run_that_ends_while_redis_is_away_keeps_its_outcome() {
     assert_eq!((&run["exit_code"], &run["attempt"]), (&7.into(), &1.into()), "{run:#}");
     assert!(bed.user.ok(&["logs", "job"]).contains("said it"), "its output is kept too");
     assert_eq!(bed.lines().len(), 1);
+}
+
+#[test]
+fn a_connection_that_is_cut_while_output_is_stored_does_not_lose_it() {
+    let bed = Bed::new();
+    let proxy = Proxy::before(&bed.server);
+    let _node = node("a", proxy.url()).start_live(&bed.user);
+    let (first, second) = ("echo first > $UPBEAT_RESULT; echo said it", "echo $UPBEAT_LAST_RESULT");
+    let script = format!("if [ \"$UPBEAT_LAST_STATE\" = '' ]; then {first}; else {second}; fi");
+    bed.user.ok(&["add", "job", "--every", "1h", "--shell", &script]);
+    proxy.meet("keep_output", 1, Fate::CutRequest);
+    proxy.meet("HSET", 1, Fate::CutRequest);
+    bed.user.ok(&["trigger", "job"]);
+    proxy.wait_hits("keep_output", 1, DEADLINE);
+    assert_eq!(bed.wait_ended("job")["state"], "succeeded");
+    assert!(bed.user.ok(&["logs", "job"]).contains("said it"));
+    assert_eq!(proxy.hits("HSET"), 1, "the result was cut once, too");
+    bed.user.ok(&["trigger", "job"]);
+    wait_for("the second run has ended", DEADLINE, || bed.user.json(&["runs", "job"])[1]["finished_at"].is_string());
+    bed.wait_ended("job");
+    assert!(bed.user.ok(&["logs", "job"]).contains("first"), "the next run is told the result");
 }
 
 #[test]
