@@ -1,29 +1,42 @@
 //! One attempt from its record to its end: the definition that held, the facts of the run, the executor, the outcome.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
 
 use crate::domain::entry::{Entry, payload_bytes};
 use crate::domain::id::EntryId;
 use crate::domain::record::LiveRun;
 use crate::domain::run::{Reason, State};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::node::action::{Attempt, Context, Ending, Outcome, Stop};
 use crate::node::state::Shared;
 use crate::store::{Ended, EndedAs, Started};
+
+/// After a call that Redis did not answer.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// Calls to store an output; each may take the time limit of a command, so that an outage of half a minute loses nothing.
+const KEEP_TRIES: u32 = 10;
 
 /// Starts an attempt that this node holds; its end goes into the lane of the shard.
 pub fn start(shared: &Arc<Shared>, shard: u16, started: Started) {
     let run = started.run;
     let id = (run.run_id.clone(), run.fence);
-    let stopped = shared.slots.begin(id.clone(), shard);
+    let mut stopped = shared.slots.begin(id.clone(), shard);
     tracing::debug!(run.id = %run.run_id, entry.id = %run.entry_id, attempt = run.attempt, "started");
     let shared = shared.clone();
     tokio::spawn(async move {
-        let ended = match prepare(&shared, shard, &run).await {
+        let ended = match prepare_until_answered(&shared, shard, &run, &mut stopped).await {
             Ok(Prepared::Attempt(attempt)) => {
                 let outcome = shared.executor.execute(*attempt, stopped).await;
                 keep(&shared, shard, &run, &outcome).await;
                 ended(&shared, &run, &outcome)
+            }
+            Ok(Prepared::Stopped(ending)) => {
+                let (how, reason) = how_ended(&shared, ending);
+                Ended { how, reason, ..refused(&run, "stopped before it began") }
             }
             Ok(Prepared::Removed) => Ended {
                 how: EndedAs::Cancelled,
@@ -42,6 +55,7 @@ pub fn start(shared: &Arc<Shared>, shard: u16, started: Started) {
 enum Prepared {
     Attempt(Box<Attempt>),
     Removed,
+    Stopped(Ending),
 }
 
 fn refused(run: &LiveRun, why: &str) -> Ended {
@@ -70,6 +84,29 @@ async fn definition(shared: &Shared, shard: u16, id: &EntryId, run: &LiveRun) ->
         Some(definition) => definition.parse(id).map(Some),
         // Older than the revisions that are kept: the one that holds now is the best there is.
         None => current.map(|definition| definition.parse(id)).transpose(),
+    }
+}
+
+/// [`prepare`], again and again while Redis does not answer: the run is this node's, and nothing is wrong with it.
+async fn prepare_until_answered(
+    shared: &Shared,
+    shard: u16,
+    run: &LiveRun,
+    stopped: &mut watch::Receiver<Option<Stop>>,
+) -> Result<Prepared> {
+    loop {
+        match prepare(shared, shard, run).await {
+            Err(why @ Error::Unavailable(_)) => shared.set_ready(false, &why),
+            other => return other,
+        }
+        let stop = tokio::time::timeout(RETRY, stopped.wait_for(Option::is_some)).await;
+        if let Ok(Ok(stop)) = stop {
+            return Ok(Prepared::Stopped(match *stop {
+                Some(Stop::Cancel) => Ending::Cancelled,
+                Some(Stop::Drain) => Ending::HandBack,
+                Some(Stop::Lost) | None => Ending::Lost,
+            }));
+        }
     }
 }
 
@@ -116,30 +153,32 @@ async fn prepare(shared: &Shared, shard: u16, run: &LiveRun) -> Result<Prepared>
     })))
 }
 
-/// Output and result go by calls of their own, before the finish; losing them does not lose the outcome.
+/// Output and result go by calls of their own, before the finish, and may be sent twice; losing them does not lose the outcome.
 async fn keep(shared: &Shared, shard: u16, run: &LiveRun, outcome: &Outcome) {
-    if !outcome.output.is_empty() {
-        if let Err(why) = shared.store.keep_output(shard, &run.run_id, &outcome.output).await {
-            tracing::warn!(run.id = %run.run_id, why = %why, "its output could not be stored");
-        }
+    let output = &outcome.output;
+    if !output.is_empty() {
+        let kept = while_unanswered(|| shared.store.keep_output(shard, &run.run_id, output)).await;
+        kept.unwrap_or_else(|why| tracing::warn!(run.id = %run.run_id, why = %why, "its output could not be stored"));
     }
     if let Some(result) = outcome.result.as_ref().filter(|_| outcome.ending == Ending::Succeeded) {
-        if let Err(why) = shared.store.keep_result(shard, &run.entry_id, result).await {
-            tracing::warn!(run.id = %run.run_id, why = %why, "its result could not be stored");
-        }
+        let kept = while_unanswered(|| shared.store.keep_result(shard, &run.entry_id, result)).await;
+        kept.unwrap_or_else(|why| tracing::warn!(run.id = %run.run_id, why = %why, "its result could not be stored"));
     }
 }
 
+/// Sends a call again while Redis does not answer, up to [`KEEP_TRIES`] times.
+async fn while_unanswered<F: Future<Output = Result<()>>>(call: impl Fn() -> F) -> Result<()> {
+    for _ in 1..KEEP_TRIES {
+        match call().await {
+            Err(Error::Unavailable(_)) => tokio::time::sleep(RETRY).await,
+            other => return other,
+        }
+    }
+    call().await
+}
+
 fn ended(shared: &Shared, run: &LiveRun, outcome: &Outcome) -> Ended {
-    let (how, reason) = match outcome.ending {
-        Ending::Succeeded => (EndedAs::Succeeded, None),
-        Ending::Failed(reason) => (EndedAs::Failed, Some(reason)),
-        Ending::Cancelled => (EndedAs::Cancelled, Some(Reason::ByUser)),
-        Ending::HandBack => (EndedAs::HandedBack, Some(Reason::Drained)),
-        // Killed at the end of a drain: handed back. Else the lease is lost, and Redis refuses and records the result.
-        Ending::Lost if shared.shutdown.is_draining() => (EndedAs::HandedBack, Some(Reason::Drained)),
-        Ending::Lost => (EndedAs::Failed, Some(Reason::Lost)),
-    };
+    let (how, reason) = how_ended(shared, outcome.ending);
     Ended {
         run_id: run.run_id.clone(),
         fence: run.fence,
@@ -147,6 +186,18 @@ fn ended(shared: &Shared, run: &LiveRun, outcome: &Outcome) -> Ended {
         reason,
         exit_code: outcome.exit_code,
         message: outcome.message.clone().unwrap_or_default(),
+    }
+}
+
+fn how_ended(shared: &Shared, ending: Ending) -> (EndedAs, Option<Reason>) {
+    match ending {
+        Ending::Succeeded => (EndedAs::Succeeded, None),
+        Ending::Failed(reason) => (EndedAs::Failed, Some(reason)),
+        Ending::Cancelled => (EndedAs::Cancelled, Some(Reason::ByUser)),
+        Ending::HandBack => (EndedAs::HandedBack, Some(Reason::Drained)),
+        // Killed at the end of a drain: handed back. Else the lease is lost, and Redis refuses and records the result.
+        Ending::Lost if shared.shutdown.is_draining() => (EndedAs::HandedBack, Some(Reason::Drained)),
+        Ending::Lost => (EndedAs::Failed, Some(Reason::Lost)),
     }
 }
 

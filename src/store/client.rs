@@ -18,6 +18,7 @@ use fred::types::{Builder, ClusterHash, CustomCommand, Value};
 
 use crate::config::{Address, Connection, Tls};
 use crate::error::{Error, Problem, Result};
+use crate::store::sabotage;
 use crate::store::scripts::Script;
 
 /// How long a command may take before its outcome counts as unknown.
@@ -153,7 +154,7 @@ fn builder(connection: &Connection, purpose: Use) -> Result<Builder> {
     builder
         .with_connection_config(|with: &mut ConnectionConfig| {
             // Never send a command twice: a cut does not tell whether the script ran.
-            with.max_command_attempts = 1;
+            with.max_command_attempts = sabotage::command_attempts();
             with.connection_timeout = Duration::from_secs(2);
             with.internal_command_timeout = Duration::from_secs(2);
             with.max_command_buffer_len = 10_000;

@@ -10,8 +10,13 @@ pub fn with_clock(args: Vec<fred::types::Value>) -> Vec<fred::types::Value> {
     args
 }
 
+#[cfg(not(debug_assertions))]
+pub fn command_attempts() -> u32 {
+    1
+}
+
 #[cfg(debug_assertions)]
-pub use switches::{apply, with_clock};
+pub use switches::{apply, command_attempts, with_clock};
 
 /// `UPBEAT_SABOTAGE` names a law to break; the clock of a shard can be moved by its field `test_shift`, ms.
 #[cfg(debug_assertions)]
@@ -46,11 +51,19 @@ mod switches {
             }
             _ => text,
         };
+        let numbered = "return tonumber(kept) or 0, answer or ''";
+        let text =
+            if is_on("replays") && text.contains(numbered) { swap(&text, numbered, "return 0, ''") } else { text };
         if !text.contains("local micros = ") {
             return text;
         }
         let read = "local micros = time[1] * 1000000 + time[2]";
         swap(&text, read, &format!("{read} + (tonumber(redis.call('HGET', clock_key, 'test_shift') or 0)) * 1000"))
+    }
+
+    /// How often fred may send a command whose reply was lost.
+    pub fn command_attempts() -> u32 {
+        if is_on("replays") { 3 } else { 1 }
     }
 
     /// Behind the arguments of every call: the node's own clock, for the law that says it must not count.

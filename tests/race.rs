@@ -1,0 +1,26 @@
+//! The laws with real nodes and a real Redis: what became of every fire time, seen from outside, while things die.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+#[path = "race/able.rs"]
+mod able;
+#[path = "race/bed.rs"]
+mod bed;
+#[path = "race/changes.rs"]
+mod changes;
+#[path = "race/clocks.rs"]
+mod clocks;
+#[path = "race/ends.rs"]
+mod ends;
+#[path = "race/frozen.rs"]
+mod frozen;
+#[path = "race/kills.rs"]
+mod kills;
+#[path = "race/outages.rs"]
+mod outages;
+#[path = "race/sabotage.rs"]
+mod sabotage;
+#[path = "race/verdict.rs"]
+mod verdict;

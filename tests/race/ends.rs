@@ -1,0 +1,134 @@
+//! How executing runs end before their time: with their node, by a drain, by a cancel.
+
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+
+use crate::bed::{Bed, DEADLINE, is_gone, now_ms};
+use crate::support::node::NodeProcess;
+use crate::support::wait::wait_for;
+use crate::verdict::{instant, text};
+
+/// Adds an entry that fires in an hour and asks for a run of it now.
+fn trigger_shell(bed: &Bed, id: &str, script: &str) {
+    let dir = bed.user.dir().display().to_string();
+    bed.user.ok(&["add", id, "--every", "1h", "--cwd", &dir, "--shell", script]);
+    bed.user.ok(&["trigger", id]);
+}
+
+#[test]
+fn commands_with_children_die_with_a_kill_9_of_their_node() {
+    let bed = Bed::new();
+    let mut node = bed.start("a");
+    trigger_shell(&bed, "pipe", "echo $$ > pipe.pid; sleep 1000 | sleep 1000");
+    trigger_shell(&bed, "background", "echo $$ > background.pid; sleep 1000 & wait");
+    let groups = ["pipe.pid", "background.pid"].map(|file| bed.pid_in(file));
+    assert!(groups.iter().all(|&group| !is_gone(group)));
+    node.kill9();
+    for group in groups {
+        wait_for("its processes are gone", Duration::from_secs(5), || is_gone(group));
+    }
+}
+
+#[test]
+fn two_nodes_of_one_name_are_two_nodes() {
+    let bed = Bed::new();
+    let _one = bed.start("n");
+    let _two = bed.node("n").start();
+    let listed = || bed.user.json(&["nodes"]).as_array().unwrap().clone();
+    wait_for("both are listed", DEADLINE, || listed().len() == 2);
+    let nodes = listed();
+    let mut names: Vec<&str> = nodes.iter().map(|node| text(node, "node")).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["n", "n-2"]);
+    assert_ne!(nodes[0]["incarnation"], nodes[1]["incarnation"]);
+    assert!(nodes.iter().all(|node| node["state"] == "live"), "{nodes:#?}");
+}
+
+/// A node that executes a short and a long run is asked to stop, beside another that goes on.
+fn drains_on(signal: Signal) {
+    let bed = Bed::new();
+    // SIGTERM goes to commands 10 s before the end of a drain: here 2 s after its beginning.
+    let mut leaving = bed.node("leaving").args(&["--drain-timeout", "12s"]).start_live(&bed.user);
+    trigger_shell(&bed, "short", "echo $$ > short.pid; sleep 1; exit 0");
+    trigger_shell(&bed, "long", "if [ $UPBEAT_ATTEMPT = 1 ]; then echo $$ > long.pid; sleep 1000; fi");
+    bed.pid_in("short.pid");
+    let group = bed.pid_in("long.pid");
+    let mut staying = bed.start("staying");
+
+    let asked_ms = now_ms();
+    kill(Pid::from_raw(i32::try_from(leaving.pid()).unwrap()), signal).unwrap();
+    let busy = json!({"every": "200ms", "exec": ["true"], "overlap": "allow"});
+    bed.user.file("busy.json", &json!({"entries": {"busy": busy}}).to_string());
+    bed.user.ok(&["apply", "-f", "busy.json"]);
+    assert_eq!(leaving.wait_end(Duration::from_secs(12)).code(), Some(0), "{}", leaving.log());
+    let took_ms = now_ms() - asked_ms;
+    assert!(took_ms < 12_000, "the drain took {took_ms} ms");
+
+    let short = bed.latest("short");
+    assert_eq!(
+        (&short["state"], &short["attempt"], &short["node"]),
+        (&json!("succeeded"), &json!(1), &json!("leaving"))
+    );
+    assert!(is_gone(group), "the long command is gone with its node");
+    let long = bed.wait_state("long", "succeeded", Duration::from_secs(5));
+    assert_eq!((&long["attempt"], &long["node"]), (&json!(2), &json!("staying")), "{long:#}");
+    assert_eq!(long["lost"], 0, "handed back is not lost: {long:#}");
+
+    let busy = bed.user.json(&["runs", "busy", "--limit", "0"]);
+    let of_leaving = |run: &&Value| run["node"] == "leaving";
+    assert!(busy.as_array().unwrap().len() > 3, "{busy:#}");
+    assert_eq!(busy.as_array().unwrap().iter().filter(of_leaving).count(), 0, "a draining node takes nothing new");
+    let listed = bed.user.json(&["nodes"]);
+    assert_eq!(listed.as_array().unwrap().len(), 1, "a stopped node is not listed: {listed:#}");
+    assert_eq!(staying.status(), None);
+}
+
+#[test]
+fn sigterm_finishes_what_is_short_and_hands_back_what_is_long() {
+    drains_on(Signal::SIGTERM);
+}
+
+#[test]
+fn sigint_finishes_what_is_short_and_hands_back_what_is_long() {
+    drains_on(Signal::SIGINT);
+}
+
+#[test]
+fn a_command_that_ignores_sigterm_is_handed_back_within_the_drain_timeout() {
+    let bed = Bed::new();
+    let mut leaving: NodeProcess = bed.node("leaving").args(&["--drain-timeout", "3s"]).start_live(&bed.user);
+    trigger_shell(
+        &bed,
+        "deaf",
+        "if [ $UPBEAT_ATTEMPT = 1 ]; then trap '' TERM; echo $$ > deaf.pid; while :; do sleep 1; done; fi",
+    );
+    let group = bed.pid_in("deaf.pid");
+    let asked_ms = now_ms();
+    leaving.sigterm();
+    assert_eq!(leaving.wait_end(Duration::from_secs(10)).code(), Some(0), "{}", leaving.log());
+    assert!(now_ms() - asked_ms < 4_000, "killing is included in the timeout: {} ms", now_ms() - asked_ms);
+    assert!(is_gone(group));
+    let _staying = bed.start("staying");
+    let run = bed.wait_state("deaf", "succeeded", DEADLINE);
+    assert_eq!((&run["attempt"], &run["lost"]), (&json!(2), &json!(0)), "{run:#}");
+}
+
+#[test]
+fn a_cancel_reaches_a_run_that_executes() {
+    let bed = Bed::new();
+    let _node = bed.start("a");
+    trigger_shell(&bed, "job", "echo $$ > job.pid; sleep 1000 | sleep 1000");
+    let group = bed.pid_in("job.pid");
+    let asked_ms = now_ms();
+    bed.user.ok(&["cancel", "job", "--actor", "ada", "--reason", "it hangs"]);
+    wait_for("its processes are gone", Duration::from_secs(2), || is_gone(group));
+    let run = bed.wait_state("job", "cancelled", Duration::from_secs(2));
+    assert_eq!(run["reason"], "by_user", "{run:#}");
+    let message = text(&run, "message");
+    assert!(message.contains("ada") && message.contains("it hangs"), "who and why: {message}");
+    assert!(instant(text(&run, "finished_at")) - asked_ms < 2_500);
+    assert_eq!(run["attempt"], 1);
+}

@@ -1,0 +1,95 @@
+//! The laws broken on purpose: the same verdict that is clean elsewhere must notice. What can't fail proves nothing.
+
+use std::time::Duration;
+
+use crate::bed::{Bed, in_parallel, wait_until};
+use crate::frozen::take_over;
+use crate::support::node::{NodeOptions, node};
+use crate::support::proxy::{Fate, Proxy};
+use crate::verdict::{Deaths, Verdict};
+
+const SEED: u64 = 4_711;
+
+fn broken(law: &'static str) -> impl Fn(NodeOptions) -> NodeOptions {
+    move |node| node.env("UPBEAT_SABOTAGE", law)
+}
+
+fn intact(node: NodeOptions) -> NodeOptions {
+    node
+}
+
+/// How long what was lost may stay away before the verdict: nothing brings it back.
+const GIVE_UP: Duration = Duration::from_secs(4);
+
+/// More is due at once than the claimers can start themselves: the queue must hold the rest.
+fn verdict_of_narrow_nodes(with: impl Fn(NodeOptions) -> NodeOptions) -> Verdict {
+    let bed = Bed::new();
+    let _nodes = ["a", "b"].map(|name| with(bed.node(name).args(&["--concurrency", "1"])).start_live(&bed.user));
+    let race = bed.race(6, 3, &bed.command("true"), "overlap = \"allow\"");
+    bed.ended(&race, GIVE_UP);
+    bed.verdict(&race, Deaths::None)
+}
+
+#[test]
+fn a_claim_that_advances_without_enqueueing_is_noticed() {
+    let (clean, verdict) =
+        in_parallel(|| verdict_of_narrow_nodes(intact), || verdict_of_narrow_nodes(broken("advance-without-enqueue")));
+    clean.assert_clean();
+    assert!(!verdict.missing.is_empty(), "{verdict:#?}");
+}
+
+#[test]
+fn a_finish_without_fencing_is_noticed() {
+    // The frozen node's command has failed meanwhile: without fencing that is the outcome, beside a run that goes on.
+    let frozen = take_over("sleep 1; exit 1", broken("no-fencing"));
+    frozen.bed.wait_ended("job");
+    assert!(!frozen.is_outcome_of_second(), "{:#}", frozen.run());
+    assert_eq!(frozen.refusals(), 0);
+
+    let frozen = take_over("sleep 1; exit 1", intact);
+    frozen.end();
+    assert!(frozen.is_outcome_of_second(), "{:#}", frozen.run());
+}
+
+#[test]
+fn a_node_that_believes_its_own_clock_is_noticed() {
+    // Without sabotage the same fleet is judged in `clocks`.
+    let bed = Bed::new();
+    let race = bed.race(3, 3, &bed.command("true"), "overlap = \"allow\"\ncatch_up = \"all\"");
+    let _hasty = broken("node-clock")(bed.node("hasty").with_clock("+3600s")).start();
+    bed.ended(&race, GIVE_UP);
+    let verdict = bed.verdict(&race, Deaths::None);
+    assert!(!verdict.early.is_empty(), "{verdict:#?}");
+}
+
+/// A network that loses replies of claims, fetches and finishes all the while.
+fn verdict_behind_cuts(with: impl Fn(NodeOptions) -> NodeOptions) -> Verdict {
+    let bed = Bed::new();
+    let proxies = [Proxy::before(&bed.server), Proxy::before(&bed.server)];
+    let start = |(at, proxy): (usize, &Proxy)| {
+        let narrow = ["--lease", "2s", "--concurrency", "4"];
+        with(node(["a", "b"][at], proxy.url()).args(&narrow)).start_live(&bed.user)
+    };
+    let _nodes: Vec<_> = proxies.iter().enumerate().map(start).collect();
+    let race = bed.race(12, 5, &bed.command("sleep 0.1"), "overlap = \"allow\"\ncatch_up = \"all\"");
+    let mut chance = fastrand::Rng::with_seed(SEED);
+    let mut at = race.window.start_ms - 200;
+    while at < race.window.end_ms() {
+        wait_until(at);
+        let script = ["claim", "work", "work"][chance.usize(0..3)];
+        proxies[chance.usize(0..2)].meet(script, chance.usize(1..4), Fate::CutReply);
+        at += chance.i64(100..400);
+    }
+    proxies.iter().for_each(Proxy::pardon);
+    let cuts: usize = proxies.iter().map(|proxy| proxy.hits("claim") + proxy.hits("work")).sum();
+    assert!(cuts >= 6, "only {cuts} replies were lost: this shows nothing");
+    bed.ended(&race, GIVE_UP);
+    bed.verdict(&race, Deaths::None)
+}
+
+#[test]
+fn calls_that_are_replayed_without_their_number_are_noticed() {
+    let (clean, verdict) = in_parallel(|| verdict_behind_cuts(intact), || verdict_behind_cuts(broken("replays")));
+    clean.assert_clean();
+    assert!(!verdict.missing.is_empty() || !verdict.repeated.is_empty(), "{verdict:#?}");
+}
