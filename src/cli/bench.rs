@@ -36,7 +36,7 @@ pub enum BenchWhat {
 pub async fn run(app: &App, args: BenchArgs) -> Ended {
     let entries = match args.what {
         BenchWhat::Claim { entries } => entries,
-        BenchWhat::Other(words) => return Err(hints::not_yet(&format!("bench {}", words.join(" "))).into()),
+        BenchWhat::Other(words) => return Err(hints::not_yet(format!("bench {}", words.join(" "))).into()),
     };
     if entries == 0 || entries > ENTRIES_MAX {
         return Err(Error::invalid("entries", format!("{entries} is out of range 1-{ENTRIES_MAX}")).into());
