@@ -148,7 +148,7 @@ async fn a_paused_entry_that_lost_its_place_is_paused_again() {
         bed.store().plan(&id("a"), bed.now().await).await.unwrap();
         bed.redis.cli(&["DEL", &bed.key(0, "paused")]);
         bed.store().rebuild(0).await.unwrap();
-        assert_eq!(bed.count("ZCARD", 0, "broken"), 1);
+        assert_eq!(bed.count("ZCARD", 0, "paused"), 1);
         bed.shift(passed_ms);
         bed.store().plan(&id("a"), bed.now().await).await.unwrap();
         assert_eq!((bed.count("ZCARD", 0, "paused"), bed.count("ZCARD", 0, "due")), (1, 0), "{name}");
