@@ -60,8 +60,8 @@ if tonumber(marks_of_clock[1] or 0) > now and marks_of_clock[2] ~= holder then
   return { 'later', now, tonumber(marks_of_clock[1]) }
 end
 if number > 0 then
-  local kept, answer = read_lane(':claim')
-  if kept == number then return { 'repeated', now, held_of(answer) } end
+  local kept, answer, last = read_lane(':claim')
+  if kept == number then return { 'repeated', now, held_of(answer, last) } end
   if kept > number then return { 'stale' } end
 end
 local ids, is_full = take(batch)

@@ -65,6 +65,10 @@ local again, results = read_items(items), {}
 if #again == 0 then
   for i = 1, #items do results[i] = change(items[i]) end
 elseif not settle_far_behind(items) then
+  -- The registry may have lost a list; whoever reads it again finds it.
+  for i = 2, #again, 2 do
+    if string.find(again[i], ':', 1, true) then redis.call('HSETNX', queues_key, again[i], 0) end
+  end
   return { 'again', again }
 end
 if is_dry_run then return { 'done', now, results } end

@@ -40,11 +40,11 @@ for i = 1, list_count do
 end
 local first = 8 + list_count
 -- use words clock lease live history lanes finish fetch
-local kept, answer = read_lane(':work')
+local kept, answer, last = read_lane(':work')
 if kept == number then
   local words = {}
   for word in string.gmatch(string.match(answer, '^[^\n]*'), '%S+') do words[#words + 1] = word end
-  return { 'done', now, words, held_of(string.match(answer, '\n(.*)$') or ''), {} }
+  return { 'done', now, words, held_of(string.match(answer, '\n(.*)$') or '', last), {} }
 end
 if kept > number then return { 'stale' } end
 local attempts = {}
@@ -55,7 +55,7 @@ for i = 0, ended_count - 1 do
 end
 read_attempts(attempts)
 guard_history()
-for _, key in ipairs({ queues_key, cursors_key, cancels_key }) do redis.call('HLEN', key) end
+for _, key in ipairs({ live_key, queues_key, cursors_key, cancels_key }) do redis.call('HLEN', key) end
 for _, key in ipairs({ start_by_key, due_key, leases_key }) do redis.call('ZCARD', key) end
 redis.call('SCARD', holds_key)
 redis.call('XLEN', events_key)

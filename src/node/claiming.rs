@@ -3,6 +3,7 @@
 //! The pass may run at any time, on any node, twice.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::domain::id::EntryId;
@@ -51,7 +52,7 @@ impl Claiming {
             let is_draining = shutdown.is_draining();
             tokio::select! {
                 () = self.shared.timer.sleep_until(from + wait) => {}
-                _ = nudge.due.changed(), if !is_draining => {}
+                Ok(()) = nudge.due.changed(), if !is_draining => {}
                 () = shutdown.draining(), if !is_draining => {}
             }
         }
@@ -79,6 +80,11 @@ impl Claiming {
         };
         let wait = self.take(reply);
         shared.slots.release(promised);
+        // The lane may have been woken while the slots were promised here, and found none free.
+        let lane = &shared.lanes[usize::from(self.shard)];
+        if promised > 0 && lane.has_work.load(Ordering::Acquire) {
+            lane.wake.notify_one();
+        }
         wait
     }
 

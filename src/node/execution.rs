@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use futures_util::FutureExt;
+
 use crate::domain::entry::{Entry, payload_bytes};
 use crate::domain::id::EntryId;
 use crate::domain::record::LiveRun;
@@ -28,28 +30,39 @@ pub fn start(shared: &Arc<Shared>, shard: u16, started: Started) {
     tracing::debug!(run.id = %run.run_id, entry.id = %run.entry_id, attempt = run.attempt, "started");
     let shared = shared.clone();
     tokio::spawn(async move {
-        let ended = match prepare_until_answered(&shared, shard, &run, &mut stopped).await {
-            Ok(Prepared::Attempt(attempt)) => {
-                let outcome = shared.executor.execute(*attempt, stopped).await;
-                keep(&shared, shard, &run, &outcome).await;
-                ended(&shared, &run, &outcome)
-            }
-            Ok(Prepared::Stopped(ending)) => {
-                let (how, reason) = how_ended(&shared, ending);
-                Ended { how, reason, ..refused(&run, "stopped before it began") }
-            }
-            Ok(Prepared::Removed) => Ended {
-                how: EndedAs::Cancelled,
-                reason: Some(Reason::EntryRemoved),
-                ..refused(&run, "its entry was removed")
-            },
-            Err(why) => refused(&run, &why.to_string()),
-        };
+        let attempt = std::panic::AssertUnwindSafe(execute(&shared, shard, &run, &mut stopped)).catch_unwind().await;
+        // A panic must not keep the slot and the lease for ever.
+        let ended =
+            attempt.unwrap_or_else(|_| Ended { reason: Some(Reason::Panic), ..refused(&run, "the node panicked") });
         shared.slots.end(&id);
-        let lane = &shared.lanes[usize::from(shard)];
         // The lane lives as long as the node.
-        let _ = lane.ended.send(ended);
+        let _ = shared.lanes[usize::from(shard)].ended.send(ended);
     });
+}
+
+async fn execute(
+    shared: &Arc<Shared>,
+    shard: u16,
+    run: &LiveRun,
+    stopped: &mut watch::Receiver<Option<Stop>>,
+) -> Ended {
+    match prepare_until_answered(shared, shard, run, stopped).await {
+        Ok(Prepared::Attempt(attempt)) => {
+            let outcome = shared.executor.execute(*attempt, stopped.clone()).await;
+            keep(shared, shard, run, &outcome).await;
+            ended(shared, run, &outcome)
+        }
+        Ok(Prepared::Stopped(ending)) => {
+            let (how, reason) = how_ended(shared, ending);
+            Ended { how, reason, ..refused(run, "stopped before it began") }
+        }
+        Ok(Prepared::Removed) => Ended {
+            how: EndedAs::Cancelled,
+            reason: Some(Reason::EntryRemoved),
+            ..refused(run, "its entry was removed")
+        },
+        Err(why) => refused(run, &why.to_string()),
+    }
 }
 
 enum Prepared {

@@ -13,14 +13,17 @@ const RETRY: Duration = Duration::from_millis(500);
 
 /// Waits and wakes the lanes until the node has stopped.
 pub async fn run(shared: Arc<Shared>) {
-    loop {
+    // One connection for the node's life: it reconnects by itself, and one that is dropped would go on doing so.
+    let reader = loop {
         match shared.store.hint_reader(BLOCK).await {
-            Ok(reader) => {
-                if let Err(why) = listen(&shared, &reader).await {
-                    tracing::debug!(why = %why, "waiting for hints failed, it is tried again");
-                }
-            }
+            Ok(reader) => break reader,
             Err(why) => tracing::debug!(why = %why, "no connection for hints, it is tried again"),
+        }
+        tokio::time::sleep(RETRY).await;
+    };
+    loop {
+        if let Err(why) = listen(&shared, &reader).await {
+            tracing::debug!(why = %why, "waiting for hints failed, it is tried again");
         }
         tokio::time::sleep(RETRY).await;
     }

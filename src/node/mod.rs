@@ -201,7 +201,7 @@ async fn drain(shared: &Shared) {
 
 /// Whether everything ended, and Redis knows, before `until`.
 async fn idle_until(shared: &Shared, until: Instant) -> bool {
-    while shared.slots.used() > 0 {
+    while !shared.slots.is_idle() {
         if Instant::now() >= until {
             return false;
         }

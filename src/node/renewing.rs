@@ -11,7 +11,7 @@ pub async fn run(shared: Arc<Shared>, mut nudge: Nudge) {
     loop {
         tokio::select! {
             () = tokio::time::sleep(shared.renew_every()) => {}
-            _ = nudge.cancel.changed() => {}
+            Ok(()) = nudge.cancel.changed() => {}
         }
         for shard in shared.store.shards() {
             if let Err(why) = pass(&shared, shard).await {

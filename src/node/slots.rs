@@ -54,6 +54,12 @@ impl Slots {
         inner.running.len() + inner.ending
     }
 
+    /// Whether nothing runs, every end is recorded and no call is in flight that may start something.
+    pub fn is_idle(&self) -> bool {
+        let inner = self.inner();
+        inner.running.is_empty() && inner.ending == 0 && inner.reserved == 0
+    }
+
     /// Promises up to `most` free slots to a call; give the same number back with [`Slots::release`].
     pub fn reserve(&self, most: usize) -> usize {
         let mut inner = self.inner();

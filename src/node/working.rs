@@ -93,14 +93,17 @@ fn settle(shared: &Arc<Shared>, shard: u16, promised: usize, batch: &[Ended], re
                 ),
             }
         }
-        let is_full = reply.fetched.len() == promised;
         for started in reply.fetched {
             execution::start(shared, shard, started);
         }
-        if is_full && !reply.left.is_empty() || promised == 0 && !reply.left.is_empty() {
+        if !reply.left.is_empty() {
             shared.lanes[usize::from(shard)].expect_work();
         }
     }
     shared.slots.release(promised);
     shared.slot_freed.notify_waiters();
+    // A slot that this lane freed is any lane's to fill.
+    for lane in shared.lanes.iter().filter(|lane| lane.has_work.load(Ordering::Acquire)) {
+        lane.wake.notify_one();
+    }
 }

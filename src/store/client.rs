@@ -82,7 +82,7 @@ impl Client {
                 self.command("SCRIPT", vec!["LOAD".into(), script.text.as_str().into()]).await?;
                 self.command("EVALSHA", all).await
             }
-            Err(why) if why.details().contains("script") => {
+            Err(why) if why.details().starts_with("ERR") && why.details().contains("script") => {
                 Err(Error::Internal(Problem::bare(format!("script {} failed: {}", script.name, why.details()))))
             }
             other => other.map_err(|why| self.explain(&why)),
@@ -221,7 +221,7 @@ fn refused(connection: &Connection, why: &FredError) -> Error {
         "READONLY" => unavailable("it is a read-only replica".to_owned(), "name the master"),
         "LOADING" => unavailable("it is loading its data".to_owned(), "try again in a moment"),
         "OOM" => unavailable("its memory is full (maxmemory)".to_owned(), ""),
-        "MISCONF" => unavailable(format!("it refuses writes: {details}"), ""),
+        "MISCONF" | "NOREPLICAS" | "MASTERDOWN" => unavailable(format!("it refuses writes: {details}"), ""),
         "BUSY" => unavailable("a script of somebody blocks it".to_owned(), ""),
         "WRONGTYPE" => Error::Corrupt(Problem::bare(format!("a key of this namespace has another type: {details}"))),
         _ => match why.kind() {

@@ -44,11 +44,9 @@ impl Store {
         };
         let cursor = match place {
             Place::Finished => return Ok(Planned::Unchanged),
-            Place::Broken => self.cursor_from_ledger(shard, &stored, definition.created).await?,
+            Place::Broken => self.cursor_from_ledger(shard, &stored, definition.at).await?,
             // Its score is no fire time, so its cursor has vanished.
-            Place::Parked if stored.cursor.is_none() => {
-                self.cursor_from_ledger(shard, &stored, definition.created).await?
-            }
+            Place::Parked if stored.cursor.is_none() => self.cursor_from_ledger(shard, &stored, definition.at).await?,
             _ => stored.cursor(),
         };
         let passed = (place == Place::Paused).then(|| passed(&entry.schedule, &stored, now));
@@ -85,12 +83,13 @@ impl Store {
         })
     }
 
-    /// Where an entry goes on whose place does not say so: its cursor or the end of its ledger, whichever is later, else its creation; never now.
-    async fn cursor_from_ledger(&self, shard: u16, stored: &StoredEntry, created: Timestamp) -> Result<Timestamp> {
+    /// Where an entry goes on whose place does not say so: its cursor or the end of its ledger, whichever is later, else
+    /// its last change (which settled all before it); never now.
+    async fn cursor_from_ledger(&self, shard: u16, stored: &StoredEntry, changed: Timestamp) -> Result<Timestamp> {
         let text = self.ledger(shard, &stored.id).await?;
         let end = ledger::read(&text).and_then(|stretches| ledger::end(&stretches)).map(|end| Timestamp(end.0 + 1));
         let known = [stored.cursor, end].into_iter().flatten().max();
-        Ok(known.unwrap_or(created).max(created))
+        Ok(known.unwrap_or(changed).max(changed))
     }
 
     /// Merges the oldest stretches of an entry's ledger where they are too many.

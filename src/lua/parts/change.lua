@@ -1,5 +1,5 @@
 -- Changes of entries, by the locals of `put`.
-local RUNS_SCANNED = 10000
+local RUNS_SCANNED = 1500
 local LIST_FULL = 500  -- times in a list that Rust makes no longer
 local places = { due_key, parked_key, paused_key, broken_key, finished_key }
 -- What is to be written; one table, because a Lua function has room for 200 locals only.

@@ -9,7 +9,13 @@ local function expire_queued()
     if run and run.state == QUEUED then
       gone[#gone + 1] = ids[i]
       remember_run(ids[i], run, MISSED, TOO_LATE, '', 0, '')
-      redis.call('HINCRBY', queues_key, run.list, 1)
+      -- Near the front of its list as a rule: then it goes at once, so that a list that nobody serves does not grow.
+      local list = lists[run.list]
+      if list and redis.call('LPOS', list, ids[i], 'MAXLEN', 500) then
+        redis.call('LREM', list, 1, ids[i])
+      else
+        redis.call('HINCRBY', queues_key, run.list, 1)
+      end
     end
   end
   redis.call('ZREM', start_by_key, unpack(ids))

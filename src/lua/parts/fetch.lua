@@ -1,3 +1,5 @@
+-- Looks into lists in one call, at most: they may be full of ids whose run has ended.
+local FETCH_LOOKS = 200
 -- Takes runs out of lists for the caller. Ids whose run has ended meanwhile are passed over.
 local function take_from(name, count, fetched)
   local ids = redis.call('LPOP', lists[name], count)
@@ -8,7 +10,7 @@ local function take_from(name, count, fetched)
     local run = read_live(texts[i])
     if not run or run.state ~= QUEUED then
       dead = dead + 1
-    elseif run.start_within > 0 and now - run.due_at > run.start_within then
+    elseif run.start_within > 0 and run.started_at == 0 and now - run.due_at > run.start_within then
       expired[#expired + 1] = ids[i]
       remember_run(ids[i], run, MISSED, TOO_LATE, '', 0, '')
     else
@@ -30,10 +32,11 @@ end
 
 -- Up to `wanted` runs from the lists served, in their order. Returns their ids.
 local function fetch(wanted, served, lengths)
-  local fetched = {}
+  local fetched, looks = {}, 0
   for i = 1, #served do
     local left = lengths[served[i]]
-    while left > 0 and #fetched < wanted do
+    while left > 0 and #fetched < wanted and looks < FETCH_LOOKS do
+      looks = looks + 1
       local count = math.min(wanted - #fetched, left, 500)
       take_from(served[i], count, fetched)
       left = left - count

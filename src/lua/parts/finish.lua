@@ -26,7 +26,6 @@ local function requeue(a)
   run.state, run.holder = QUEUED, NOBODY
   redis.call('HSET', live_key, a.run_id, pack_live(run))
   redis.call('LPUSH', lists[run.list], a.run_id)
-  if run.start_within > 0 then redis.call('ZADD', start_by_key, run.due_at + run.start_within, a.run_id) end
   if hints[run.list] and redis.call('LLEN', hints[run.list]) == 0 then redis.call('RPUSH', hints[run.list], '1') end
 end
 

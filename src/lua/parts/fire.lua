@@ -34,7 +34,7 @@ local function load_marks(ids)
     for i = from, math.min(from + 999, #runs) do slice[#slice + 1] = runs[i] end
     local lives = redis.call('HMGET', live_key, unpack(slice))
     for i = 1, #slice do
-      if lives[i] then marks[owners[from + i - 1]] = marks[owners[from + i - 1]] .. slice[i] end
+      if lives[i] and #lives[i] >= LIVE_MIN then marks[owners[from + i - 1]] = marks[owners[from + i - 1]] .. slice[i] end
     end
   end
 end
