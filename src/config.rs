@@ -63,6 +63,7 @@ impl Connection {
         let shown = without_password(text);
         match url.scheme() {
             "redis" | "rediss" => {
+                check_query(&url, &[], "redis://:PASSWORD@HOST:PORT/DB")?;
                 let host = url.host_str().filter(|host| !host.is_empty());
                 let host = host.ok_or_else(|| Error::invalid("redis", format!("{shown} names no host")).hint(FORMS))?;
                 let tls = (url.scheme() == "rediss").then(|| ca.map_or(Tls::System, Tls::Authorities));
@@ -75,6 +76,7 @@ impl Connection {
                 Ok(Self { address, username, password, database, shown })
             }
             "unix" | "redis+unix" => {
+                check_query(&url, &["db"], "unix://:PASSWORD@/path?db=N")?;
                 let number = url.query_pairs().find(|(key, _)| key == "db").map(|(_, value)| value.into_owned());
                 let database = database(&number.unwrap_or_default(), &shown)?;
                 if let Some(host) = url.host_str().filter(|host| !host.is_empty() && *host != ANY_HOST) {
@@ -133,16 +135,35 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The URL as it may be shown.
-fn without_password(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    match rest.rsplit_once('@') {
-        Some((login, place)) => {
-            let user = login.split(':').next().unwrap_or_default();
-            format!("{scheme}://{user}:***@{place}")
+/// Nothing but the database number may stand in a query, and only where the path is a socket.
+fn check_query(url: &Url, allowed: &[&str], hint: &str) -> Result<()> {
+    match url.query_pairs().find(|(key, _)| !allowed.contains(&key.as_ref())) {
+        // `:7000?word@host` is a password whose `?` was not escaped: what has no value may be one itself.
+        Some((key, value)) if value.is_empty() || key.contains('@') => {
+            Err(Error::invalid("redis", "a query without a key; a ? in a password is %3F").hint(hint))
         }
-        None => text.to_owned(),
+        Some((key, _)) => Err(Error::invalid("redis", format!("unknown key {key:?} in the query")).hint(hint)),
+        None => Ok(()),
     }
+}
+
+/// The URL as it may be shown: of the login the name, of the query the database number.
+fn without_password(text: &str) -> String {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+    let separator = if text.contains("://") { "://" } else { "" };
+    let (place, tail) = rest.find(['?', '#']).map_or((rest, ""), |at| rest.split_at(at));
+    // An `@` behind a `?` may end a password that holds the `?`.
+    if tail.contains('@') {
+        let user = place.split(':').next().unwrap_or_default();
+        return format!("{scheme}{separator}{user}{}", if user == place { "" } else { ":***" });
+    }
+    let place = match place.rsplit_once('@') {
+        Some((login, place)) => format!("{}:***@{place}", login.split(':').next().unwrap_or_default()),
+        None => place.to_owned(),
+    };
+    let number = tail.split(['?', '#', '&']).find(|pair| pair.starts_with("db="));
+    let number = number.map(|pair| format!("?{pair}")).unwrap_or_default();
+    format!("{scheme}{separator}{place}{number}")
 }
 
 #[cfg(test)]
@@ -169,7 +190,22 @@ mod tests {
             ["http://u:secret@h", "unix://run/r.sock", "redis://u:secret@h/x", "redis://u:secret@", "u:secret@h"]
         {
             let error = Connection::parse(text, None).unwrap_err();
-            assert!(!error.to_string().contains("secret") || text.starts_with("u:"), "{error}");
+            assert!(!error.to_string().contains("secret"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_query_names_the_database_and_nothing_else() {
+        for text in ["unix:///s.sock?pass=secret", "unix:///s.sock?db=2&pass=a@secret", "redis://h:7000?pass=secret"] {
+            let error = Connection::parse(text, None).unwrap_err();
+            let problem = format!("{:?}", error.problem());
+            assert!(problem.contains("pass") && problem.contains("PASSWORD@"), "{problem}");
+            assert!(!problem.contains("secret"), "{problem}");
+            assert!(!without_password(text).contains("secret"), "{text}");
+        }
+        let error = Connection::parse("redis://ana:7000?secret@h", None).unwrap_err();
+        assert!(!format!("{:?}", error.problem()).contains("secret"), "{error}");
+        assert_eq!(without_password("unix:///s.sock?pass=secret&db=2"), "unix:///s.sock?db=2");
+        assert_eq!(without_password("redis://ana:p?secret@h"), "redis://ana:***");
     }
 }

@@ -77,13 +77,18 @@ pub async fn service(common: &Common, printer: Printer) -> Result<Service> {
     }
 }
 
-/// The words of the operating system out of `Os { code: 111, kind: ConnectionRefused, message: "Connection refused" }`.
+/// The words of the operating system out of `Os { code: 111, kind: ConnectionRefused, message: "Connection refused" }`
+/// and `Custom { kind: Uncategorized, error: "failed to lookup address information: ..." }`.
 fn plain(message: &str) -> String {
-    let parts = message.split_once("Os {").and_then(|(front, rest)| {
-        let (_, words) = rest.split_once("message: \"")?;
-        Some(format!("{front}{}", words.split('"').next()?.to_lowercase()))
-    });
-    parts.unwrap_or_else(|| message.to_owned())
+    let quoted = |opening: &str, key: &str| {
+        let (front, rest) = message.split_once(opening)?;
+        let (_, words) = rest.split_once(key)?;
+        Some((front, words.split('"').next()?))
+    };
+    if let Some((front, words)) = quoted("Os {", "message: \"") {
+        return format!("{front}{}", words.to_lowercase());
+    }
+    quoted("Custom {", "error: \"").map_or_else(|| message.to_owned(), |(front, words)| format!("{front}{words}"))
 }
 
 fn password(file: &str) -> Result<String> {
@@ -162,6 +167,10 @@ mod tests {
         let raw =
             "redis://h: can't be reached: Os { code: 111, kind: ConnectionRefused, message: \"Connection refused\" }";
         assert_eq!(plain(raw), "redis://h: can't be reached: connection refused");
+        let raw = "redis://h: can't be reached: Custom { kind: Uncategorized, error: \"failed to lookup address \
+                   information: Name or service not known\" }";
+        let words = "redis://h: can't be reached: failed to lookup address information: Name or service not known";
+        assert_eq!(plain(raw), words);
         assert_eq!(plain("no answer in time"), "no answer in time");
     }
 

@@ -11,6 +11,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::App;
+use crate::cli::actor::variable;
 use crate::cli::args::DevArgs;
 use crate::cli::connect::{CONNECTION_FILE, PLAYGROUND, running};
 use crate::cli::output::{Ended, facts, print};
@@ -97,10 +98,14 @@ fn greeting(version: &str, nodes: &[NodeChild], is_new: bool) -> String {
         true => "none; upbeat node starts one".to_owned(),
         false => format!("{} · 16 runs each at a time · may run http, exec, shell · all queues", names.join(" ")),
     };
+    let usage = match variable("UPBEAT_REDIS") {
+        Some(_) => "UPBEAT_REDIS is set: unset it, it wins over the playground",
+        None => "`upbeat ...` in this folder finds it by itself",
+    };
     let lines = facts(&[
         ("nodes", nodes),
         ("logs", format!("{PLAYGROUND}/dev-*.log")),
-        ("use", "`upbeat ...` in this folder finds it by itself".to_owned()),
+        ("use", usage.to_owned()),
         ("stop", "Ctrl-C".to_owned()),
     ]);
     format!("playground in {PLAYGROUND} · private Redis {version}, {kept} (--reset starts over)\n{lines}")

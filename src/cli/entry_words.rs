@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::cli::output::{Format, Printer, complain, facts, print, table};
+use crate::cli::output::{Format, Printer, complain, facts, print, printable, table};
 use crate::cli::times::Wall;
 use crate::cli::{App, output};
 use crate::domain::entry::Entry;
@@ -42,7 +42,7 @@ pub async fn changes(
             }
             for change in changes.changes.iter().filter(is_refused) {
                 let why = change.message.as_deref().unwrap_or("it changed meanwhile");
-                complain(&format!("refused {}: {why}", change.id));
+                complain(&format!("refused {}: {}", change.id, printable(why)));
             }
             if let [change] = &changes.changes[..]
                 && matches!(change.change, "added" | "changed")

@@ -188,7 +188,7 @@ fn kinds(allow: &[String]) -> Result<Vec<String>> {
     }
 }
 
-/// What this node is, in two lines.
+/// What this node is, in two lines; its name is told by the log, once it is known whether it is free.
 fn greet(printer: Printer, config: &NodeConfig, namespace: &Namespace) {
     let Serves { queues, kinds } = &config.serves;
     let serves = match queues.as_deref() {
@@ -197,7 +197,7 @@ fn greet(printer: Printer, config: &NodeConfig, namespace: &Namespace) {
         Some(queues) => format!("queues {}", queues.join(", ")),
     };
     let runs = if kinds.is_empty() { "nothing".to_owned() } else { kinds.join(", ") };
-    printer.note(format!("{} · namespace {namespace} · serves {serves} · runs {runs}", config.name));
+    printer.note(format!("namespace {namespace} · serves {serves} · runs {runs}"));
     let refused: Vec<&str> =
         KINDS.iter().map(|kind| kind.word()).filter(|kind| !kinds.iter().any(|one| one == kind)).collect();
     if !refused.is_empty() {

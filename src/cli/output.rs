@@ -91,13 +91,13 @@ impl Printer {
     /// A remark for people, on standard error; not for programs, which read errors there, nor where silence was asked for.
     pub fn note(&self, text: impl AsRef<str>) {
         if !self.is_quiet && !self.is_json() {
-            complain(text.as_ref());
+            complain(&printable(text.as_ref()));
         }
     }
 
     /// What deserves a look; its way out, behind a line break, is indented.
     pub fn warning(&self, text: &str) {
-        complain(&format!("warning: {}", text.replace('\n', "\n  ")));
+        complain(&format!("warning: {}", printable(text).replace('\n', "\n  ")));
     }
 
     /// What went wrong, on standard error; the exit code of the first complaint.
@@ -143,7 +143,7 @@ pub fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Stri
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(head.iter().map(|word| (*word).to_owned()));
     for row in rows {
-        table.add_row(row.into_iter().map(|cell| cell.replace(['\n', '\r'], " ")));
+        table.add_row(row.into_iter().map(|cell| printable(&cell.replace(['\n', '\r'], " "))));
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
@@ -155,7 +155,20 @@ pub fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Stri
 /// Lines of `name  value`, the values in one column.
 pub fn facts(facts: &[(&str, String)]) -> String {
     let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max(5);
-    facts.iter().map(|(name, value)| format!("  {name:width$}  {value}\n")).collect()
+    facts.iter().map(|(name, value)| format!("  {name:width$}  {}\n", printable(value))).collect()
+}
+
+/// The text with what would steer a terminal made visible: `\u{1b}[2J`.
+pub fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => shown.push(c),
+            c if c.is_control() => shown.extend(c.escape_default()),
+            c => shown.push(c),
+        }
+    }
+    shown
 }
 
 /// Writes to standard output; a reader that has seen enough ends the program.
@@ -205,5 +218,7 @@ mod tests {
     fn a_table_ends_its_lines_where_their_words_end() {
         assert_eq!(table(&["A", "BB"], [vec!["xyz".into(), String::new()]]), "A    BB\nxyz\n");
         assert_eq!(facts(&[("when", "now".to_owned())]), "  when   now\n");
+        assert_eq!(facts(&[("note", "a\u{1b}[2Jé".to_owned())]), "  note   a\\u{1b}[2Jé\n");
+        assert_eq!(table(&["A"], [vec!["a\u{1b}[2J\u{9b}".into()]]), "A\na\\u{1b}[2J\\u{9b}\n");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::cli::output::table;
+use crate::cli::output::{printable, table};
 use crate::cli::times::{Wall, took};
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
@@ -71,8 +71,10 @@ impl Words {
 fn remark(run: &RunView, wall: &Wall) -> String {
     let message = run.message.as_deref().map(|message| wall.localised(message));
     match (run.reason, message) {
-        (Some(reason), Some(message)) => format!("{reason}: {message}"),
-        (reason, message) => message.or_else(|| reason.map(str::to_owned)).unwrap_or_default(),
+        (Some(reason), Some(message)) => format!("{reason}: {}", printable(&message)),
+        (reason, message) => {
+            message.map(|message| printable(&message)).or_else(|| reason.map(str::to_owned)).unwrap_or_default()
+        }
     }
 }
 

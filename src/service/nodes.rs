@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use crate::domain::action::Kind;
 use crate::domain::node::NodeInfo;
 use crate::domain::run::State;
 use crate::domain::span::Span;
@@ -39,7 +40,9 @@ impl Fleet {
             return None;
         }
         let (queue, kind) = list.rsplit_once(':')?;
-        Some(Unserved { queue: queue.to_owned(), kind: kind.to_owned() })
+        let serving = self.live().find(|node| serves_queue(node, queue));
+        let serving = serving.map(|node| node.node.clone());
+        Some(Unserved { queue: queue.to_owned(), kind: kind.to_owned(), serving })
     }
 
     /// The name of an incarnation, or the incarnation itself where the node is forgotten.
@@ -49,10 +52,16 @@ impl Fleet {
     }
 }
 
+fn serves_queue(node: &NodeInfo, queue: &str) -> bool {
+    node.serves.queues.as_ref().is_none_or(|queues| queues.iter().any(|one| one == queue))
+}
+
 /// A queue and kind of action that no live node serves.
 pub(super) struct Unserved {
     queue: String,
     kind: String,
+    /// A live node that serves the queue, but not the kind.
+    serving: Option<String>,
 }
 
 impl Unserved {
@@ -61,15 +70,22 @@ impl Unserved {
         format!("no live node may run {} in queue {}", self.kind, self.queue)
     }
 
-    /// The command that mends it.
+    /// What mends it.
     pub(super) fn remedy(&self) -> String {
+        // What a node runs unasked.
+        let is_http = self.kind == Kind::Http.word();
+        let allow = if is_http { String::new() } else { format!(" --allow {}", self.kind) };
         let queues = if self.queue == "default" { String::new() } else { format!(" --queues {}", self.queue) };
-        format!("upbeat node{queues} --allow {}", self.kind)
+        match &self.serving {
+            Some(node) if is_http => format!("node `{node}` serves the queue: start it without --allow none"),
+            Some(node) => format!("node `{node}` serves the queue: start it with{allow}"),
+            None => format!("start one: upbeat node{queues}{allow}"),
+        }
     }
 
     /// Both, for a list of warnings.
     pub(super) fn warning(&self) -> String {
-        format!("{}: runs will wait; start one: {}", self.why(), self.remedy())
+        format!("{}: runs will wait; {}", self.why(), self.remedy())
     }
 }
 
@@ -81,10 +97,13 @@ impl Service {
 
     /// All nodes by name; lost ones stay for an hour, those that stopped in order are not there.
     pub async fn nodes(&self) -> Result<Vec<NodeView>> {
-        let fleet = self.fleet().await?;
+        let (fleet, runs) = tokio::try_join!(self.fleet(), self.live_runs(|run| run.state == State::Running))?;
         let is_listed = |seen: Timestamp| fleet.now.0 - seen.0 <= LISTED_FOR.ms();
         let nodes = fleet.nodes.iter().filter(|(_, seen)| is_listed(*seen));
-        Ok(nodes.map(|(node, seen)| view(node, *seen, fleet.is_lost(*seen))).collect())
+        let held = |node: &NodeInfo| {
+            runs.iter().filter(|run| run.holder.as_deref() == Some(node.incarnation.as_str())).count()
+        };
+        Ok(nodes.map(|(node, seen)| view(node, *seen, fleet.is_lost(*seen), held(node))).collect())
     }
 
     /// All queues in which runs ever waited, by name.
@@ -118,10 +137,10 @@ impl Counts {
             let unserved = fleet.nobody_serves(&format!("{queue}:{kind}"))?;
             Some(match waiting {
                 0 => unserved.warning(),
-                _ => format!("{}: {waiting} waiting; start one: {}", unserved.why(), unserved.remedy()),
+                _ => format!("{}: {waiting} waiting; {}", unserved.why(), unserved.remedy()),
             })
         });
-        let serves = |node: &&NodeInfo| node.serves.queues.as_ref().is_none_or(|queues| queues.contains(&queue));
+        let serves = |node: &&NodeInfo| serves_queue(node, &queue);
         let kinds: Map<String, Value> =
             self.kinds.iter().map(|(kind, count)| (kind.clone(), (*count).into())).collect();
         QueueView {
@@ -135,7 +154,7 @@ impl Counts {
     }
 }
 
-fn view(node: &NodeInfo, seen: Timestamp, is_lost: bool) -> NodeView {
+fn view(node: &NodeInfo, seen: Timestamp, is_lost: bool, running: usize) -> NodeView {
     NodeView {
         node: node.node.clone(),
         incarnation: node.incarnation.clone(),
@@ -145,7 +164,7 @@ fn view(node: &NodeInfo, seen: Timestamp, is_lost: bool) -> NodeView {
         started_at: At(node.started_at),
         seen_at: At(seen),
         state: if is_lost { "lost".to_owned() } else { node.state.clone() },
-        running: node.running,
+        running,
         concurrency: node.concurrency,
         queues: node.serves.queues.clone(),
         kinds: node.serves.kinds.clone(),

@@ -1,6 +1,7 @@
 //! One run by what people call it: its id, its entry and fire time, or its entry alone for the latest.
 
 use crate::domain::id::EntryId;
+use crate::domain::policy::OUTPUT_MAX_BYTES;
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Problem, Result};
 use crate::service::view::RunView;
@@ -82,6 +83,12 @@ impl Service {
         self.store.output(self.store.shard_of(&id), &run.run_id).await
     }
 
+    /// Whether only the end of an output is kept. One that ends exactly at the limit looks the same.
+    #[must_use]
+    pub fn is_output_cut(output: &[u8]) -> bool {
+        output.len() >= OUTPUT_MAX_BYTES
+    }
+
     async fn run_by_id(&self, run_id: &str) -> Result<Option<RunView>> {
         for shard in self.store.shards() {
             if let Some(run) = self.store.live_run(shard, run_id).await? {
@@ -121,6 +128,12 @@ impl Service {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_output_at_the_limit_counts_as_cut() {
+        assert!(Service::is_output_cut(&[b'x'; OUTPUT_MAX_BYTES]));
+        assert!(!Service::is_output_cut(&[b'x'; OUTPUT_MAX_BYTES - 1]));
+    }
 
     #[test]
     fn a_run_is_named_in_three_ways() {

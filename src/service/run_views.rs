@@ -15,7 +15,7 @@ pub(super) fn live(run: &LiveRun, fleet: &Fleet) -> RunView {
         _ => None,
     };
     let message = match &unserved {
-        Some(unserved) => Some(format!("{}; start one: {}", unserved.why(), unserved.remedy())),
+        Some(unserved) => Some(format!("{}; {}", unserved.why(), unserved.remedy())),
         None if run.is_cancel_asked => Some("its node has been asked to end it".to_owned()),
         None => lost_words(run.attempt, run.lost),
     };

@@ -135,7 +135,7 @@ pub struct ChangeView {
     pub next_before: Option<At>,
     /// The next fire time now.
     pub next_after: Option<At>,
-    /// Its revision now; null where it does not exist.
+    /// Its revision now, of a removed one that of its removal; null where it never existed.
     pub revision: Option<u64>,
     /// Why it was refused.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -203,7 +203,7 @@ pub(super) fn view(changed: Changed, fields: impl FnOnce() -> Vec<String>) -> Ch
         fields: if changed.word == ChangeWord::Added { fields() } else { changed.fields },
         next_before: changed.next_before.map(At),
         next_after: changed.next_after.map(At),
-        revision: Some(changed.revision).filter(|revision| *revision > 0 && changed.word != ChangeWord::Removed),
+        revision: Some(changed.revision).filter(|revision| *revision > 0),
         message,
         id: changed.id,
     }

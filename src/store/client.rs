@@ -224,6 +224,10 @@ fn refused(connection: &Connection, why: &FredError) -> Error {
         "MISCONF" | "NOREPLICAS" | "MASTERDOWN" => unavailable(format!("it refuses writes: {details}"), ""),
         "BUSY" => unavailable("a script of somebody blocks it".to_owned(), ""),
         "WRONGTYPE" => Error::Corrupt(Problem::bare(format!("a key of this namespace has another type: {details}"))),
+        _ if details.contains("DB index is out of range") => unavailable(
+            format!("database {} is out of range", connection.database),
+            "the server's setting `databases` says how many there are",
+        ),
         _ => match why.kind() {
             ErrorKind::Auth => unavailable(
                 "login refused: wrong user or password".to_owned(),

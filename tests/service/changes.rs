@@ -46,7 +46,7 @@ async fn an_entry_goes_through_its_whole_life() {
     assert_eq!(bed.count("HLEN", 0, "cursors"), 0);
 
     let removed = bed.remove("a").await;
-    assert_eq!((removed.changes[0].change, removed.changes[0].revision), ("removed", None));
+    assert_eq!((removed.changes[0].change, removed.changes[0].revision), ("removed", Some(6)));
     for (command, word) in
         [("HLEN", "entries"), ("HLEN", "plans"), ("HLEN", "messages"), ("ZCARD", "due"), ("HLEN", "active")]
     {

@@ -92,6 +92,8 @@ struct Request {
     entry_headers: HeaderMap,
     facts: HeaderMap,
     body: Option<Vec<u8>>,
+    /// Whether its target is a secret, whose host no message names.
+    is_secret: bool,
     ok: Vec<(u16, u16)>,
 }
 
@@ -117,7 +119,15 @@ impl Request {
             entry_headers.append(key, text.map_err(|_| Refused(format!("the value of header {name:?} is not valid")))?);
         }
         let ok = if http.ok.is_empty() { vec![(200, 299)] } else { http.ok.clone() };
-        Ok(Self { method, url, entry_headers, facts: facts(attempt), body: attempt.payload.clone(), ok })
+        Ok(Self {
+            method,
+            url,
+            entry_headers,
+            facts: facts(attempt),
+            body: attempt.payload.clone(),
+            is_secret: text != http.url,
+            ok,
+        })
     }
 
     /// Sends it, and on to where it is redirected; an answer whose status is accepted is never a redirect.
@@ -134,7 +144,7 @@ impl Request {
             if self.url.origin() != home {
                 self.entry_headers.clear();
             }
-            let response = client.execute(self.message()).await.map_err(failure)?;
+            let response = client.execute(self.message()).await.map_err(|error| self.unsent(error))?;
             let status = response.status();
             if self.accepts(status) {
                 return read(response, tail).await;
@@ -157,6 +167,17 @@ impl Request {
             self.url = target;
         }
         Err((Reason::HttpStatus, format!("redirected more than {HOPS_MAX} times")))
+    }
+
+    /// [`failure`] with the name of the server that can't be reached.
+    fn unsent(&self, error: reqwest::Error) -> Failure {
+        let is_named = error.is_connect() && !self.is_secret;
+        let (reason, why) = failure(error);
+        let host = self.url.host_str().filter(|_| is_named && reason == Reason::Connect);
+        match (host, self.url.port_or_known_default()) {
+            (Some(host), Some(port)) => (reason, format!("{host}:{port}: {why}")),
+            _ => (reason, why),
+        }
     }
 
     fn message(&self) -> reqwest::Request {
@@ -232,11 +253,29 @@ fn failure(error: reqwest::Error) -> Failure {
         source = inner.source();
     }
     // Its own words only say that a request failed.
-    (Reason::Connect, chain(error.source().unwrap_or(&error)))
+    let cause: &(dyn Error + 'static) = error.source().unwrap_or(&error);
+    (Reason::Connect, if error.is_connect() { last_cause(cause) } else { chain(cause) })
+}
+
+/// Why there is no connection, in the words of whoever knows: `connection refused`.
+fn last_cause(mut error: &(dyn Error + 'static)) -> String {
+    while let Some(inner) = error.source() {
+        error = inner;
+    }
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let is_system = error.downcast_ref::<std::io::Error>().is_some_and(|error| error.raw_os_error().is_some());
+    let is_lookup = text.starts_with("failed to lookup");
+    if is_system || is_lookup { text.to_lowercase() } else { text.to_owned() }
 }
 
 /// The error and its causes, what merely repeats left out.
 fn chain(error: &dyn Error) -> String {
+    let mut error = error;
+    // `client error (SendRequest)` says nothing to people.
+    while let Some(inner) = error.source().filter(|_| error.to_string().starts_with("client error")) {
+        error = inner;
+    }
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {
