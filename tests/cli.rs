@@ -4,6 +4,9 @@
 
 mod support;
 
+#[path = "cli/repeats.rs"]
+mod repeats;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
