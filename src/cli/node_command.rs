@@ -12,7 +12,7 @@ use crate::cli::output::{Ended, Printer};
 use crate::cli::{App, actor, connect};
 use crate::domain::action::Kind;
 use crate::domain::id::{Namespace, QueueName};
-use crate::domain::nearest::one_of;
+use crate::domain::nearest::not_one_of;
 use crate::domain::node::Serves;
 use crate::domain::span::Span;
 use crate::error::{Error, Result};
@@ -175,7 +175,7 @@ fn kinds(allow: &[String]) -> Result<Vec<String>> {
             Some(kind) if !allowed.contains(kind) => allowed.push(*kind),
             Some(_) => {}
             None if word == "none" => is_none = true,
-            None => return Err(Error::invalid("allow", one_of(word, &["exec", "shell", "http", "none"])).value(word)),
+            None => return Err(not_one_of("allow", word, &["exec", "shell", "http", "none"])),
         }
     }
     match (is_none, filled(allow).count()) {
@@ -236,6 +236,6 @@ mod tests {
         assert_eq!(allowed(&["shell", "exec", ""]).unwrap(), ["http", "exec", "shell"]);
         assert_eq!(allowed(&["none"]).unwrap(), Vec::<String>::new());
         assert!(allowed(&["none", "exec"]).is_err());
-        assert!(allowed(&["exce"]).unwrap_err().to_string().contains("did you mean exec?"));
+        assert!(allowed(&["exce"]).unwrap_err().problem().hint.as_deref() == Some("did you mean exec?"));
     }
 }

@@ -9,7 +9,7 @@ use crate::cli::run_words::{Words, name, outcome, shown};
 use crate::cli::waiting::{INTERRUPTED, unless_interrupted, until_ended};
 use crate::domain::id::EntryId;
 use crate::domain::moment::{Direction, parse_moment};
-use crate::domain::nearest::one_of;
+use crate::domain::nearest::not_one_of;
 use crate::domain::policy::{KILL_AFTER, Overlap};
 use crate::domain::run::{State, Trigger};
 use crate::domain::span::Span;
@@ -85,14 +85,14 @@ impl<'a> Reading<'a> {
 fn state(word: &str) -> Result<State> {
     State::from_word(word).ok_or_else(|| {
         let known: Vec<&str> = State::ALL.iter().map(|state| state.word()).collect();
-        Error::invalid("state", one_of(word, &known)).value(word)
+        not_one_of("state", word, &known)
     })
 }
 
 fn trigger_word(word: &str) -> Result<Trigger> {
     Trigger::from_word(word).ok_or_else(|| {
         let known: Vec<&str> = Trigger::ALL.iter().map(|trigger| trigger.word()).collect();
-        Error::invalid("trigger", one_of(word, &known)).value(word)
+        not_one_of("trigger", word, &known)
     })
 }
 
@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn words_that_are_no_state_name_the_nearest() {
         assert_eq!(state("succeeded"), Ok(State::Succeeded));
-        assert!(state("succeded").unwrap_err().to_string().ends_with("did you mean succeeded?"));
+        assert!(state("succeded").unwrap_err().problem().hint.as_deref() == Some("did you mean succeeded?"));
         assert!(trigger_word("scheduled").is_ok() && trigger_word("x").is_err());
     }
 }
