@@ -36,6 +36,10 @@ pub async fn apply(app: &App, args: ApplyArgs) -> Ended {
             service.apply(&request, file.clone(), options).await
         };
         let changes = until_answered(app.printer, &request, ask).await?;
+        if file.entries.is_empty() && app.printer.format == Format::Table {
+            app.printer.note("the file has no entries: nothing to do");
+            continue;
+        }
         code = code.max(entry_words::changes(app, &service, &changes, None, request.is_dry_run).await?);
     }
     Ok(code)
@@ -152,8 +156,12 @@ pub async fn export(app: &App, ids: &[String], select: &Selecting) -> Ended {
         ids.iter().for_each(|id| print(&format!("{id}\n")));
         return Ok(0);
     }
-    let file = service.export(&ids).await?;
+    let (file, owners) = service.export(&ids).await?;
     app.printer.one(&file.to_json(), |_| String::new(), || file.to_toml());
+    if owners.len() > 1 {
+        let owners = owners.into_iter().collect::<Vec<_>>().join(", ");
+        app.printer.warning(&format!("entries of owners {owners}: owner is left out; --owner O exports one"));
+    }
     Ok(0)
 }
 
