@@ -6,6 +6,8 @@ mod support;
 
 #[path = "cli/repeats.rs"]
 mod repeats;
+#[path = "cli/words.rs"]
+mod words;
 
 use std::time::Duration;
 

@@ -175,7 +175,7 @@ pub fn print_bytes(bytes: &[u8]) {
         if why.kind() != ErrorKind::BrokenPipe {
             complain(&format!("error: standard output: {why}"));
         }
-        std::process::exit(if why.kind() == ErrorKind::BrokenPipe { 0 } else { 70 });
+        std::process::exit(if why.kind() == ErrorKind::BrokenPipe { 0 } else { 5 });
     }
 }
 
