@@ -46,6 +46,17 @@ pub struct Problem {
     pub message: String,
     /// What to do instead.
     pub hint: Option<String>,
+    /// Where it stands, in a file.
+    pub place: Option<Box<Place>>,
+}
+
+/// Where in a file something stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub file: String,
+    /// The line, from 1, where it is known.
+    pub line: Option<usize>,
 }
 
 impl Problem {
@@ -73,6 +84,13 @@ impl Problem {
         self
     }
 
+    /// Says where it stands.
+    #[must_use]
+    pub fn at(mut self, file: impl Into<String>, line: Option<usize>) -> Self {
+        self.place = Some(Box::new(Place { file: file.into(), line }));
+        self
+    }
+
     /// Puts `prefix` in front of the field: `tz` becomes `entries.nightly.tz`.
     #[must_use]
     pub fn under(mut self, prefix: &str) -> Self {
@@ -86,6 +104,11 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.place.as_deref() {
+            Some(Place { file, line: Some(line) }) => write!(f, "{file}:{line}: ")?,
+            Some(Place { file, line: None }) => write!(f, "{file}: ")?,
+            None => {}
+        }
         if let Some(field) = &self.field {
             write!(f, "{field}: ")?;
         }
@@ -110,10 +133,29 @@ impl Error {
         self.map(|problem| problem.hint(hint))
     }
 
+    /// The same error with another way out behind the one that it has.
+    #[must_use]
+    pub fn also_hint(self, hint: impl Into<String>) -> Self {
+        let hint = hint.into();
+        self.map(|problem| match &problem.hint {
+            Some(first) => {
+                let both = format!("{first} {hint}");
+                problem.hint(both)
+            }
+            None => problem.hint(hint),
+        })
+    }
+
     /// The same error with the refused value.
     #[must_use]
     pub fn value(self, value: impl Into<String>) -> Self {
         self.map(|problem| problem.value(value))
+    }
+
+    /// The same error with where it stands.
+    #[must_use]
+    pub fn at(self, file: impl Into<String>, line: Option<usize>) -> Self {
+        self.map(|problem| problem.at(file, line))
     }
 
     /// The same error with `prefix` before its field.

@@ -4,6 +4,11 @@
 
 mod support;
 
+#[path = "cli/repeats.rs"]
+mod repeats;
+#[path = "cli/words.rs"]
+mod words;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -373,6 +378,9 @@ fn a_file_is_applied_exported_and_refused_with_its_lines() {
     assert!(outcome.stderr.contains("error: bad.toml:5: entries.d.cron: "), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("error: bad.toml:7: entries.d.x: unknown field"), "{}", outcome.stderr);
     assert_eq!(user.json(&["ls"]).as_array().unwrap().len(), 2);
+    let error = user.error(2, &["apply", "-f", "bad.toml"]);
+    assert_eq!((&error["field"], &error["value"]), (&json!("entries.d.x"), &json!("1")));
+    assert_eq!((&error["file"], &error["line"]), (&json!("bad.toml"), &json!(7)));
     refused(&user, 2, &["apply", "-f", "absent.toml"]);
 }
 

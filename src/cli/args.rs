@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::cli::fields::Fields;
+use crate::cli::fields::{Fields, whole};
 use crate::cli::node_command::NodeArgs;
 use crate::cli::output::Format;
 
@@ -183,7 +183,7 @@ pub enum Other {
 #[derive(Debug, Args)]
 pub struct DevArgs {
     /// How many nodes
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(0..=64))]
+    #[arg(long, default_value_t = 3, value_parser = whole::<u16>(0, 64), allow_negative_numbers = true)]
     pub nodes: u16,
     /// Forget what the last playground left
     #[arg(long)]
@@ -216,6 +216,7 @@ pub struct AddArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(mut_arg("anchor", |arg| arg.hide(true)), mut_arg("paused", |arg| arg.hide(true)))]
 pub struct SetArgs {
     pub id: String,
     #[arg(hide = true)]
@@ -259,7 +260,7 @@ pub struct NextArgs {
     #[arg(long, value_name = "T", allow_hyphen_values = true)]
     pub from: Option<String>,
     /// How many
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    #[arg(long, default_value_t = 5, value_parser = whole::<u32>(0, 10_000), allow_negative_numbers = true)]
     pub count: u32,
 }
 
@@ -330,7 +331,7 @@ pub struct RunsArgs {
     #[arg(long, value_name = "T", allow_hyphen_values = true)]
     pub until: Option<String>,
     /// The newest; 0 for all
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = whole::<usize>(0, u64::MAX), allow_negative_numbers = true)]
     pub limit: usize,
     /// Print runs as they end, until Ctrl-C
     #[arg(short, long)]

@@ -3,14 +3,15 @@
 use clap::{Args, Subcommand};
 
 use super::App;
+use super::fields::whole;
 use super::hints;
 use super::output::{self, Ended};
 use crate::domain::id::Namespace;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::service::{ClaimRow, Load, Service};
 
 /// Entries in a bench, at most: its load is bounded.
-const ENTRIES_MAX: usize = 1_000_000;
+const ENTRIES_MAX: u64 = 1_000_000;
 
 /// What is measured.
 #[derive(Debug, Args)]
@@ -25,7 +26,7 @@ pub enum BenchWhat {
     /// Claims of entries that are all due at one instant, beside the native limit of the same run
     Claim {
         /// Entries, at most 1,000,000
-        #[arg(long, default_value_t = 100_000)]
+        #[arg(long, default_value_t = 100_000, value_parser = whole::<usize>(1, ENTRIES_MAX), allow_negative_numbers = true)]
         entries: usize,
     },
     #[command(external_subcommand)]
@@ -38,9 +39,6 @@ pub async fn run(app: &App, args: BenchArgs) -> Ended {
         BenchWhat::Claim { entries } => entries,
         BenchWhat::Other(words) => return Err(hints::not_yet(format!("bench {}", words.join(" "))).into()),
     };
-    if entries == 0 || entries > ENTRIES_MAX {
-        return Err(Error::invalid("entries", format!("{entries} is out of range 1-{ENTRIES_MAX}")).into());
-    }
     let mut rows = Vec::new();
     for (load, name) in [(Load::List, "list"), (Load::Queue, "queue")] {
         rows.push(measure(app, load, name, entries).await?);

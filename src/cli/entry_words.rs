@@ -10,7 +10,7 @@ use crate::domain::id::EntryId;
 use crate::domain::schedule::When;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::service::{ChangeView, Changes, EntryDetail, EntryView, Service};
 
 /// Fire times that are shown after a change.
@@ -50,7 +50,11 @@ pub async fn changes(
                 && !is_dry_run
                 && !app.printer.is_quiet
             {
-                describe(service, change).await?;
+                match describe(service, change).await {
+                    // A repeated request is answered as the first time, although the entry was removed since.
+                    Err(Error::NotFound(_)) => {}
+                    told => told?,
+                }
             }
             changes.warnings.iter().for_each(|warning| app.printer.warning(warning));
         }

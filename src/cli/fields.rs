@@ -6,6 +6,20 @@ use serde_json::{Map, Value};
 use crate::domain::entry::FIELDS;
 use crate::error::{Error, Result};
 
+/// Instants and lengths, which may begin with a sign: what is wrong with them is said under their own name.
+const SIGNED: &[&str] = &["at", "start", "end", "anchor", "every", "timeout", "start_within"];
+
+/// Reads a whole number of a flag; `most` is not named where it is the greatest there is.
+pub fn whole<T: TryFrom<u64>>(least: u64, most: u64) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| {
+        let number = text.parse::<u64>().ok().filter(|number| (least..=most).contains(number));
+        number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| match most {
+            u64::MAX => format!("{text:?} is not a whole number from {least}"),
+            most => format!("{text:?} is not a whole number from {least} to {most}"),
+        })
+    }
+}
+
 /// The fields that were given.
 #[derive(Debug, Clone, Default)]
 pub struct Fields {
@@ -95,9 +109,9 @@ impl clap::Args for Fields {
                 Form::Flag => arg.action(ArgAction::SetTrue),
                 _ => {
                     // `-8h` and `-5` are values; for the others a forgotten value must not swallow the next flag.
-                    let may_be_negative = form == Form::Json || ["at", "start", "end", "anchor"].contains(field);
+                    let may_be_negative = form == Form::Json || SIGNED.contains(field);
                     let arg = arg.action(ArgAction::Append).value_name(value).hide(form == Form::Later);
-                    arg.allow_hyphen_values(may_be_negative)
+                    arg.allow_hyphen_values(may_be_negative).allow_negative_numbers(form == Form::Whole)
                 }
             });
         }

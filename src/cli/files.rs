@@ -13,7 +13,7 @@ use crate::cli::selection;
 use crate::domain::crontab::import_user_crontab;
 use crate::domain::file::{FILE_MAX_BYTES, ScheduleFile, line_of};
 use crate::domain::id::Owner;
-use crate::error::{Error, Result};
+use crate::error::{Error, Problem, Result};
 use crate::service::{ApplyOptions, Select};
 
 /// `upbeat apply -f FILE|DIR|-`.
@@ -36,6 +36,10 @@ pub async fn apply(app: &App, args: ApplyArgs) -> Ended {
             service.apply(&request, file.clone(), options).await
         };
         let changes = until_answered(app.printer, &request, ask).await?;
+        if file.entries.is_empty() && app.printer.format == Format::Table {
+            app.printer.note("the file has no entries: nothing to do");
+            continue;
+        }
         code = code.max(entry_words::changes(app, &service, &changes, None, request.is_dry_run).await?);
     }
     Ok(code)
@@ -69,18 +73,18 @@ fn schedule_file(path: &str) -> Ended<(ScheduleFile, Owner)> {
         let (owner, namespace) =
             (file.owner.as_ref().map(Owner::to_string), file.namespace.as_ref().map(ToString::to_string));
         if differs(&owner, whole.owner.as_ref().map(Owner::to_string)) {
-            complaints.push(Error::invalid(format!("{name}: owner"), "another file of the folder names another owner"));
+            complaints.push(Error::invalid("owner", "another file of the folder names another owner").at(&name, None));
         }
         if differs(&namespace, whole.namespace.as_ref().map(ToString::to_string)) {
             complaints
-                .push(Error::invalid(format!("{name}: namespace"), "another file of the folder names another one"));
+                .push(Error::invalid("namespace", "another file of the folder names another one").at(&name, None));
         }
         whole.owner = whole.owner.or(file.owner);
         whole.namespace = whole.namespace.or(file.namespace);
         for entry in file.entries {
             if !ids.insert(entry.id.clone()) {
-                let field = format!("{name}: entries.{}", entry.id);
-                complaints.push(Error::invalid(field, "stands in another file of the folder too"));
+                let field = format!("entries.{}", entry.id);
+                complaints.push(Error::invalid(field, "stands in another file of the folder too").at(&name, None));
             }
             whole.entries.push(entry);
         }
@@ -115,32 +119,18 @@ fn owner_of(path: &Path) -> Owner {
     ScheduleFile::owner_from_name(&stem.unwrap_or_default())
 }
 
-/// Reads a file; every complaint says its line.
+/// Reads a file; every complaint says where it stands.
 fn parse(name: &str, text: &str) -> Ended<ScheduleFile> {
     ScheduleFile::parse(name, text).map_err(|errors| {
-        let placed = errors.into_iter().map(|error| match error.problem().field.as_deref() {
-            Some(field) if field.starts_with(name) => error,
-            Some(field) => match line_of(text, field) {
-                Some(line) => prefixed(error, &format!("{name}:{line}")),
-                None => prefixed(error, name),
-            },
-            None => prefixed(error, name),
+        let placed = errors.into_iter().map(|error| match error.problem() {
+            Problem { place: Some(_), .. } => error,
+            Problem { field, .. } => {
+                let line = field.as_deref().and_then(|field| line_of(text, field));
+                error.at(name, line)
+            }
         });
         Failure(placed.collect())
     })
-}
-
-/// `celery.toml:112: entries.billing.tz`.
-fn prefixed(error: Error, place: &str) -> Error {
-    let mut problem = error.problem().clone();
-    problem.field = Some(match problem.field {
-        Some(field) => format!("{place}: {field}"),
-        None => place.to_owned(),
-    });
-    match error {
-        Error::Invalid(_) => Error::Invalid(problem),
-        _ => error,
-    }
 }
 
 fn text(path: &str) -> Result<String> {
@@ -153,7 +143,7 @@ fn text(path: &str) -> Result<String> {
     read.map_err(|why| Error::invalid("file", format!("{path} can't be read: {why}")).value(path))?;
     String::from_utf8(bytes).map_err(|why| {
         let line = 1 + why.as_bytes()[..why.utf8_error().valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
-        Error::invalid(format!("{path}:{line}"), "is not UTF-8 text")
+        Error::Invalid(Problem::bare("is not UTF-8 text").at(path, Some(line)))
     })
 }
 
@@ -166,8 +156,12 @@ pub async fn export(app: &App, ids: &[String], select: &Selecting) -> Ended {
         ids.iter().for_each(|id| print(&format!("{id}\n")));
         return Ok(0);
     }
-    let file = service.export(&ids).await?;
+    let (file, owners) = service.export(&ids).await?;
     app.printer.one(&file.to_json(), |_| String::new(), || file.to_toml());
+    if owners.len() > 1 {
+        let owners = owners.into_iter().collect::<Vec<_>>().join(", ");
+        app.printer.warning(&format!("entries of owners {owners}: owner is left out; --owner O exports one"));
+    }
     Ok(0)
 }
 

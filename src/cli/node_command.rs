@@ -8,11 +8,12 @@ use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use crate::cli::fields::whole;
 use crate::cli::output::{Ended, Printer};
 use crate::cli::{App, actor, connect};
 use crate::domain::action::Kind;
 use crate::domain::id::{Namespace, QueueName};
-use crate::domain::nearest::one_of;
+use crate::domain::nearest::not_one_of;
 use crate::domain::node::Serves;
 use crate::domain::span::Span;
 use crate::error::{Error, Result};
@@ -36,7 +37,7 @@ pub struct NodeArgs {
     name: Option<String>,
     /// Runs at a time
     #[arg(long, env = "UPBEAT_CONCURRENCY", hide_env_values = true, value_name = "N", default_value_t = 16)]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    #[arg(value_parser = whole::<u16>(1, 10_000), allow_negative_numbers = true)]
     concurrency: u16,
     /// Queues to serve [default: all]
     #[arg(long, env = "UPBEAT_QUEUES", hide_env_values = true, value_name = "Q,..", value_delimiter = ',')]
@@ -46,9 +47,11 @@ pub struct NodeArgs {
     allow: Vec<String>,
     /// When its runs go to others after it fell silent, 1s to 10m
     #[arg(long, env = "UPBEAT_LEASE", hide_env_values = true, value_name = "DURATION", default_value = "15s")]
+    #[arg(allow_hyphen_values = true)]
     lease: String,
     /// How long runs may go on after SIGTERM
     #[arg(long, env = "UPBEAT_DRAIN_TIMEOUT", hide_env_values = true, value_name = "DURATION", default_value = "25s")]
+    #[arg(allow_hyphen_values = true)]
     drain_timeout: String,
     /// Variables of the node that commands see
     #[arg(long, env = "UPBEAT_PASS_ENV", hide_env_values = true, value_name = "NAME,..", value_delimiter = ',')]
@@ -175,7 +178,7 @@ fn kinds(allow: &[String]) -> Result<Vec<String>> {
             Some(kind) if !allowed.contains(kind) => allowed.push(*kind),
             Some(_) => {}
             None if word == "none" => is_none = true,
-            None => return Err(Error::invalid("allow", one_of(word, &["exec", "shell", "http", "none"])).value(word)),
+            None => return Err(not_one_of("allow", word, &["exec", "shell", "http", "none"])),
         }
     }
     match (is_none, filled(allow).count()) {
@@ -236,6 +239,6 @@ mod tests {
         assert_eq!(allowed(&["shell", "exec", ""]).unwrap(), ["http", "exec", "shell"]);
         assert_eq!(allowed(&["none"]).unwrap(), Vec::<String>::new());
         assert!(allowed(&["none", "exec"]).is_err());
-        assert!(allowed(&["exce"]).unwrap_err().to_string().contains("did you mean exec?"));
+        assert!(allowed(&["exce"]).unwrap_err().problem().hint.as_deref() == Some("did you mean exec?"));
     }
 }

@@ -128,13 +128,18 @@ fn words(error: &Error) -> String {
 
 fn object(error: &Error) -> Value {
     let problem = error.problem();
-    json!({
+    let mut object = json!({
         "code": error.code(),
         "field": problem.field,
         "value": problem.value,
         "message": problem.message,
         "hint": problem.hint,
-    })
+    });
+    if let Some(place) = problem.place.as_deref() {
+        object["file"] = place.file.as_str().into();
+        object["line"] = place.line.into();
+    }
+    object
 }
 
 /// A table without lines; columns are as wide as they need to be, nothing is cut.
@@ -183,7 +188,7 @@ pub fn print_bytes(bytes: &[u8]) {
         if why.kind() != ErrorKind::BrokenPipe {
             complain(&format!("error: standard output: {why}"));
         }
-        std::process::exit(if why.kind() == ErrorKind::BrokenPipe { 0 } else { 70 });
+        std::process::exit(if why.kind() == ErrorKind::BrokenPipe { 0 } else { 5 });
     }
 }
 

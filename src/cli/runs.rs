@@ -9,14 +9,14 @@ use crate::cli::run_words::{Words, name, outcome, shown};
 use crate::cli::waiting::{INTERRUPTED, unless_interrupted, until_ended};
 use crate::domain::id::EntryId;
 use crate::domain::moment::{Direction, parse_moment};
-use crate::domain::nearest::one_of;
+use crate::domain::nearest::not_one_of;
 use crate::domain::policy::{KILL_AFTER, Overlap};
 use crate::domain::run::{State, Trigger};
 use crate::domain::span::Span;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
 use crate::error::{Error, Problem, Result};
-use crate::service::{Follow, RunFilter, RunRef, RunView, Service, TriggerOptions};
+use crate::service::{Follow, RunFilter, RunRef, Service, TriggerOptions};
 
 /// `upbeat runs [ID]`.
 pub async fn list(app: &App, args: RunsArgs) -> Ended {
@@ -85,14 +85,14 @@ impl<'a> Reading<'a> {
 fn state(word: &str) -> Result<State> {
     State::from_word(word).ok_or_else(|| {
         let known: Vec<&str> = State::ALL.iter().map(|state| state.word()).collect();
-        Error::invalid("state", one_of(word, &known)).value(word)
+        not_one_of("state", word, &known)
     })
 }
 
 fn trigger_word(word: &str) -> Result<Trigger> {
     Trigger::from_word(word).ok_or_else(|| {
         let known: Vec<&str> = Trigger::ALL.iter().map(|trigger| trigger.word()).collect();
-        Error::invalid("trigger", one_of(word, &known)).value(word)
+        not_one_of("trigger", word, &known)
     })
 }
 
@@ -243,12 +243,12 @@ pub async fn cancel(app: &App, args: CancelArgs) -> Ended {
     let wanted = RunRef::parse(&args.run)?;
     let request = request(&args.changing);
     let service = app.service().await?;
-    let run = to_cancel(&service, &wanted).await?;
+    let asked = until_answered(app.printer, &request, async || service.cancel(&request, &wanted).await).await?;
     if request.is_dry_run {
-        app.printer.one(&run, |run| run.run_id.clone(), || format!("would cancel {}, {}\n", name(&run), run.state));
+        let line = || format!("would cancel {}, {}\n", name(&asked), asked.state);
+        app.printer.one(&asked, |run| run.run_id.clone(), line);
         return Ok(0);
     }
-    let asked = until_answered(app.printer, &request, async || service.cancel(&request, &run).await).await?;
     // Its node needs a moment to end it; who sees no end in time is told that it was asked.
     let patience = Span(KILL_AFTER.0 + 2_000);
     let ended = match until_ended(&service, &asked, Some(patience)).await {
@@ -268,25 +268,6 @@ pub async fn cancel(app: &App, args: CancelArgs) -> Ended {
     Ok(0)
 }
 
-/// The run that is meant: of an entry, the newest that is still active.
-async fn to_cancel(service: &Service, wanted: &RunRef) -> Result<RunView> {
-    let run = match wanted {
-        RunRef::Latest(id) => {
-            let runs = service.runs_of(id).await?;
-            let newest = runs.iter().find(|run| run.finished_at.is_none()).or(runs.first());
-            newest.cloned().ok_or_else(|| Error::NotFound(Problem::new("run", format!("{id} has not run yet"))))?
-        }
-        wanted => service.run(wanted).await?,
-    };
-    match run.finished_at {
-        None => Ok(run),
-        Some(at) => {
-            let message = format!("{} is not active: {} since {}", name(&run), run.state, at.0.to_rfc3339());
-            Err(Error::Conflict(Problem::new("run", message).value(run.run_id)))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -294,7 +275,7 @@ mod tests {
     #[test]
     fn words_that_are_no_state_name_the_nearest() {
         assert_eq!(state("succeeded"), Ok(State::Succeeded));
-        assert!(state("succeded").unwrap_err().to_string().ends_with("did you mean succeeded?"));
+        assert!(state("succeded").unwrap_err().problem().hint.as_deref() == Some("did you mean succeeded?"));
         assert!(trigger_word("scheduled").is_ok() && trigger_word("x").is_err());
     }
 }

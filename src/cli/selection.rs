@@ -1,5 +1,6 @@
 //! Which entries a command is about, and whether somebody has to agree first.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, IsTerminal, Write};
 
 use crate::cli::args::{Changing, Selecting};
@@ -58,11 +59,15 @@ pub fn to_change(verb: &str, ids: &[String], flags: &Selecting) -> Result<Select
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] for ids, [`Error::Invalid`] where nobody agreed.
+/// [`Error::Invalid`] where nobody agreed.
 pub async fn agreed(service: &Service, verb: &str, select: &Select, changing: &Changing) -> Result<Vec<EntryId>> {
+    if let Select::Ids(ids) = select {
+        // Whether they exist is for the change to say: a repeated request is answered although it removed them.
+        let ids: BTreeSet<EntryId> = ids.iter().cloned().collect();
+        return Ok(ids.into_iter().collect());
+    }
     let found = service.select(select).await?;
-    let is_named = matches!(select, Select::Ids(_));
-    if found.len() > 1 && !is_named && !changing.yes && !changing.dry_run {
+    if found.len() > 1 && !changing.yes && !changing.dry_run {
         agree(&format!("{verb} {} entries", found.len()))?;
     }
     Ok(found)

@@ -211,13 +211,12 @@ pub(crate) fn unknown_field(field: &str) -> Error {
         _ => None,
     };
     let meant = meant_by(&plain);
-    let message = match meant {
-        Some(meant) => format!("unknown field; did you mean {meant}?"),
-        None => "unknown field".to_owned(),
-    };
-    let error = Error::Invalid(Problem::new(field.escape_debug().to_string(), message));
+    let mut error = Error::Invalid(Problem::new(field.escape_debug().to_string(), "unknown field"));
+    if let Some(meant) = meant {
+        error = error.hint(format!("did you mean {meant}?"));
+    }
     match hint {
-        Some(hint) => error.hint(hint),
+        Some(hint) => error.also_hint(hint),
         None => error,
     }
 }

@@ -8,7 +8,7 @@ use crate::domain::id::{EntryId, Namespace, Owner, plain_name};
 use crate::domain::nearest::nearest;
 use crate::domain::reading::{Complaints, shown, table, text};
 use crate::domain::{json_text, toml_text};
-use crate::error::{Error, Result};
+use crate::error::{Error, Problem, Result};
 
 pub use crate::domain::toml_text::line_of;
 
@@ -39,15 +39,19 @@ pub struct FileEntry {
 
 impl ScheduleFile {
     /// Reads a file; `name` decides between `.json` and `.toml`, else the first character does. All complaints are
-    /// returned, each under the name of its field (`entries.ID.tz`) or, where the text can't be read, `name:LINE`.
+    /// returned, each under the name of its field (`entries.ID.tz`) or, where the text can't be read, with its line.
     pub fn parse(name: &str, text: &str) -> Result<ScheduleFile, Vec<Error>> {
         if text.len() > FILE_MAX_BYTES {
             let why = format!("{} bytes are too many, {FILE_MAX_BYTES} are the most", text.len());
-            return Err(vec![Error::invalid(name, why)]);
+            return Err(vec![Error::Invalid(Problem::bare(why).at(name, None))]);
         }
         let mut complaints = Complaints::default();
         let file = read(document(name, text)?, &mut complaints);
-        if complaints.0.is_empty() { Ok(file) } else { Err(complaints.0) }
+        if complaints.0.is_empty() {
+            return Ok(file);
+        }
+        let document = document(name, text)?;
+        Err(complaints.0.into_iter().map(|error| with_value(error, &document)).collect())
     }
 
     /// The owner of a file without one: its name without ending, made a valid one.
@@ -108,6 +112,29 @@ impl ScheduleFile {
     }
 }
 
+/// The complaint with the value that stands in its field, where that is no table or list.
+fn with_value(error: Error, document: &Map<String, Value>) -> Error {
+    let problem = error.problem();
+    let mut rest = match (&problem.field, &problem.value) {
+        (Some(field), None) => field.as_str(),
+        _ => return error,
+    };
+    let mut table = document;
+    loop {
+        // Ids may hold dots: the longest key that fits is the one.
+        let fits = |key: &str| rest.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        let inner = table.iter().filter(|(key, _)| fits(key)).max_by_key(|(key, _)| key.len());
+        let Some((key, value)) = inner else { return error };
+        rest = rest[key.len()..].trim_start_matches('.');
+        match value {
+            Value::Object(inner) if !rest.is_empty() => table = inner,
+            Value::String(text) if rest.is_empty() => return error.value(text.as_str()),
+            Value::Number(_) | Value::Bool(_) if rest.is_empty() => return error.value(value.to_string()),
+            _ => return error,
+        }
+    }
+}
+
 fn document(name: &str, text: &str) -> Result<Map<String, Value>, Vec<Error>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
@@ -122,7 +149,8 @@ fn document(name: &str, text: &str) -> Result<Map<String, Value>, Vec<Error>> {
     match json_text::parse(name, text).map_err(|error| vec![error])? {
         Value::Object(document) => Ok(document),
         _ => Err(vec![
-            Error::invalid(name, "the document is not an object").hint("as in {\"entries\": {\"ID\": { ... }}}"),
+            Error::Invalid(Problem::bare("the document is not an object").at(name, None))
+                .hint("as in {\"entries\": {\"ID\": { ... }}}"),
         ]),
     }
 }
@@ -165,15 +193,14 @@ fn unknown_section(section: &str, value: &Value) -> Error {
         "entry" | "job" | "jobs" | "task" | "tasks" | "schedule" | "schedules" => Some("entries"),
         _ => nearest(section, known),
     };
-    let why = match meant {
-        Some(meant) => format!("unknown section; did you mean {meant}?"),
-        None => format!("unknown section; known are {}", known.join(", ")),
+    let error = match meant {
+        Some(meant) => Error::invalid(shown, "unknown section").hint(format!("did you mean {meant}?")),
+        None => Error::invalid(shown, format!("unknown section; known are {}", known.join(", "))),
     };
-    let error = Error::invalid(shown, why);
     if value.is_object() && looks_like_entry(value) {
-        error.hint(format!("an entry stands under entries: [entries.{}]", toml_text::key(section)))
+        error.also_hint(format!("an entry stands under entries: [entries.{}]", toml_text::key(section)))
     } else if FIELDS.contains(&section) {
-        error.hint("a field stands in an entry, [entries.ID], or in [defaults]")
+        error.also_hint("a field stands in an entry, [entries.ID], or in [defaults]")
     } else {
         error
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Problem, Result};
 
 /// Reads one JSON value; the complaint about `name` says the line.
 pub fn parse(name: &str, text: &str) -> Result<Value> {
@@ -14,7 +14,7 @@ pub fn parse(name: &str, text: &str) -> Result<Value> {
         Err(error) => {
             let text = error.to_string();
             let reason = text.split(" at line ").next().unwrap_or_default().to_lowercase();
-            Err(Error::invalid(format!("{name}:{}", error.line()), format!("not JSON: {reason}")))
+            Err(Error::Invalid(Problem::bare(format!("not JSON: {reason}")).at(name, Some(error.line()))))
         }
     }
 }

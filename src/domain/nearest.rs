@@ -1,5 +1,7 @@
 //! "Did you mean": the known word that is nearest to a written one.
 
+use crate::error::Error;
+
 /// The nearest of `known`, if it is near enough to have been meant.
 pub fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     // A limit before a quadratic comparison; no known word is nearly as long.
@@ -15,12 +17,12 @@ pub fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> O
         .map(|(_, word)| word)
 }
 
-/// `one of a, b, c`, and the nearest of them where one is near.
-pub fn one_of(written: &str, known: &[&str]) -> String {
-    let list = known.join(", ");
+/// The complaint about a word that is not one of `known`, with the nearest of them where one is near.
+pub fn not_one_of(field: &str, written: &str, known: &[&str]) -> Error {
+    let error = Error::invalid(field, format!("{written:?} is not one of {}", known.join(", "))).value(written);
     match nearest(written, known.iter().copied()) {
-        Some(word) => format!("{written:?} is not one of {list}; did you mean {word}?"),
-        None => format!("{written:?} is not one of {list}"),
+        Some(word) => error.hint(format!("did you mean {word}?")),
+        None => error,
     }
 }
 
@@ -40,6 +42,8 @@ mod tests {
         assert_eq!(nearest("Catch-Up", known), Some("catch_up"));
         assert_eq!(nearest("label", known), Some("labels"));
         assert_eq!(nearest("zzzzzz", known), None);
-        assert_eq!(one_of("skp", &["allow", "skip"]), "\"skp\" is not one of allow, skip; did you mean skip?");
+        let error = not_one_of("overlap", "skp", &["allow", "skip"]);
+        assert_eq!(error.to_string(), "overlap: \"skp\" is not one of allow, skip");
+        assert_eq!(error.problem().hint.as_deref(), Some("did you mean skip?"));
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::domain::fields::not_yet;
-use crate::domain::nearest::one_of;
+use crate::domain::nearest::not_one_of;
 use crate::domain::reading::{inside, known_keys, shown, text, whole};
 use crate::domain::span::Span;
 use crate::error::{Error, Result};
@@ -99,7 +99,7 @@ impl Overlap {
                     "parallel" | "yes" | "true" => refuse(format!("{word:?} is called allow here")),
                     "replace" => refuse(format!("{word:?} is called cancel_other here")),
                     "queue" | "buffer" => refuse(format!("{word:?} is called buffer_all here")),
-                    _ => refuse(one_of(word, &known)),
+                    _ => not_one_of(field, word, &known),
                 })
             }
         }
@@ -152,7 +152,7 @@ impl CatchUp {
             "none" => Ok(Self::None),
             "latest" => Ok(Self::Latest),
             "all" => Ok(Self::All { max_runs: Self::MAX_RUNS, per_minute: Self::PER_MINUTE }),
-            _ => Err(Error::invalid(field, one_of(word, &["none", "latest", "all"])).value(word)),
+            _ => Err(not_one_of(field, word, &["none", "latest", "all"])),
         }
     }
 }

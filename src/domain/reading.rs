@@ -142,11 +142,11 @@ pub(crate) fn known_keys(field: &str, table: &Map<String, Value>, known: &[&str]
     let Some(odd) = table.keys().find(|key| !known.contains(&key.as_str())) else {
         return Ok(());
     };
-    let why = match nearest(odd, known.iter().copied()) {
-        Some(meant) => format!("unknown field; did you mean {meant}?"),
-        None => format!("unknown field; known are {}", known.join(", ")),
-    };
-    Err(Error::invalid(inside(field, odd), why))
+    let place = inside(field, odd);
+    Err(match nearest(odd, known.iter().copied()) {
+        Some(meant) => Error::invalid(place, "unknown field").hint(format!("did you mean {meant}?")),
+        None => Error::invalid(place, format!("unknown field; known are {}", known.join(", "))),
+    })
 }
 
 /// A table whose values are texts.

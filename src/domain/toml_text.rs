@@ -3,7 +3,7 @@
 use serde_json::{Map, Number, Value};
 use toml::de::{DeTable, DeValue};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Problem, Result};
 
 /// Reads a TOML document, dates as texts; each complaint about `name` says its line.
 pub(crate) fn parse(name: &str, text: &str) -> Result<Map<String, Value>, Vec<Error>> {
@@ -57,7 +57,7 @@ impl Lines<'_> {
 
     fn complaint(&self, at: usize, why: &str) -> Error {
         let why = why.replace('\n', "; ");
-        Error::invalid(format!("{}:{}", self.name, self.line(at)), format!("not TOML: {why}"))
+        Error::Invalid(Problem::bare(format!("not TOML: {why}")).at(self.name, Some(self.line(at))))
     }
 }
 

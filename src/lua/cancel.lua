@@ -17,7 +17,7 @@
 -- ARGV[3] channel of nudges
 -- ARGV[4] run id
 -- ARGV[5] who and why, for people
--- Returns { 'other' } | { 'cancelled' } | { 'asked', incarnation } | { 'ended' } (it is not active)
+-- Returns { 'other' } | { 'cancelled', run id } | { 'asked', run id, incarnation } | { 'ended' } (it is not active)
 local clock_key, live_key, history_key, ended_key, events_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local queues_key, start_by_key, due_key = KEYS[6], KEYS[7], KEYS[8]
 local cursors_key, cancels_key, requests_key, requested_key = KEYS[9], KEYS[10], KEYS[11], KEYS[12]
@@ -39,7 +39,7 @@ if run.state == RUNNING then
   if run.flags % 2 ~= CANCEL_ASKED then run.flags = run.flags + CANCEL_ASKED end
   redis.call('HSET', live_key, run_id, pack_live(run))
   redis.call('HSET', cancels_key, run_id, words)
-  answer = { 'asked', run.holder }
+  answer = { 'asked', run_id, run.holder }
   nudge(channel, 'cancel')
 else
   redis.call('HDEL', live_key, run_id)
@@ -48,7 +48,7 @@ else
   remember_run(run_id, run, CANCELLED, BY_USER, '', 0, words)
   flush_history()
   wake_back_logs({ run.id })
-  answer = { 'cancelled' }
+  answer = { 'cancelled', run_id }
 end
 keep_answer(request, digest, answer)
 return answer

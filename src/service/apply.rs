@@ -132,7 +132,8 @@ impl Service {
             match file.decide(one, stored.as_ref(), batch.now) {
                 Ok(change) => decided.extend(change),
                 Err(why) => {
-                    refused.insert(one.id.as_str(), why.to_string());
+                    let way_out = why.problem().hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
+                    refused.insert(one.id.as_str(), format!("{why}{way_out}"));
                 }
             }
         }

@@ -230,6 +230,6 @@ pub(super) fn refuse_past(id: &EntryId, entry: &Entry, old: Option<&Entry>, now:
         return Ok(());
     }
     let why = format!("{} has passed, it is {}", at.to_rfc3339(), now.to_rfc3339());
-    let hint = format!("upbeat trigger {id} runs an entry now, upbeat once runs work without one");
+    let hint = format!("upbeat trigger {id} runs an entry now, upbeat add ID --at +5m adds one that fires once");
     Err(Error::invalid("at", why).value(at.to_rfc3339()).hint(hint))
 }

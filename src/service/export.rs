@@ -24,12 +24,12 @@ pub struct WhereToRun {
 }
 
 impl Service {
-    /// Entries as a file: their fields, the anchor included; the owner where all have the same.
+    /// Entries as a file: their fields, the anchor included; the owner where all have the same. With them all owners.
     ///
     /// # Errors
     ///
     /// [`crate::error::Error::NotFound`] about `entry`; [`crate::error::Error::Corrupt`] where one can't be read.
-    pub async fn export(&self, ids: &[EntryId]) -> Result<ScheduleFile> {
+    pub async fn export(&self, ids: &[EntryId]) -> Result<(ScheduleFile, BTreeSet<String>)> {
         let mut file = ScheduleFile::default();
         let mut owners = BTreeSet::new();
         for (id, stored) in ids.iter().zip(self.store.entries(ids).await?) {
@@ -42,7 +42,7 @@ impl Service {
         if let (Some(owner), 1) = (owners.first(), owners.len()) {
             file.owner = Some(Owner::parse("owner", owner)?);
         }
-        Ok(file)
+        Ok((file, owners))
     }
 
     /// Which live nodes can run an entry. A direct action needs none.

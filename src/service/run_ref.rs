@@ -1,5 +1,7 @@
 //! One run by what people call it: its id, its entry and fire time, or its entry alone for the latest.
 
+use std::fmt;
+
 use crate::domain::id::EntryId;
 use crate::domain::policy::OUTPUT_MAX_BYTES;
 use crate::domain::timestamp::Timestamp;
@@ -39,6 +41,16 @@ impl RunRef {
         match self {
             Self::Id(_) => None,
             Self::At(id, _) | Self::Latest(id) => Some(id),
+        }
+    }
+}
+
+impl fmt::Display for RunRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => f.write_str(id),
+            Self::At(id, at) => write!(f, "{id}@{}", at.to_rfc3339()),
+            Self::Latest(id) => write!(f, "{id}"),
         }
     }
 }

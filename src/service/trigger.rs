@@ -14,7 +14,7 @@ use crate::error::{Error, Problem, Result};
 use crate::service::request::content;
 use crate::service::view::{At, RunView};
 use crate::service::{Request, RunRef, Service};
-use crate::store::{Asked, CancelAnswer, Made, TriggerAnswer, TriggerCall};
+use crate::store::{Asked, CancelAnswer, CancelledBefore, Made, TriggerAnswer, TriggerCall};
 
 /// Longest arguments put behind an entry's own, bytes in all.
 const ARGS_MAX_BYTES: usize = 64 * 1024;
@@ -155,29 +155,65 @@ impl Service {
         })
     }
 
-    /// Ends a run that waits, or asks the node that executes it to end it.
+    /// Ends a run that waits, or asks the node that executes it to end it. A repeated request answers with the run that it was
+    /// about, also where `wanted` means another one by now.
     ///
     /// # Errors
     ///
-    /// [`Error::Conflict`] where it has ended.
-    pub async fn cancel(&self, request: &Request, run: &RunView) -> Result<RunView> {
+    /// [`Error::NotFound`]; [`Error::Conflict`] where it has ended.
+    pub async fn cancel(&self, request: &Request, wanted: &RunRef) -> Result<RunView> {
         request.check()?;
+        let word = wanted.to_string();
+        let content = content("cancel", [word.as_str()]);
+        // A run id does not say its shard.
+        let shards: Vec<u16> = match wanted.entry() {
+            Some(id) => vec![self.store.shard_of(id)],
+            None => self.store.shards().collect(),
+        };
+        for shard in shards {
+            let step = request.step(shard, 0);
+            match self.store.cancelled(shard, Asked { request: &step, content: &content }).await? {
+                CancelledBefore::Never => {}
+                CancelledBefore::OtherRequest => return Err(request.used_before()),
+                CancelledBefore::Run(run_id) => return self.run(&RunRef::Id(run_id)).await,
+            }
+        }
+        let run = self.to_cancel(wanted).await?;
+        if request.is_dry_run {
+            return Ok(run);
+        }
         let shard = self.store.shard_of(&EntryId::parse("entry", &run.entry_id)?);
         let step = request.step(shard, 0);
-        let content = content("cancel", [run.run_id.as_str()]);
         let asked = Asked { request: &step, content: &content };
         match self.store.cancel(shard, asked, &run.run_id, &request.words()).await? {
-            CancelAnswer::Cancelled | CancelAnswer::Asked => self.run(&RunRef::Id(run.run_id.clone())).await,
+            CancelAnswer::Cancelled | CancelAnswer::Asked => self.run(&RunRef::Id(run.run_id)).await,
             CancelAnswer::OtherRequest => Err(request.used_before()),
             CancelAnswer::Ended => {
                 let why = match State::from_word(run.state) {
-                    Some(State::Waiting) => "waits for the pace of its back-log and has not begun".to_owned(),
-                    Some(state) if !state.is_active() => format!("has ended already: {state}"),
-                    _ => "has ended meanwhile".to_owned(),
+                    Some(State::Waiting) => "waits for the pace of its back-log and has not begun",
+                    _ => "has ended meanwhile",
                 };
                 Err(Error::Conflict(Problem::new("run", format!("{} {why}", run.run_id)).value(&run.run_id)))
             }
         }
+    }
+
+    /// The run that is meant: of an entry, the newest that is still active.
+    async fn to_cancel(&self, wanted: &RunRef) -> Result<RunView> {
+        let run = match wanted {
+            RunRef::Latest(id) => {
+                let runs = self.runs_of(id).await?;
+                let newest = runs.iter().find(|run| run.finished_at.is_none()).or(runs.first());
+                newest.cloned().ok_or_else(|| {
+                    Error::NotFound(Problem::new("run", format!("{id} has not run yet")).value(id.as_str()))
+                })?
+            }
+            wanted => self.run(wanted).await?,
+        };
+        let Some(at) = run.finished_at else { return Ok(run) };
+        let name = format!("{}@{}", run.entry_id, run.fire_at.0.to_rfc3339());
+        let message = format!("{name} is not active: {} since {}", run.state, at.0.to_rfc3339());
+        Err(Error::Conflict(Problem::new("run", message).value(run.run_id)))
     }
 }
 

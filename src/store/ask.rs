@@ -91,6 +91,17 @@ pub enum CancelAnswer {
     Ended,
 }
 
+/// What a cancel was answered before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CancelledBefore {
+    /// It never came, or its answer is not kept any more.
+    Never,
+    /// The request id came with other content.
+    OtherRequest,
+    /// It was about this run.
+    Run(String),
+}
+
 const TRIGGER_KEYS: &[Key] = &[
     Key::Clock,
     Key::Plans,
@@ -161,6 +172,17 @@ impl Store {
                 read_made(&word, Reply::of_json(values.get(1..).unwrap_or_default())).map(Some)
             }
         }
+    }
+
+    /// Which run a cancel was about, if it came before.
+    pub async fn cancelled(&self, shard: u16, asked: Asked<'_>) -> Result<CancelledBefore> {
+        Ok(match self.kept(shard, asked.request, asked.content).await? {
+            Kept::Nothing => CancelledBefore::Never,
+            Kept::Other => CancelledBefore::OtherRequest,
+            Kept::Answer(answer) => {
+                answer[1].as_str().map_or(CancelledBefore::Never, |run_id| CancelledBefore::Run(run_id.to_owned()))
+            }
+        })
     }
 
     /// Ends a run that waits, or asks its node to end it. `words` say who and why.

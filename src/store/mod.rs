@@ -26,7 +26,7 @@ use std::sync::{Arc, RwLock};
 
 use fred::types::Value;
 
-pub use ask::{Asked, CancelAnswer, Made, TriggerAnswer, TriggerCall};
+pub use ask::{Asked, CancelAnswer, CancelledBefore, Made, TriggerAnswer, TriggerCall};
 pub use change::{Change, ChangeCall, ChangeWord, Changed, PutAnswer, Replan, ReplanAnswer, Verb};
 pub use claim::{Claim, ClaimCall, ClaimReply, Started};
 pub use lease::{Renewed, Rescued};

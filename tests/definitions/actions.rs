@@ -100,7 +100,7 @@ fn http_refuses_what_is_no_request() {
     ] {
         assert_eq!(refusal(&does(&format!("http = {wrong}"))).field.as_deref(), Some(field), "{wrong}");
     }
-    assert!(refused(&does("http = 'post https://a'")).contains("did you mean POST?"));
+    assert!(refused(&does("http = 'post https://a'")).contains("is not a method in upper case"));
 }
 
 #[test]

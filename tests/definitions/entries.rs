@@ -55,7 +55,9 @@ fn a_word_of_another_scheduler_names_the_right_one() {
         ("maxInstances = 3", "max_running"),
     ] {
         let problem = refusal(&with(written));
-        assert_eq!(problem.message, format!("unknown field; did you mean {meant}?"), "{written}");
+        assert_eq!(problem.message, "unknown field", "{written}");
+        let hint = problem.hint.as_deref().unwrap_or_default();
+        assert!(hint.starts_with(&format!("did you mean {meant}?")), "{written}: {hint}");
         assert_eq!(problem.field.as_deref(), written.split(" =").next());
     }
     assert_eq!(refusal(&with("zzzzzz = 1")).message, "unknown field");
@@ -189,7 +191,7 @@ fn overlap_lists_what_it_accepts() {
     assert_eq!(entry(&with("overlap = 'allow'")).overlap, Overlap::Allow);
     assert_eq!(
         refusal(&with("overlap = 'skp'")).message,
-        "\"skp\" is not one of allow, skip, buffer_one, buffer_all, cancel_other; did you mean skip?"
+        "\"skp\" is not one of allow, skip, buffer_one, buffer_all, cancel_other"
     );
     assert_eq!(refusal(&with("overlap = 'Forbid'")).message, "\"Forbid\" is called skip here");
     assert!(refused(&with("overlap = true")).starts_with("overlap: true is not a text"));
@@ -300,7 +302,7 @@ fn set_replaces_the_kind_and_merges_labels() {
     let moved = old.with(fields("start = 2026-02-01"), &[]).unwrap();
     assert_eq!(moved.schedule.anchor, moved.schedule.start);
     let error = old.with(Default::default(), &["tmeout".to_owned()]).unwrap_err();
-    assert_eq!(error.to_string(), "tmeout: unknown field; did you mean timeout?");
+    assert_eq!(error.to_string(), "tmeout: unknown field");
     assert!(old.with(fields("paused = true"), &[]).is_err());
     assert!(old.with(Default::default(), &["exec".to_owned()]).is_err());
 }

@@ -77,7 +77,7 @@ on = []
     let find = |start: &str| {
         complaints.iter().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{complaints:?}"))
     };
-    assert_eq!(find("entries.a.evry"), "entries.a.evry: unknown field; did you mean every?");
+    assert_eq!(find("entries.a.evry"), "entries.a.evry: unknown field");
     assert_eq!(find("entries.a.timeout"), "entries.a.timeout: 5 has no unit; write \"5s\"");
     assert!(find("entries.b.tz").contains("Berlin"));
     assert!(find("entries.b: ").starts_with("entries.b: no action: exactly one of exec, shell"));
@@ -120,7 +120,7 @@ fn an_id_with_a_dot_that_is_not_quoted_is_noticed() {
 
 #[test]
 fn what_stands_in_the_wrong_place_is_refused() {
-    assert_eq!(complaints("a.toml", "[entry.a]\n")[0], "entry: unknown section; did you mean entries?");
+    assert_eq!(complaints("a.toml", "[entry.a]\n")[0], "entry: unknown section");
     let errors = ScheduleFile::parse("a.toml", "[nightly]\nevery = '5m'\nshell = 'x'\n").unwrap_err();
     assert_eq!(errors[0].problem().hint.as_deref(), Some("an entry stands under entries: [entries.nightly]"));
     assert!(complaints("a.toml", "tz = 'UTC'")[0].starts_with("tz: unknown section"));

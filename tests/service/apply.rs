@@ -121,7 +121,7 @@ async fn what_is_exported_can_be_applied_again() {
     bed.service.apply(&request(), file(FILE), owned_by("x")).await.unwrap();
     bed.pause("sync").await;
     let ids = bed.service.select(&Select::All).await.unwrap();
-    let exported = bed.service.export(&ids).await.unwrap();
+    let (exported, _) = bed.service.export(&ids).await.unwrap();
     assert_eq!(exported.owner.as_ref().map(|owner| owner.as_str()), Some("growth"));
     let toml = ScheduleFile::parse("x.toml", &exported.to_toml()).unwrap();
     let json = ScheduleFile::parse("x.json", &exported.to_json().to_string()).unwrap();

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use upbeat::domain::policy::Overlap;
-use upbeat::service::TriggerOptions;
+use upbeat::service::{RunRef, TriggerOptions};
 
 use crate::bed::{Bed, id, named, request};
 
@@ -96,11 +96,15 @@ async fn a_run_that_waits_is_cancelled_with_who_and_why() {
     let run = bed.service.trigger(&request(), &id("a"), TriggerOptions::default()).await.unwrap();
     let mut asked = named("c");
     asked.reason = Some("wrong day".to_owned());
-    let cancelled = bed.service.cancel(&asked, &run).await.unwrap();
+    let cancelled = bed.service.cancel(&asked, &RunRef::Latest(id("a"))).await.unwrap();
     assert_eq!((cancelled.state, cancelled.reason), ("cancelled", Some("by_user")));
     assert_eq!(cancelled.message.as_deref(), Some("by ana: wrong day"));
-    assert_eq!(bed.service.cancel(&asked, &run).await.unwrap(), cancelled);
-    let late = bed.service.cancel(&request(), &cancelled).await.unwrap_err();
+    assert_eq!(cancelled.run_id, run.run_id);
+    let late = bed.service.cancel(&request(), &RunRef::Id(run.run_id.clone())).await.unwrap_err();
     assert_eq!(late.exit_code(), 4);
+    let newer = bed.service.trigger(&request(), &id("a"), TriggerOptions::default()).await.unwrap();
+    assert_eq!(bed.service.cancel(&asked, &RunRef::Latest(id("a"))).await.unwrap(), cancelled, "a repetition");
+    let other = bed.service.cancel(&asked, &RunRef::Id(newer.run_id)).await.unwrap_err();
+    assert_eq!(other.problem().field.as_deref(), Some("request-id"));
     bed.is_conserved();
 }

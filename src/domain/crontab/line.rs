@@ -82,7 +82,7 @@ fn job(line: &str) -> Result<Job<'_>, Odd> {
     let words = if line.starts_with('@') { 1 } else { 5 };
     let nickname = line.split(is_blank).next().unwrap_or_default();
     if nickname.eq_ignore_ascii_case("@reboot") {
-        return Err(Odd::new("@reboot: a fleet has no boot", "for \"once now\": upbeat once -- CMD"));
+        return Err(Odd::new("@reboot: a fleet has no boot", "for \"once now\": upbeat add ID --at +1m -- CMD"));
     }
     let Some((when, command)) = split_after(line, words) else {
         let found = line.split(is_blank).filter(|word| !word.is_empty()).count();
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn what_cron_does_not_take_is_refused_with_the_way_out() {
-        assert!(odd("@reboot /x").hint.unwrap().contains("upbeat once -- CMD"));
+        assert!(odd("@reboot /x").hint.unwrap().contains("upbeat add ID --at"));
         assert!(odd("17 * * * * root cd / && run-parts /etc/cron.hourly").reason.contains("root"));
         assert!(odd("@daily root /x").reason.contains("root"));
         assert!(odd("* * * * *").reason.contains("no command"));

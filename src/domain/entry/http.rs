@@ -88,7 +88,7 @@ fn check_method(field: &str, method: &str) -> Result<()> {
     if method.bytes().any(|byte| byte.is_ascii_lowercase()) {
         let meant = nearest(method, METHODS.iter().copied()).map(str::to_owned);
         let meant = meant.unwrap_or_else(|| method.to_ascii_uppercase());
-        return Err(refuse(format!("{method:?} is not a method in upper case; did you mean {meant}?")));
+        return Err(refuse(format!("{method:?} is not a method in upper case")).hint(format!("did you mean {meant}?")));
     }
     if method == "CONNECT" {
         return Err(refuse("CONNECT opens a tunnel; it is no request of its own".to_owned()));

@@ -11,7 +11,7 @@ use crate::domain::fields::{
 };
 use crate::domain::id::QueueName;
 use crate::domain::json_text;
-use crate::domain::nearest::one_of;
+use crate::domain::nearest::not_one_of;
 use crate::domain::policy::{
     CatchUp, DEFINITION_MAX_BYTES, KEEP_RUNS, KEEP_RUNS_MAX, LABEL_KEY_MAX_BYTES, LABEL_VALUE_MAX_BYTES, LABELS_MAX,
     NOTE_MAX_BYTES, Overlap, PAYLOAD_MAX_BYTES,
@@ -140,7 +140,7 @@ fn only_word(field: &str, value: &Value, now: &str, later: &[&str]) -> Result<()
         word if later.contains(&word) => Err(not_yet(field).value(word).hint(format!("{now:?} is"))),
         word => {
             let known: Vec<&str> = std::iter::once(now).chain(later.iter().copied()).collect();
-            Err(Error::invalid(field, one_of(word, &known)).value(word))
+            Err(not_one_of(field, word, &known))
         }
     }
 }

@@ -1,0 +1,59 @@
+//! What is said about numbers and signs, owners, empty files, and a standard output that fails.
+
+use std::process::Stdio;
+
+use crate::support::cli::Upbeat;
+use crate::support::redis::RedisServer;
+use crate::{refused, user_of};
+
+#[test]
+fn a_number_that_is_none_or_negative_is_refused_under_its_name() {
+    let user = Upbeat::at("redis://127.0.0.1:1");
+    for (args, line) in [
+        (&["runs", "--limit", "x"][..], "limit: \"x\" is not a whole number from 0"),
+        (&["next", "--cron", "@daily", "--count", "-1"], "count: \"-1\" is not a whole number from 0 to 10000"),
+        (&["node", "--concurrency", "x"], "concurrency: \"x\" is not a whole number from 1 to 10000"),
+        (&["dev", "--nodes", "-1"], "nodes: \"-1\" is not a whole number from 0 to 64"),
+    ] {
+        assert_eq!(refused(&user, 2, args).0, format!("error: {line}"));
+    }
+    let variable = Upbeat::at("redis://127.0.0.1:1").env("UPBEAT_CONCURRENCY", "x");
+    assert!(refused(&variable, 2, &["node"]).0.starts_with("error: concurrency: "));
+    for (flag, value, field) in [("--every", "-5s", "every"), ("--keep-runs", "-1", "keep_runs")] {
+        let rest = if field == "every" { ["--overlap", "skip"] } else { ["--every", "1h"] };
+        let args = ["add", "a", flag, value, rest[0], rest[1], "--", "true"];
+        assert_eq!(user.error(2, &args)["field"], field);
+    }
+    let help = user.ok(&["set", "--help"]);
+    assert!(!help.contains("--anchor") && !help.contains("--paused") && help.contains("--every"), "{help}");
+}
+
+#[test]
+fn owners_and_empty_files_are_told() {
+    let server = RedisServer::fresh();
+    let user = user_of(&server);
+    user.file("one.toml", "[entries.a]\nevery = '1h'\nshell = 'true'\n");
+    user.file("two.toml", "[entries.b]\nevery = '1h'\nshell = 'true'\n");
+    user.file("empty.toml", "");
+    for file in ["one.toml", "two.toml"] {
+        user.ok(&["apply", "-f", file]);
+    }
+    let told = user.run(&["export"]).expect_code(0).stderr;
+    assert_eq!(told, "warning: entries of owners one, two: owner is left out; --owner O exports one\n");
+    assert_eq!(user.run(&["export", "--owner", "one"]).expect_code(0).stderr, "");
+    let told = user.run(&["apply", "-f", "empty.toml"]).expect_code(0);
+    assert_eq!((told.stdout.as_str(), told.stderr.as_str()), ("", "the file has no entries: nothing to do\n"));
+    user.file("other.toml", "[entries.a]\nevery = '2h'\nshell = 'true'\n");
+    let told = user.run(&["apply", "-f", "other.toml"]).expect_code(4).stderr;
+    assert!(told.contains("belongs to owner one; --take takes it over"), "{told}");
+}
+
+#[test]
+fn a_standard_output_that_fails_is_no_bug_of_upbeat() {
+    let Ok(full) = std::fs::OpenOptions::new().write(true).open("/dev/full") else { return };
+    let user = Upbeat::at("redis://127.0.0.1:1");
+    let mut command = user.command();
+    let ended = command.args(["next", "--cron", "@daily"]).stdout(Stdio::from(full)).output().unwrap();
+    assert_eq!(ended.status.code(), Some(5));
+    assert!(String::from_utf8_lossy(&ended.stderr).starts_with("error: standard output: "));
+}
