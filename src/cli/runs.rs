@@ -224,6 +224,7 @@ pub async fn logs(app: &App, args: LogsArgs) -> Ended {
     if app.printer.is_json() {
         let mut document = serde_json::to_value(&run).map_err(|why| Error::internal(why.to_string()))?;
         document["output"] = text.into();
+        document["output_cut"] = output.as_deref().is_some_and(Service::is_output_cut).into();
         app.printer.one(&document, |_| String::new(), String::new);
         return Ok(0);
     }
@@ -231,7 +232,12 @@ pub async fn logs(app: &App, args: LogsArgs) -> Ended {
     let attempt = if run.attempt > 0 { format!(" · attempt {}", run.attempt) } else { String::new() };
     app.printer.note(format!("{}{attempt} · {}", name(&run), outcome(&run, &words.wall(&run))));
     match output {
-        Some(output) => print_bytes(&output),
+        Some(output) => {
+            print_bytes(&output);
+            if Service::is_output_cut(&output) {
+                app.printer.note("only the last 65,536 bytes are kept");
+            }
+        }
         None if run.finished_at.is_none() => app.printer.note("its output is there once it has ended (-f waits)"),
         None => app.printer.note("no output is kept of it"),
     }
