@@ -179,8 +179,11 @@ pub async fn trigger(app: &App, args: TriggerArgs) -> Ended {
     let wall = words.wall(&run);
     let is_told = app.printer.is_json() || app.printer.format == Format::Id;
     let Some(limit) = wait.filter(|_| !request.is_dry_run) else {
-        let would = if request.is_dry_run { "would be " } else { "" };
-        let line = || format!("run {} is {would}{}\n", run.run_id, outcome(&run, &wall));
+        let line = || match request.is_dry_run {
+            true if run.reason == Some("delivered") => format!("a message of {id} would be delivered\n"),
+            true => format!("a run of {id} would be {}\n", outcome(&run, &wall)),
+            false => format!("run {} is {}\n", run.run_id, outcome(&run, &wall)),
+        };
         app.printer.one(&run, |run| run.run_id.clone(), line);
         return Ok(0);
     };

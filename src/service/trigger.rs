@@ -33,7 +33,7 @@ pub struct TriggerOptions {
 }
 
 impl Service {
-    /// Makes one run now. A repeated request answers with the run that it made.
+    /// Makes one run now. A repeated request answers with the run that it made. A dry run says what would become of it.
     ///
     /// # Errors
     ///
@@ -81,7 +81,9 @@ impl Service {
         let entry = definition.parse(id)?;
         check(&entry, options)?;
         if request.is_dry_run {
-            return Err(Error::invalid("dry-run", "a trigger has none"));
+            let made = self.would_be(id, definition.birth, &entry, options).await?;
+            let run_id = requested_run_id(self.store.namespace(), id, &request.id, fire_at);
+            return Ok(TriggerAnswer::Made { run_id, fire_at, made });
         }
         let payload = options.payload.as_ref().or(entry.payload.as_ref());
         let (message, own) = match &entry.action {
@@ -115,6 +117,20 @@ impl Service {
             answer = self.store.trigger(shard, &call).await?;
         }
         Ok(answer)
+    }
+
+    /// What would become of a run that is asked for now.
+    async fn would_be(&self, id: &EntryId, birth: u64, entry: &Entry, options: &TriggerOptions) -> Result<Made> {
+        if matches!(entry.action, Action::Direct(_)) {
+            return Ok(Made::Delivered);
+        }
+        if options.overlap.unwrap_or(entry.overlap) == Overlap::Skip {
+            let active = self.live_runs(|run| run.entry_id == id.as_str() && run.birth == birth).await?;
+            if let Some(other) = active.into_iter().next() {
+                return Ok(Made::Skipped(other.run_id));
+            }
+        }
+        Ok(Made::Queued)
     }
 
     /// The run as it stands, or as it was made where it left no record.

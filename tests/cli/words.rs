@@ -29,6 +29,22 @@ fn a_number_that_is_none_or_negative_is_refused_under_its_name() {
 }
 
 #[test]
+fn a_trigger_without_effect_says_what_would_be() {
+    let server = RedisServer::fresh();
+    let user = user_of(&server);
+    user.ok(&["add", "a", "--every", "1h", "--", "true"]);
+    user.ok(&["add", "m", "--every", "1h", "--publish", "c"]);
+    let dry = |id: &str| user.ok(&["trigger", id, "--dry-run"]);
+    assert!(dry("a").starts_with("a run of a would be queued"), "{}", dry("a"));
+    assert_eq!(dry("m"), "a message of m would be delivered\n");
+    assert_eq!(user.json(&["runs"]), serde_json::json!([]));
+    user.ok(&["trigger", "a"]);
+    assert!(dry("a").starts_with("a run of a would be skipped"), "{}", dry("a"));
+    assert_eq!(user.json(&["runs"]).as_array().unwrap().len(), 1);
+    refused(&user, 3, &["trigger", "nobody", "--dry-run"]);
+}
+
+#[test]
 fn owners_and_empty_files_are_told() {
     let server = RedisServer::fresh();
     let user = user_of(&server);
