@@ -92,6 +92,14 @@ async fn both_outputs_are_kept_in_the_order_they_came() {
 }
 
 #[tokio::test]
+async fn what_a_quick_command_writes_just_before_its_end_is_kept() {
+    for number in 0..200 {
+        let word = number.to_string();
+        assert_eq!(text(&run(exec(&["echo", &word])).await), format!("{word}\n"));
+    }
+}
+
+#[tokio::test]
 async fn a_command_that_closes_its_outputs_still_counts_to_its_end() {
     let outcome = run(shell("echo before; exec >&- 2>&-; sleep 0.05; exit 4")).await;
     assert_eq!((text(&outcome), outcome.exit_code), ("before\n", Some(4)));

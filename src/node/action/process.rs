@@ -108,7 +108,10 @@ pub(super) async fn run(
     drop((control, answers));
     let mut left_over = 0;
     while is_open && left_over < LEFT_OVER_MAX_BYTES {
-        match output.try_read(&mut buffer) {
+        // By the descriptor itself: `try_read` reads only what the runtime has been told of, and what a quick command wrote
+        // just before its end would be lost. It does not block, `from_owned_fd` has seen to that.
+        match nix::unistd::read(&output, &mut buffer) {
+            Err(nix::errno::Errno::EINTR) => {}
             Ok(length @ 1..) => {
                 tail.push(&buffer[..length]);
                 left_over += length;
