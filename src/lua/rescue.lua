@@ -14,7 +14,8 @@
 -- KEYS[9] due      zset    entry id -> when to look at it, ms
 -- KEYS[10] cursors hash    entry id -> cursor, pace, back-log
 -- KEYS[11] cancels hash    run id -> who asked to cancel it and why
--- KEYS[12..] lists, then as many hints (hints only in shard 0)
+-- KEYS[12] queues  hash    list -> ids in it whose run has ended
+-- KEYS[13..] lists, then as many hints (hints only in shard 0)
 -- ARGV[1] incarnation of the lost node
 -- ARGV[2] its name
 -- ARGV[3] take-overs of one run, at most
@@ -23,11 +24,11 @@
 -- Returns { 'alive' } | { 'rescued', runs put back, runs ended, runs left }
 local clock_key, live_key, leases_key, holds_key, history_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local ended_key, events_key, start_by_key = KEYS[6], KEYS[7], KEYS[8]
-local due_key, cursors_key, cancels_key = KEYS[9], KEYS[10], KEYS[11]
+local due_key, cursors_key, cancels_key, queues_key = KEYS[9], KEYS[10], KEYS[11], KEYS[12]
 local holder, node_name, take_overs, list_count = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local lists, hints = {}, {}
 for i = 1, list_count do
-  lists[ARGV[4 + i]], hints[ARGV[4 + i]] = KEYS[11 + i], KEYS[11 + list_count + i]
+  lists[ARGV[4 + i]], hints[ARGV[4 + i]] = KEYS[12 + i], KEYS[12 + list_count + i]
 end
 -- use words clock lease live history finish
 local lease_end = tonumber(redis.call('ZSCORE', leases_key, holder) or now)
@@ -36,7 +37,7 @@ local ids = redis.call('SRANDMEMBER', holds_key, 500)
 local texts = #ids > 0 and redis.call('HMGET', live_key, unpack(ids)) or {}
 guard_history()
 redis.call('XLEN', events_key)
-for _, key in ipairs({ cancels_key, cursors_key }) do redis.call('HLEN', key) end
+for _, key in ipairs({ cancels_key, cursors_key, queues_key }) do redis.call('HLEN', key) end
 for _, key in ipairs({ start_by_key, due_key }) do redis.call('ZCARD', key) end
 for _, key in pairs(lists) do redis.call('LLEN', key) end
 
@@ -60,6 +61,9 @@ for i = 1, #ids do
     run.lost = run.lost + 1
     requeue({ run = run, run_id = ids[i] })
     released[#released + 1], back = ids[i], back + 1
+  else
+    -- The registry may have lost the list; whoever reads it again takes the run over.
+    redis.call('HSETNX', queues_key, run.list, 0)
   end
 end
 if #released > 0 then
