@@ -53,7 +53,7 @@ for i = 1, list_count do
   lists[name], hints[name] = KEYS[23 + i], KEYS[23 + list_count + i]
   serves[name] = string.sub(ARGV[9], i, i) == '1'
 end
--- use words clock lease plan live history ledger fire settle cursor deliver flush lanes expire take
+-- use words clock lease plan live history ledger fire settle cursor deliver flush lanes expire usual take
 if behind_ms > 5000 then return { 'behind', now, behind_ms } end
 local marks_of_clock = redis.call('HMGET', clock_key, 'drain_until', 'drain_by', 'claimed', 'checked')
 if tonumber(marks_of_clock[1] or 0) > now and marks_of_clock[2] ~= holder then
