@@ -9,25 +9,39 @@ local function set_aside(id, why)
   events[#events + 1] = { 'type', 'broken', 'entry', id, 'message', why }
 end
 
+-- A page of what is due: ids, and their one score or a list of scores. Of a burst only the first score is read: to print 250
+-- of them costs Redis as much as the rest of the page.
+local function due_page(offset, limit)
+  local head = redis.call('ZRANGEBYSCORE', due_key, '-inf', now, 'WITHSCORES', 'LIMIT', offset, 1)
+  if #head == 0 then return head, 0 end
+  if redis.call('ZCOUNT', due_key, '-inf', head[2]) >= offset + limit then
+    return redis.call('ZRANGEBYSCORE', due_key, head[2], head[2], 'LIMIT', offset - redis.call('ZCOUNT', due_key, '-inf', '(' .. head[2]), limit), tonumber(head[2])
+  end
+  local found = redis.call('ZRANGEBYSCORE', due_key, '-inf', now, 'WITHSCORES', 'LIMIT', offset, limit)
+  local ids, scores_of = {}, {}
+  for i = 1, #found, 2 do
+    local n = (i + 1) / 2
+    ids[n], scores_of[n] = found[i], tonumber(found[i + 1])
+  end
+  return ids, scores_of
+end
+
 -- Entries due, with their plans as text; passes over those that a newer program must read. Returns ids, cursors of `due`, plans,
 -- whether there may be more.
 local function due_entries(limit)
   local ids, cursors_of, plans = {}, {}, {}
   for page = 0, 3 do
-    local found = redis.call('ZRANGEBYSCORE', due_key, '-inf', now, 'WITHSCORES', 'LIMIT', page * limit, limit)
-    if #found == 0 then return ids, cursors_of, plans, false end
-    local names = {}
-    for i = 1, #found, 2 do names[(i + 1) / 2] = found[i] end
+    local names, scores_of = due_page(page * limit, limit)
+    if #names == 0 then return ids, cursors_of, plans, false end
     local texts = redis.call('HMGET', plans_key, unpack(names))
-    local n, last_score, cursor = #ids, nil, nil
+    local n, one = #ids, type(scores_of) == 'number' and scores_of
     for i = 1, #names do
-      local text, score_text = texts[i], found[i * 2]
-      if score_text ~= last_score then last_score, cursor = score_text, tonumber(score_text) end
+      local text = texts[i]
       if not text or #text < PLAN_MIN then
         set_aside(names[i], text and 'its plan is damaged' or 'its plan is missing')
       elseif string.byte(text) <= VERSION then
         n = n + 1
-        ids[n], cursors_of[n], plans[n] = names[i], cursor, text
+        ids[n], cursors_of[n], plans[n] = names[i], one or scores_of[i], text
       end
     end
     if #names < limit then return ids, cursors_of, plans, false end
@@ -72,22 +86,19 @@ end
 local function take(limit)
   local ids, cursors_of, plans, is_full = due_entries(limit)
   if #ids == 0 then return ids, is_full end
-  local with_marks, with_message, rings, flags_of = {}, {}, {}, {}
+  local with_marks, with_message, flags_of = {}, {}, {}
   for i = 1, #ids do
     local flags = string.byte(plans[i], FLAGS_AT)
     flags_of[i] = flags
     if flags >= 2 then with_marks[#with_marks + 1] = ids[i] end
-    if flags % 2 == 1 then
-      with_message[#with_message + 1] = ids[i]
-      rings[#rings + 1] = 's:' .. ids[i]
-    end
+    if flags % 2 == 1 then with_message[#with_message + 1] = ids[i] end
   end
   load_lists()
   load_cursors(ids)
   local ledgers_of = redis.call('HMGET', ledger_key, unpack(ids))
   local marks_of = #with_marks > 0 and redis.call('HMGET', active_key, unpack(with_marks))
   local messages_of = #with_message > 0 and redis.call('HMGET', messages_key, unpack(with_message))
-  local rings_of = #with_message > 0 and redis.call('HMGET', history_key, unpack(rings))
+  local rings_of = #with_message > 0 and redis.call('HMGET', history_key, unpack(with_message))
   local marks_seen, messages_seen, others = 0, 0, {}
   for i = 1, #ids do
     if runs_made >= RUNS_MAX or bytes_made >= BYTES_MAX then
@@ -103,11 +114,7 @@ local function take(limit)
     if is_direct then
       messages_seen = messages_seen + 1
       way, tail = read_message(messages_of[messages_seen])
-      ring = rings[messages_seen]
-      if rings_of[messages_seen] then
-        tails[ring] = rings_of[messages_seen]
-        ring = nil
-      end
+      if rings_of[messages_seen] then tails[id] = rings_of[messages_seen] else ring = id end
     end
     local is_usual = not mark and not cursors[id] and (way or not is_direct)
     if not (is_usual and take_usual(id, plans[i], cursors_of[i], ledgers_of[i], flags >= 2, way, tail, ring)) then
