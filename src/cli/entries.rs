@@ -15,7 +15,7 @@ use crate::domain::id::{EntryId, Owner};
 use crate::domain::moment::{Direction, parse_moment};
 use crate::domain::schedule::{Schedule, When};
 use crate::domain::timestamp::Timestamp;
-use crate::domain::zone::Zone;
+use crate::domain::zone::{Dst, Zone};
 use crate::error::{Error, Problem, Result};
 use crate::service::{AddOptions, Changes, ListFilter, Service};
 
@@ -26,7 +26,7 @@ pub async fn add(app: &App, args: AddArgs) -> Ended {
     let read = |now: Timestamp| {
         let mut fields = values(&args.fields, &args.argv, now)?;
         let is_paused = take_paused(&mut fields)?.unwrap_or(false);
-        Ok::<_, Error>((Entry::parse(fields)?, is_paused))
+        Ok::<_, Error>((Entry::parse_for(&id, fields)?, is_paused))
     };
     // What is wrong with the words is said before Redis is asked; what counts from now counts from its now.
     let (mut entry, is_paused) = read(clock::now())?;
@@ -281,5 +281,5 @@ fn refuse_next_stray(args: &NextArgs, id: &str) -> Result<()> {
 fn cron_schedule(crons: &[String], tz: Option<&str>) -> Result<Schedule> {
     let zone = tz.map_or_else(|| Ok(Zone::utc()), |name| Zone::parse("tz", name))?;
     let crons = crons.iter().map(|text| Cron::parse("cron", text)).collect::<Result<_>>()?;
-    Ok(Schedule { when: When::Cron(crons), zone, start: None, end: None, anchor: None })
+    Ok(Schedule { when: When::Cron(crons), zone, start: None, end: None, anchor: None, dst: Dst::default() })
 }

@@ -135,7 +135,7 @@ fn when(entry: &Entry, wall: &Wall) -> String {
 /// What the next change of the clocks does to the fire times, if it touches one.
 fn clock_change(entry: &Entry, now: Timestamp) -> Option<String> {
     let (schedule, zone) = (&entry.schedule, &entry.schedule.zone);
-    if !matches!(schedule.when, When::Cron(_)) || schedule.fixed_period().is_some() {
+    if !matches!(schedule.when, When::Cron(_)) || schedule.fixed_period(now).is_some() {
         return None;
     }
     let mut change = zone.next_change(now)?;
@@ -262,7 +262,7 @@ pub fn detail(detail: &EntryDetail, now: Timestamp) -> String {
 fn entry_of(view: &EntryView) -> Option<Entry> {
     let mut fields = view.schedule.as_object()?.clone();
     fields.extend(view.action.as_object()?.clone());
-    Entry::parse(fields).ok()
+    Entry::parse_for(&EntryId::parse("entry", &view.id).ok()?, fields).ok()
 }
 
 #[cfg(test)]

@@ -86,7 +86,8 @@ impl Registered<'_> {
             Some(kind) => format!("{}:{}", entry.queue, kind.word()),
             None => String::new(),
         };
-        let fixed = schedule.fixed_period().and_then(|fixed| {
+        let first = schedule.start.map_or(from, |start| start.max(from));
+        let fixed = schedule.fixed_period(first).and_then(|fixed| {
             let phase = match schedule.start {
                 Some(start) => schedule.next_after(Timestamp(start.0 - 1))?,
                 None => fixed.phase,

@@ -29,7 +29,7 @@ const NUMBERS: [&str; 5] = ["first", "second", "third", "fourth", "fifth"];
 impl Cron {
     /// `at 02:30 every day`, `every 5 min`, `at 09:00, Monday to Friday`; where no good reading exists, the expression.
     pub fn describe(&self) -> String {
-        self.compiled.fields.read_aloud().unwrap_or_else(|| format!("cron {}", self.text))
+        self.compiled.fields.read_aloud().unwrap_or_else(|| format!("cron {}", self.compiled.resolved))
     }
 
     /// Whether the zone makes no difference to what [`Cron::describe`] says.
