@@ -8,7 +8,7 @@ use crate::cli::fields::Fields;
 use crate::cli::output::Ended;
 use crate::cli::request::{request, until_answered};
 use crate::cli::times::Wall;
-use crate::cli::{clock, entry_words, hints, selection};
+use crate::cli::{clock, entry_words, hints, selection, zone_words};
 use crate::domain::cron::Cron;
 use crate::domain::entry::{Entry, take_paused};
 use crate::domain::id::{EntryId, Owner};
@@ -257,7 +257,14 @@ pub async fn next(app: &App, args: NextArgs) -> Ended {
     let instants: Vec<String> = times.iter().map(|at| at.to_rfc3339()).collect();
     app.printer.list(&instants, String::clone, || {
         let wall = Wall { zone: schedule.zone.clone(), now };
-        times.iter().map(|at| format!("{}\n", wall.full(*at))).collect()
+        let lines: String = times.iter().map(|at| format!("{}\n", wall.full(*at))).collect();
+        if app.printer.is_quiet {
+            return lines;
+        }
+        let change = zone_words::next_change(&schedule, from);
+        let doubt = zone_words::doubt(&schedule).map(|words| format!("note: {words}"));
+        let remarks: String = change.into_iter().chain(doubt).map(|words| format!("{words}\n")).collect();
+        format!("{}\n{lines}{remarks}", schedule.describe())
     });
     if times.is_empty() && !app.printer.is_json() && count > 0 {
         app.printer.note("it does not fire any more");

@@ -22,6 +22,7 @@ mod runs;
 mod selection;
 mod times;
 mod waiting;
+mod zone_words;
 mod zoneinfo;
 
 use std::process::ExitCode;

@@ -56,7 +56,6 @@ local first = 7 + list_count
 local before = answered(request, digest)
 if before == 'other' then return { 'other' } end
 if before then return { 'done', now, before } end
-zones.read(redis.call('HMGET', clock_key, 'zone', 'zone_at', 'zone_done'))
 local items = {}
 for at = first, #ARGV - 9, 10 do
   items[#items + 1] = { id = ARGV[at], verb = ARGV[at + 1], birth = tonumber(ARGV[at + 2]), revision = tonumber(ARGV[at + 3]),
@@ -64,6 +63,7 @@ for at = first, #ARGV - 9, 10 do
     is_paused = ARGV[at + 8] == 'paused', fields = ARGV[at + 9] }
   if items[#items].verb == 'discard' then items[#items].verb, items[#items].is_discarded = 'remove', true end
 end
+zones.read(redis.call('HMGET', clock_key, 'zone', 'zone_at', 'zone_done'))
 local again, results = read_items(items), {}
 if #again == 0 then
   for i = 1, #items do results[i] = change(items[i]) end

@@ -125,6 +125,16 @@ impl Cron {
         self.compiled.fields.is_wildcard
     }
 
+    /// Whether it is the same in every hour of a matching day.
+    pub fn is_hourly(&self) -> bool {
+        self.compiled.fields.hours == HOUR.all()
+    }
+
+    /// The last instant before a gap that stands for its local times, by [`Gap::RunBefore`](crate::domain::zone::Gap).
+    pub fn last_before(&self, zone: &Zone, change: Timestamp) -> Timestamp {
+        zone.last_before(change, self.grain_s())
+    }
+
     /// The least matching local time after `local`, up to the end of 2100.
     pub fn next_local(&self, local: NaiveDateTime) -> Option<NaiveDateTime> {
         self.compiled.parts.iter().filter_map(|part| part.next(local)).min()

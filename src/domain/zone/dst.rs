@@ -123,6 +123,12 @@ impl Zone {
         Instants { zone: self.clone(), dst, grain_s, locals: locals.peekable(), waiting: BTreeSet::new(), last: None }
     }
 
+    /// The last instant before a change whose local time is a multiple of `grain_s` seconds.
+    pub fn last_before(&self, change: Timestamp, grain_s: i64) -> Timestamp {
+        let change = seconds(change);
+        instant(last_before(change, self.offset_at(change - 1), grain_s))
+    }
+
     /// The instants that one local time stands for, by `dst`.
     fn instants_of(&self, dst: Dst, grain_s: i64, local: NaiveDateTime) -> [Option<Timestamp>; 2] {
         match (self.from_local(local), dst.gap, dst.fold) {
@@ -132,10 +138,7 @@ impl Zone {
             (Local::Two(first, last), _, Fold::Both) => [Some(first), Some(last)],
             (Local::Gap { end }, Gap::RunAfter, _) => [Some(end), None],
             (Local::Gap { .. }, Gap::Skip, _) => [None, None],
-            (Local::Gap { end }, Gap::RunBefore, _) => {
-                let change = seconds(end);
-                [Some(instant(last_before(change, self.offset_at(change - 1), grain_s))), None]
-            }
+            (Local::Gap { end }, Gap::RunBefore, _) => [Some(self.last_before(end, grain_s)), None],
         }
     }
 
