@@ -277,7 +277,10 @@ mod hashed {
     fn its_job_is_one_of_fixed_times_and_reads_as_resolved() {
         assert!(!of("H * * * *", "report").is_wildcard() && !of("* H * * *", "report").is_wildcard());
         assert_eq!(of("H H * * *", "report").describe(), "at 05:08 every day");
-        assert_eq!(of("H 0 */2 * MON", "report").describe(), "cron 8 0 */2 * MON");
+        assert_eq!(
+            of("H 0 */2 * MON", "report").describe(),
+            "at 00:08, Monday, only on every 2nd day from the 1st to the 31st of the month"
+        );
     }
 
     #[test]
@@ -344,8 +347,25 @@ fn readings_are_plain() {
         ("*/15 9-17 * * 1-5", "every 15 min from 09:00 to 17:45, Monday to Friday"),
         ("0 9-17 * * *", "every hour from 09:00 to 17:00"),
         ("*/5 3 * * *", "every 5 min from 03:00 to 03:55"),
-        ("0 0 */2 * MON", "cron 0 0 */2 * MON"),
-        ("7,11,13,17,19 * * * *", "cron 7,11,13,17,19 * * * *"),
+        ("0 0 */2 * MON", "at 00:00, Monday, only on every 2nd day from the 1st to the 31st of the month"),
+        ("0 0 */2 * *", "at 00:00, on every 2nd day from the 1st to the 31st of the month"),
+        ("7,11,13,17,19 * * * *", "at minutes 7, 11, 13, 17 and 19 of every hour"),
+        ("*/7 * * * *", "every 7 min from minute 0 to 56 of every hour"),
+        ("0-10 * * * *", "at minutes 0 to 10 of every hour"),
+        ("*/10 8-10,14-16 * * *", "every 10 min of hours 8 to 10 and 14 to 16"),
+        ("10 1,5,7,9,13 * * *", "at minute 10 of hours 1, 5, 7, 9 and 13"),
+        ("*/15 */2 * * *", "at minutes 0, 15, 30 and 45 of every 2nd hour from 0 to 22"),
+        ("*/10 * 9 * * *", "every 10 s of every minute of hour 9"),
+        ("* 9 * * *", "every minute from 09:00 to 09:59"),
+        ("* * 1 * *", "every minute, on the 1st of the month"),
+        ("0 3 * * 1-3,5-7", "at 03:00, Monday to Wednesday and Friday to Sunday"),
+        ("0 0 1,15,20,25,28 * *", "at 00:00, on the 1st, 15th, 20th, 25th and 28th of the month"),
+        ("0 0 L,15 6 *", "at 00:00, on the 15th and last day of June"),
+        ("0 0 * 6 MON#1", "at 00:00, on the first Monday of June"),
+        ("0 0 * * 1#1,5", "at 00:00, Friday, and on the first Monday of the month"),
+        ("0 0 13 6 5", "at 00:00, on the 13th of June or Friday in June"),
+        ("0 0 1-31 * 5", "at 00:00 every day"),
+        ("0 12 * 1-3,10-12 *", "at 12:00, every day in January to March and October to December"),
     ] {
         assert_eq!(cron(text).describe(), reading, "{text}");
     }

@@ -83,7 +83,10 @@ fn schedules_are_told_to_people() {
         (cron(&["0 9 * * mon-fri"], "Asia/Shanghai"), "at 09:00, Monday to Friday, Asia/Shanghai"),
         (cron(&["*/5 * * * *"], "Asia/Shanghai"), "every 5 min"),
         (cron(&["0 9 * * *", "0 18 * * 1"], "UTC"), "at 09:00 every day; at 18:00, Monday, UTC"),
-        (cron(&["0 0 */2 * MON"], "UTC"), "cron 0 0 */2 * MON, UTC"),
+        (
+            cron(&["0 0 */2 * MON"], "UTC"),
+            "at 00:00, Monday, only on every 2nd day from the 1st to the 31st of the month, UTC",
+        ),
         (plain(When::At(at("2027-01-01T00:00Z")), "Europe/Berlin"), "once at 2027-01-01 01:00, Europe/Berlin"),
         (
             Schedule {

@@ -181,6 +181,21 @@ proptest! {
     }
 
     #[test]
+    fn names_and_numbers_in_any_case_are_the_same(
+        month in 0usize..12, day in 0usize..7, later in 0usize..7, upper: bool, is_sunday_seven: bool,
+        nickname in prop::sample::select(NICKNAMES.to_vec()),
+    ) {
+        let cased = |name: &str| if upper { name.to_owned() } else { name.to_ascii_lowercase() };
+        let (first, last) = (day.min(later), day.max(later));
+        let names = format!("0 9 * {} {}-{}", cased(field::MONTHS[month]), cased(field::WEEK_DAYS[first]), cased(field::WEEK_DAYS[last]));
+        prop_assert!(cron(&names).fires_like(&cron(&format!("0 9 * {} {first}-{last}", month + 1))), "{names}");
+        let sunday = if is_sunday_seven { "7" } else { "SUN" };
+        let (one, other) = (format!("0 9 * * {sunday},{day}"), format!("0 9 * * 0,{day}"));
+        prop_assert!(cron(&one).fires_like(&cron(&other)), "{one}");
+        prop_assert!(cron(&cased(nickname.0)).fires_like(&cron(nickname.1)), "{}", nickname.0);
+    }
+
+    #[test]
     fn no_text_panics_and_no_instant_does(text in "\\PC{0,40}|([-*/,0-9LWHJANMO#?@]{1,6} ){4,6}|([0-9*]{1,2} ){4}[0-9*]", from: i64) {
         if let Ok(cron) = Cron::parse("cron", &text) {
             cron.next_after(&Zone::utc(), Dst::default(), Timestamp(from));
