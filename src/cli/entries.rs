@@ -8,14 +8,14 @@ use crate::cli::fields::Fields;
 use crate::cli::output::Ended;
 use crate::cli::request::{request, until_answered};
 use crate::cli::times::Wall;
-use crate::cli::{clock, entry_words, hints, selection};
+use crate::cli::{clock, entry_words, hints, selection, zone_words};
 use crate::domain::cron::Cron;
 use crate::domain::entry::{Entry, take_paused};
 use crate::domain::id::{EntryId, Owner};
 use crate::domain::moment::{Direction, parse_moment};
 use crate::domain::schedule::{Schedule, When};
 use crate::domain::timestamp::Timestamp;
-use crate::domain::zone::Zone;
+use crate::domain::zone::{Dst, Zone};
 use crate::error::{Error, Problem, Result};
 use crate::service::{AddOptions, Changes, ListFilter, Service};
 
@@ -26,7 +26,7 @@ pub async fn add(app: &App, args: AddArgs) -> Ended {
     let read = |now: Timestamp| {
         let mut fields = values(&args.fields, &args.argv, now)?;
         let is_paused = take_paused(&mut fields)?.unwrap_or(false);
-        Ok::<_, Error>((Entry::parse(fields)?, is_paused))
+        Ok::<_, Error>((Entry::parse_for(&id, fields)?, is_paused))
     };
     // What is wrong with the words is said before Redis is asked; what counts from now counts from its now.
     let (mut entry, is_paused) = read(clock::now())?;
@@ -257,7 +257,14 @@ pub async fn next(app: &App, args: NextArgs) -> Ended {
     let instants: Vec<String> = times.iter().map(|at| at.to_rfc3339()).collect();
     app.printer.list(&instants, String::clone, || {
         let wall = Wall { zone: schedule.zone.clone(), now };
-        times.iter().map(|at| format!("{}\n", wall.full(*at))).collect()
+        let lines: String = times.iter().map(|at| format!("{}\n", wall.full(*at))).collect();
+        if app.printer.is_quiet {
+            return lines;
+        }
+        let change = zone_words::next_change(&schedule, from);
+        let doubt = zone_words::doubt(&schedule).map(|words| format!("note: {words}"));
+        let remarks: String = change.into_iter().chain(doubt).map(|words| format!("{words}\n")).collect();
+        format!("{}\n{lines}{remarks}", schedule.describe())
     });
     if times.is_empty() && !app.printer.is_json() && count > 0 {
         app.printer.note("it does not fire any more");
@@ -281,5 +288,5 @@ fn refuse_next_stray(args: &NextArgs, id: &str) -> Result<()> {
 fn cron_schedule(crons: &[String], tz: Option<&str>) -> Result<Schedule> {
     let zone = tz.map_or_else(|| Ok(Zone::utc()), |name| Zone::parse("tz", name))?;
     let crons = crons.iter().map(|text| Cron::parse("cron", text)).collect::<Result<_>>()?;
-    Ok(Schedule { when: When::Cron(crons), zone, start: None, end: None, anchor: None })
+    Ok(Schedule { when: When::Cron(crons), zone, start: None, end: None, anchor: None, dst: Dst::default() })
 }

@@ -57,6 +57,7 @@ fn about(field: &str) -> (Form, &'static str, &'static str) {
         "start" => (Form::Text, "T", "No fire time before it"),
         "end" => (Form::Text, "T", "No fire time at or after it"),
         "anchor" => (Form::Text, "T", "The first fire time of every"),
+        "dst" => (Form::Texts, "RULE", "Clock changes: gap=run_after|skip|run_before, fold=first|last|both"),
         "exec" => (Form::Json, "LIST", "What: a program, as JSON list; or behind --"),
         "shell" => (Form::Text, "TEXT", "What: a text for /bin/sh -c"),
         "http" => (Form::Settings, "URL", "What: \"POST https://...\", or method=POST,url=..."),

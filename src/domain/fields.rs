@@ -52,7 +52,7 @@ pub const SCHEDULE_KINDS: &[&str] = &["cron", "every", "at", "rrule", "after"];
 /// The fields that say *what*; an entry has exactly one.
 pub const ACTION_KINDS: &[&str] = &["exec", "shell", "http", "handler", "celery", "stream", "list", "publish"];
 /// All fields that say *when*, without those that come later.
-pub const SCHEDULE_FIELDS: &[&str] = &["cron", "every", "at", "tz", "start", "end", "anchor"];
+pub const SCHEDULE_FIELDS: &[&str] = &["cron", "every", "at", "tz", "start", "end", "anchor", "dst"];
 /// What `[defaults]` of a file may hold.
 pub const DEFAULT_FIELDS: &[&str] = &[
     "tz",
@@ -79,7 +79,6 @@ const LATER: &[&str] = &[
     "max_fires",
     "exclude",
     "spread",
-    "dst",
     "handler",
     "celery",
     "retry",

@@ -5,7 +5,7 @@ use std::iter;
 use crate::domain::cron::Cron;
 use crate::domain::span::Span;
 use crate::domain::timestamp::Timestamp;
-use crate::domain::zone::Zone;
+use crate::domain::zone::{Dst, Zone};
 
 /// What gives the fire times; exactly one per entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct Schedule {
     pub end: Option<Timestamp>,
     /// The first fire time of `every`; where it is missing `start`, else 1970.
     pub anchor: Option<Timestamp>,
+    /// What becomes of local times that a change of the clocks leaves out or shows twice; of fixed-time cron entries.
+    pub dst: Dst,
 }
 
 /// Fire times `phase + k * period`, k >= 0.
@@ -60,7 +62,9 @@ impl Schedule {
         let before_start = self.start.map_or(Timestamp(i64::MIN), |start| Timestamp(start.ms().saturating_sub(1)));
         let after = after.max(before_start);
         let next = match &self.when {
-            When::Cron(expressions) => expressions.iter().filter_map(|cron| cron.next_after(&self.zone, after)).min(),
+            When::Cron(expressions) => {
+                expressions.iter().filter_map(|cron| cron.next_after(&self.zone, self.dst, after)).min()
+            }
             When::Every(every) => self.period_of(*every)?.next_after(after),
             When::At(at) => (*at > after).then_some(*at),
         };
@@ -72,10 +76,10 @@ impl Schedule {
         iter::successors(self.next_after(after), |last| self.next_after(*last))
     }
 
-    /// The fire times as arithmetic, where they are evenly spaced for ever, whatever laws may do to the zone.
+    /// The fire times from `from` on as arithmetic, where they are evenly spaced by the zone data of this process.
     ///
     /// `start` and `end` are not in it.
-    pub fn fixed_period(&self) -> Option<Period> {
+    pub fn fixed_period(&self, from: Timestamp) -> Option<Period> {
         match &self.when {
             When::Every(every) => self.period_of(*every),
             When::At(_) => None,
@@ -83,7 +87,7 @@ impl Schedule {
                 let [cron] = &expressions[..] else {
                     return None;
                 };
-                let (phase_s, period_s) = cron.fixed_period(&self.zone)?;
+                let (phase_s, period_s) = cron.fixed_period(&self.zone, from)?;
                 Some(Period { phase: Timestamp(phase_s * 1000), period: Span(u64::try_from(period_s * 1000).ok()?) })
             }
         }

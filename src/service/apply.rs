@@ -95,6 +95,7 @@ impl Service {
             views.get(one.id.as_str()).is_some_and(|view| matches!(view.change, "added" | "changed"))
         };
         warnings.extend(self.unserved(file.entries.iter().filter(is_written).map(|one| &one.entry)).await?);
+        warnings.extend(self.older_zone_data(file.entries.iter().map(|one| &one.entry)).await?);
         Ok(Changes { changes: file.entries.iter().filter_map(|one| views.remove(one.id.as_str())).collect(), warnings })
     }
 

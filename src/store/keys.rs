@@ -65,6 +65,8 @@ pub enum Key {
     OutputOrder,
     /// hash: entry id -> what its last run left for the next.
     Results,
+    /// zset: entry id -> when to hand it out for planning with newer zone data.
+    Stale,
 }
 
 impl Key {
@@ -100,6 +102,7 @@ impl Key {
             Self::Outputs => "outputs",
             Self::OutputOrder => "output_order",
             Self::Results => "results",
+            Self::Stale => "stale",
         }
     }
 }

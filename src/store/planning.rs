@@ -4,7 +4,7 @@
 
 use crate::domain::id::EntryId;
 use crate::domain::ledger;
-use crate::domain::plan::{LIST_TIMES, LIST_TIMES_MAX, Registered, end_of_list};
+use crate::domain::plan::{LIST_TIMES, LIST_TIMES_MAX, end_of_list};
 use crate::domain::schedule::Schedule;
 use crate::domain::timestamp::Timestamp;
 use crate::error::Result;
@@ -53,14 +53,7 @@ impl Store {
         let from = passed.map_or(cursor, |passed| passed.cursor);
         // Far behind: as many times as a script may read at once. Else a few, or as many again where the last list was full.
         let times = if now.0 - from.0 > 60_000 { LIST_TIMES_MAX } else { LIST_TIMES * 2 };
-        let registered = Registered {
-            namespace: self.namespace(),
-            id,
-            birth: definition.birth,
-            revision: definition.revision,
-            entry: &entry,
-        };
-        let compiled = registered.compile(from, times);
+        let compiled = self.registered(id, definition, &entry).compile(from, times);
         if place == Place::Due
             && end_of_list(&compiled.plan) == end_of_list(&stored.plan)
             && compiled.plan == stored.plan
@@ -76,6 +69,7 @@ impl Store {
             seen_plan: &stored.plan,
             compiled: &compiled,
             passed,
+            anew: None,
         };
         Ok(match self.replan(shard, &replan).await? {
             ReplanAnswer::Written => Planned::Written,
@@ -104,7 +98,7 @@ impl Store {
 }
 
 /// Fire times that passed since the entry was paused, up to `now`, added to what was counted before.
-fn passed(schedule: &Schedule, stored: &StoredEntry, now: Timestamp) -> Passed {
+pub(super) fn passed(schedule: &Schedule, stored: &StoredEntry, now: Timestamp) -> Passed {
     let before = stored.passed.unwrap_or_default();
     let mut passed = Passed {
         cursor: Timestamp(stored.cursor().0.max(now.0 + 1)),

@@ -72,7 +72,6 @@ fn what_comes_later_is_refused_by_name_whatever_it_says() {
         ("max_fires", "200"),
         ("exclude", "['2026-12-25']"),
         ("spread", "'30s'"),
-        ("dst", "{ gap = 'skip' }"),
         ("handler", "'send-report'"),
         ("celery", "'app.tasks.report'"),
         ("retry", "{ max_attempts = 3 }"),

@@ -137,6 +137,7 @@ local function guard_keys()
   for _, key in ipairs({ finished_key, paused_key, parked_key, broken_key, start_by_key, leases_key, seen_key }) do redis.call('ZCARD', key) end
   redis.call('HLEN', entries_key)
   redis.call('HLEN', lanes_key)
+  redis.call('ZCARD', stale_key)
   for _, key in pairs(hints) do redis.call('LLEN', key) end
 end
 
@@ -168,6 +169,7 @@ end
 
 -- Entries that wait for a plan go out to one node at a time.
 local function hand_out(key)
+  if zones.is_older then return end
   local ids = redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, 20)
   for i = 1, #ids do
     redis.call('ZADD', key, now + (key == broken_key and RECOVER_MS or HAND_OUT_MS), ids[i])
