@@ -28,6 +28,10 @@ pub struct Entry {
     fields: Map<String, Value>,
     /// When it fires.
     pub schedule: Schedule,
+    /// Each run is due up to this long after its fire time, always by the same length; shorter than the distance of two.
+    pub spread: Option<Span>,
+    /// Fire times in all since it was created, however they end.
+    pub max_fires: Option<u32>,
     /// What a run does.
     pub action: Action,
     /// Variables of a command; values may be `secret:NAME`.

@@ -14,7 +14,7 @@ use crate::domain::json_text;
 use crate::domain::nearest::not_one_of;
 use crate::domain::policy::{
     CatchUp, DEFINITION_MAX_BYTES, KEEP_RUNS, KEEP_RUNS_MAX, LABEL_KEY_MAX_BYTES, LABEL_VALUE_MAX_BYTES, LABELS_MAX,
-    NOTE_MAX_BYTES, Overlap, PAYLOAD_MAX_BYTES,
+    MAX_FIRES_MAX, NOTE_MAX_BYTES, Overlap, PAYLOAD_MAX_BYTES,
 };
 use crate::domain::reading::{Complaints, filled_text, inside, shown, span, text, text_map, whole};
 use crate::error::{Error, Problem, Result};
@@ -40,6 +40,10 @@ pub(super) fn read(mut fields: Map<String, Value>, complaints: &mut Complaints) 
         false => complaints.note(action::parse(&fields)),
     };
     let mut note = Reader { fields: &fields, complaints };
+    let spread = note.field("spread", |value| span("spread", value));
+    let max_fires = note.field("max_fires", |value| {
+        whole("max_fires", value, 1..=u64::from(MAX_FIRES_MAX)).map(|number| number as u32)
+    });
     let env = note.field("env", action::env).unwrap_or_default();
     let cwd = note.field("cwd", |value| Ok(filled_text("cwd", value, CWD_MAX_BYTES)?.to_owned()));
     let payload = note.field("payload", payload);
@@ -64,6 +68,8 @@ pub(super) fn read(mut fields: Map<String, Value>, complaints: &mut Complaints) 
     let default_overlap = if is_direct { Overlap::Allow } else { Overlap::default() };
     Some(Entry {
         schedule: when?,
+        spread,
+        max_fires,
         action,
         env,
         cwd,
