@@ -281,5 +281,5 @@ fn refuse_next_stray(args: &NextArgs, id: &str) -> Result<()> {
 fn cron_schedule(crons: &[String], tz: Option<&str>) -> Result<Schedule> {
     let zone = tz.map_or_else(|| Ok(Zone::utc()), |name| Zone::parse("tz", name))?;
     let crons = crons.iter().map(|text| Cron::parse("cron", text)).collect::<Result<_>>()?;
-    Ok(Schedule { when: When::Cron(crons), zone, start: None, end: None, anchor: None })
+    Ok(Schedule { when: When::Cron(crons), zone, start: None, end: None, anchor: None, exclude: Default::default() })
 }

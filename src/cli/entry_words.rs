@@ -125,9 +125,10 @@ async fn describe(service: &Service, change: &ChangeView) -> Result<()> {
 }
 
 fn when(entry: &Entry, wall: &Wall) -> String {
-    let words = entry.schedule.describe();
+    let words = entry.reads_when();
     match (&entry.schedule.when, entry.schedule.anchor) {
         (When::Every(_), Some(anchor)) => format!("{words}, counted from {}", wall.at(anchor)),
+        (When::Rrule(_), Some(anchor)) => format!("{words}, begun {}", wall.at(anchor)),
         _ => words,
     }
 }
@@ -135,7 +136,7 @@ fn when(entry: &Entry, wall: &Wall) -> String {
 /// What the next change of the clocks does to the fire times, if it touches one.
 fn clock_change(entry: &Entry, now: Timestamp) -> Option<String> {
     let (schedule, zone) = (&entry.schedule, &entry.schedule.zone);
-    if !matches!(schedule.when, When::Cron(_)) || schedule.fixed_period().is_some() {
+    if !matches!(schedule.when, When::Cron(_) | When::Rrule(_)) || schedule.fixed_period().is_some() {
         return None;
     }
     let mut change = zone.next_change(now)?;
@@ -186,7 +187,7 @@ pub fn list(entries: &[EntryView], now: Timestamp) -> String {
         vec![
             view.id.clone(),
             view.status.to_owned(),
-            entry.as_ref().map(|entry| entry.schedule.describe()).unwrap_or_default(),
+            entry.as_ref().map(Entry::reads_when).unwrap_or_default(),
             view.next_fire_at.map(|at| wall.full(at.0)).unwrap_or_default(),
             last.unwrap_or_else(|| "never".to_owned()),
             entry.as_ref().map(Entry::reads).unwrap_or_default(),
@@ -225,7 +226,7 @@ pub fn detail(detail: &EntryDetail, now: Timestamp) -> String {
     if let Some(entry) = &entry {
         lines.push(("what", entry.reads()));
     }
-    let shown = ["cron", "every", "at", "tz", "exec", "shell", "http", "stream", "list", "publish"];
+    let shown = ["cron", "every", "at", "rrule", "tz", "exec", "shell", "http", "stream", "list", "publish"];
     let policies: Vec<String> = detail
         .entry
         .as_object()

@@ -183,25 +183,27 @@ fn differing(old: &Map<String, Value>, new: &Map<String, Value>) -> Vec<String> 
 
 /// Names of the fields that a new entry has, its anchor included.
 pub(super) fn fields_when_added(entry: &Entry) -> Vec<String> {
-    let has_anchor = matches!(entry.schedule.when, When::Every(_)) && entry.schedule.start.is_none();
+    let has_anchor = matches!(entry.schedule.when, When::Every(_) | When::Rrule(_)) && entry.schedule.start.is_none();
     let has = |field: &str| if field == "anchor" { has_anchor } else { entry.fields().contains_key(field) };
     FIELDS.iter().filter(|field| has(field)).map(|field| (*field).to_owned()).collect()
 }
 
-/// The entry with the anchor that it keeps: where `every` has no `start`, the one on record, else, for a new entry, its own,
+/// The entry with the anchor that it keeps: where `every` or `rrule` has no `start`, the one on record, else, for a new entry, its own,
 /// else `now`, cut to a whole second unless `every` is shorter.
 pub(super) fn anchored(entry: Entry, on_record: Option<&Map<String, Value>>, now: Timestamp) -> Result<Entry> {
-    let When::Every(every) = entry.schedule.when else { return Ok(entry) };
+    let (kind, cut_ms) = match &entry.schedule.when {
+        When::Every(every) if every.0 < 1000 => ("every", 1),
+        When::Every(_) => ("every", 1000),
+        When::Rrule(_) => ("rrule", 1000),
+        When::Cron(_) | When::At(_) => return Ok(entry),
+    };
     let own = entry.fields().get("anchor");
-    let kept = on_record.and_then(|fields| fields.get("anchor"));
+    let kept = on_record.filter(|fields| fields.contains_key(kind)).and_then(|fields| fields.get("anchor"));
     let anchor = match (entry.schedule.start, on_record) {
         (Some(_), _) => None,
         (None, Some(_)) if kept.is_some() => kept.cloned(),
         (None, None) if own.is_some() => own.cloned(),
-        (None, _) => {
-            let cut = if every.0 >= 1000 { now.0.div_euclid(1000) * 1000 } else { now.0 };
-            Some(Value::from(Timestamp(cut).to_rfc3339()))
-        }
+        (None, _) => Some(Value::from(Timestamp(now.0.div_euclid(cut_ms) * cut_ms).to_rfc3339())),
     };
     if own == anchor.as_ref() {
         return Ok(entry);

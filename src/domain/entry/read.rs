@@ -17,6 +17,8 @@ use crate::domain::policy::{
     MAX_FIRES_MAX, NOTE_MAX_BYTES, Overlap, PAYLOAD_MAX_BYTES,
 };
 use crate::domain::reading::{Complaints, filled_text, inside, shown, span, text, text_map, whole};
+use crate::domain::schedule::Schedule;
+use crate::domain::span::Span;
 use crate::error::{Error, Problem, Result};
 
 /// Longest `cwd`, bytes.
@@ -40,7 +42,10 @@ pub(super) fn read(mut fields: Map<String, Value>, complaints: &mut Complaints) 
         false => complaints.note(action::parse(&fields)),
     };
     let mut note = Reader { fields: &fields, complaints };
-    let spread = note.field("spread", |value| span("spread", value));
+    let spread = note.field("spread", |value| {
+        let spread = span("spread", value)?;
+        when.as_ref().map_or(Ok(()), |when| fits_between(when, spread)).map(|()| spread)
+    });
     let max_fires = note.field("max_fires", |value| {
         whole("max_fires", value, 1..=u64::from(MAX_FIRES_MAX)).map(|number| number as u32)
     });
@@ -148,6 +153,18 @@ fn only_word(field: &str, value: &Value, now: &str, later: &[&str]) -> Result<()
             let known: Vec<&str> = std::iter::once(now).chain(later.iter().copied()).collect();
             Err(not_one_of(field, word, &known))
         }
+    }
+}
+
+/// Refuses a spread that could reach the next fire time.
+fn fits_between(schedule: &Schedule, spread: Span) -> Result<()> {
+    match schedule.shortest_distance() {
+        Some(distance) if spread >= distance => {
+            let (spread, distance) = (spread.human(), distance.human());
+            let why = format!("{spread} is not shorter than the shortest distance of two fire times, {distance}");
+            Err(Error::invalid("spread", why).value(spread))
+        }
+        _ => Ok(()),
     }
 }
 

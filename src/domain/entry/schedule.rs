@@ -1,11 +1,13 @@
-//! Reads the schedule out of an entry's fields: cron, every or at, with zone, start, end and anchor.
+//! Reads the schedule out of an entry's fields: cron, every, at or rrule, with zone, start, end, anchor and exclude.
 
 use serde_json::{Map, Value};
 
 use crate::domain::cron::Cron;
+use crate::domain::exclude::Exclude;
 use crate::domain::fields::{SCHEDULE_KINDS, only_kind};
 use crate::domain::policy::CRONS_MAX;
 use crate::domain::reading::{Complaints, instant_text, shown, span, text};
+use crate::domain::rrule::Rrule;
 use crate::domain::schedule::{Schedule, When};
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
@@ -22,32 +24,36 @@ pub(crate) fn parse(fields: &Map<String, Value>, complaints: &mut Complaints) ->
         None => None,
     };
     let zone = named_zone.clone().unwrap_or_else(Zone::utc);
-    let when = complaints.note(when(fields, named_zone.as_ref()));
     let start = instant(fields, "start", &zone, complaints);
     let end = instant(fields, "end", &zone, complaints);
     let mut anchor = instant(fields, "anchor", &zone, complaints);
-    let when = when?;
+    let exclude = match fields.get("exclude") {
+        Some(value) => complaints.note(Exclude::parse("exclude", value)),
+        None => Some(Exclude::default()),
+    };
+    let when = complaints.note(when(fields, named_zone.as_ref(), &zone, start.or(anchor)))?;
     match when {
         // A start says more than the anchor that was stored when the entry was made.
-        When::Every(_) => anchor = start.or(anchor),
+        When::Every(_) | When::Rrule(_) => anchor = start.or(anchor),
         When::Cron(_) | When::At(_) if anchor.is_some() => {
-            complaints.0.push(Error::invalid("anchor", "goes with every only").hint("leave it out"));
+            complaints.0.push(Error::invalid("anchor", "goes with every and rrule only").hint("leave it out"));
         }
         _ => {}
     }
-    let schedule = Schedule { when, zone, start, end, anchor };
+    let schedule = Schedule { when, zone, start, end, anchor, exclude: exclude? };
     if complaints.0.len() == before {
         complaints.note(can_fire(&schedule, fields));
     }
     (complaints.0.len() == before).then_some(schedule)
 }
 
-fn when(fields: &Map<String, Value>, named_zone: Option<&Zone>) -> Result<When> {
+fn when(fields: &Map<String, Value>, named_zone: Option<&Zone>, zone: &Zone, begin: Option<Timestamp>) -> Result<When> {
     let kind = only_kind(fields, "schedule", SCHEDULE_KINDS)?;
     let value = &fields[kind];
     match kind {
         "cron" => crons(value).map(When::Cron),
         "every" => span(kind, value).map(When::Every),
+        "rrule" => Rrule::parse(kind, text(kind, value)?, begin, zone).map(When::Rrule),
         _ => at(value, named_zone).map(When::At),
     }
 }
@@ -91,11 +97,15 @@ fn can_fire(schedule: &Schedule, fields: &Map<String, Value>) -> Result<()> {
         if schedule.end.is_some_and(|end| at >= end) {
             return Err(Error::invalid("at", format!("{} is not before end: it would never fire", written("at"))));
         }
+        if schedule.exclude.has(schedule.zone.to_local(at).date()) {
+            let why = format!("{} is excluded by exclude: it would never fire", written("at"));
+            return Err(Error::invalid("at", why));
+        }
         return Ok(());
     }
     let before_all = match (schedule.start, &schedule.when) {
         (Some(start), _) => Timestamp(start.ms().saturating_sub(1)),
-        (None, When::Every(_)) => Timestamp(i64::MIN),
+        (None, When::Every(_) | When::Rrule(_)) => Timestamp(i64::MIN),
         // Cron fired before every end that people write.
         (None, _) => return Ok(()),
     };
