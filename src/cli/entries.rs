@@ -144,7 +144,11 @@ pub async fn show(app: &App, id: &str) -> Ended {
     let service = app.service().await?;
     let detail = service.show(&id).await?;
     let now = service.store().now(service.store().shard_of(&id)).await?;
-    app.printer.one(&detail, |detail| detail.view.id.clone(), || entry_words::detail(&detail, now));
+    let entry = match entry_words::entry_of(&detail.view) {
+        Some(entry) => service.store().resolve(entry).await.ok(),
+        None => None,
+    };
+    app.printer.one(&detail, |detail| detail.view.id.clone(), || entry_words::detail(&detail, entry.as_ref(), now));
     if !app.printer.is_json() {
         detail.view.warnings.iter().for_each(|warning| app.printer.warning(warning));
     }

@@ -204,10 +204,9 @@ pub fn list_warnings(printer: Printer, entries: &[EntryView]) {
 }
 
 /// `show` for people.
-pub fn detail(detail: &EntryDetail, now: Timestamp) -> String {
+pub fn detail(detail: &EntryDetail, entry: Option<&Entry>, now: Timestamp) -> String {
     let view = &detail.view;
-    let entry = entry_of(view);
-    let wall = Wall { zone: entry.as_ref().map_or_else(Zone::utc, |entry| entry.schedule.zone.clone()), now };
+    let wall = Wall { zone: entry.map_or_else(Zone::utc, |entry| entry.schedule.zone.clone()), now };
     let mut lines = vec![("status", view.status.to_owned())];
     if let Some(entry) = &entry {
         lines.push(("when", when(entry, &wall)));
@@ -260,7 +259,8 @@ pub fn detail(detail: &EntryDetail, now: Timestamp) -> String {
 }
 
 /// The entry as far as a list shows it.
-fn entry_of(view: &EntryView) -> Option<Entry> {
+/// The entry as far as a list shows it, without the dates of its calendars.
+pub fn entry_of(view: &EntryView) -> Option<Entry> {
     let mut fields = view.schedule.as_object()?.clone();
     fields.extend(view.action.as_object()?.clone());
     Entry::parse(fields).ok()

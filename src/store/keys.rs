@@ -65,6 +65,8 @@ pub enum Key {
     OutputOrder,
     /// hash: entry id -> what its last run left for the next.
     Results,
+    /// hash, in shard 0 only: name -> dates of a calendar, and who wrote them, JSON.
+    Calendars,
 }
 
 impl Key {
@@ -100,6 +102,7 @@ impl Key {
             Self::Outputs => "outputs",
             Self::OutputOrder => "output_order",
             Self::Results => "results",
+            Self::Calendars => "calendars",
         }
     }
 }
