@@ -8,6 +8,8 @@ mod support;
 mod apply;
 #[path = "service/bed.rs"]
 mod bed;
+#[path = "service/calendars.rs"]
+mod calendars;
 #[path = "service/changes.rs"]
 mod changes;
 #[path = "service/overdue.rs"]

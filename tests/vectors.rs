@@ -33,7 +33,16 @@ fn instant(text: &str) -> Timestamp {
 fn schedule(expression: &str, zone: &str) -> upbeat::error::Result<Schedule> {
     let zone = Zone::parse("tz", zone)?;
     let cron = Cron::parse("cron", expression)?;
-    Ok(Schedule { when: When::Cron(vec![cron]), zone, start: None, end: None, anchor: None, dst: Dst::default() })
+    let dst = Dst::default();
+    Ok(Schedule {
+        when: When::Cron(vec![cron]),
+        zone,
+        start: None,
+        end: None,
+        anchor: None,
+        dst,
+        exclude: Default::default(),
+    })
 }
 
 #[test]

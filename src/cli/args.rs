@@ -155,6 +155,11 @@ pub enum Command {
         #[command(subcommand)]
         other: Option<Other>,
     },
+    /// List calendars: dates that entries exclude
+    Calendars {
+        #[command(subcommand)]
+        command: Option<super::calendars::CalendarsCommand>,
+    },
     /// Take Redis' clock as it is, after one that had run ahead
     Doctor {
         /// Do it; prints by how much each shard goes back

@@ -144,7 +144,11 @@ pub async fn show(app: &App, id: &str) -> Ended {
     let service = app.service().await?;
     let detail = service.show(&id).await?;
     let now = service.store().now(service.store().shard_of(&id)).await?;
-    app.printer.one(&detail, |detail| detail.view.id.clone(), || entry_words::detail(&detail, now));
+    let entry = match entry_words::entry_of(&detail.view) {
+        Some(entry) => service.store().resolve(entry).await.ok(),
+        None => None,
+    };
+    app.printer.one(&detail, |detail| detail.view.id.clone(), || entry_words::detail(&detail, entry.as_ref(), now));
     if !app.printer.is_json() {
         detail.view.warnings.iter().for_each(|warning| app.printer.warning(warning));
     }
@@ -288,5 +292,13 @@ fn refuse_next_stray(args: &NextArgs, id: &str) -> Result<()> {
 fn cron_schedule(crons: &[String], tz: Option<&str>) -> Result<Schedule> {
     let zone = tz.map_or_else(|| Ok(Zone::utc()), |name| Zone::parse("tz", name))?;
     let crons = crons.iter().map(|text| Cron::parse("cron", text)).collect::<Result<_>>()?;
-    Ok(Schedule { when: When::Cron(crons), zone, start: None, end: None, anchor: None, dst: Dst::default() })
+    Ok(Schedule {
+        when: When::Cron(crons),
+        zone,
+        start: None,
+        end: None,
+        anchor: None,
+        dst: Dst::default(),
+        exclude: Default::default(),
+    })
 }

@@ -122,9 +122,10 @@ async fn describe(service: &Service, change: &ChangeView) -> Result<()> {
 }
 
 fn when(entry: &Entry, wall: &Wall) -> String {
-    let words = entry.schedule.describe();
+    let words = entry.reads_when();
     match (&entry.schedule.when, entry.schedule.anchor) {
         (When::Every(_), Some(anchor)) => format!("{words}, counted from {}", wall.at(anchor)),
+        (When::Rrule(_), Some(anchor)) => format!("{words}, begun {}", wall.at(anchor)),
         _ => words,
     }
 }
@@ -141,7 +142,7 @@ pub fn list(entries: &[EntryView], now: Timestamp) -> String {
         vec![
             view.id.clone(),
             view.status.to_owned(),
-            entry.as_ref().map(|entry| entry.schedule.describe()).unwrap_or_default(),
+            entry.as_ref().map(Entry::reads_when).unwrap_or_default(),
             view.next_fire_at.map(|at| wall.full(at.0)).unwrap_or_default(),
             last.unwrap_or_else(|| "never".to_owned()),
             entry.as_ref().map(Entry::reads).unwrap_or_default(),
@@ -158,10 +159,9 @@ pub fn list_warnings(printer: Printer, entries: &[EntryView]) {
 }
 
 /// `show` for people.
-pub fn detail(detail: &EntryDetail, now: Timestamp) -> String {
+pub fn detail(detail: &EntryDetail, entry: Option<&Entry>, now: Timestamp) -> String {
     let view = &detail.view;
-    let entry = entry_of(view);
-    let wall = Wall { zone: entry.as_ref().map_or_else(Zone::utc, |entry| entry.schedule.zone.clone()), now };
+    let wall = Wall { zone: entry.map_or_else(Zone::utc, |entry| entry.schedule.zone.clone()), now };
     let mut lines = vec![("status", view.status.to_owned())];
     if let Some(entry) = &entry {
         lines.push(("when", when(entry, &wall)));
@@ -180,7 +180,7 @@ pub fn detail(detail: &EntryDetail, now: Timestamp) -> String {
     if let Some(entry) = &entry {
         lines.push(("what", entry.reads()));
     }
-    let shown = ["cron", "every", "at", "tz", "exec", "shell", "http", "stream", "list", "publish"];
+    let shown = ["cron", "every", "at", "rrule", "tz", "exec", "shell", "http", "stream", "list", "publish"];
     let policies: Vec<String> = detail
         .entry
         .as_object()
@@ -214,7 +214,8 @@ pub fn detail(detail: &EntryDetail, now: Timestamp) -> String {
 }
 
 /// The entry as far as a list shows it.
-fn entry_of(view: &EntryView) -> Option<Entry> {
+/// The entry as far as a list shows it, without the dates of its calendars.
+pub fn entry_of(view: &EntryView) -> Option<Entry> {
     let mut fields = view.schedule.as_object()?.clone();
     fields.extend(view.action.as_object()?.clone());
     Entry::parse_for(&EntryId::parse("entry", &view.id).ok()?, fields).ok()

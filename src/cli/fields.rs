@@ -7,7 +7,7 @@ use crate::domain::entry::FIELDS;
 use crate::error::{Error, Result};
 
 /// Instants and lengths, which may begin with a sign: what is wrong with them is said under their own name.
-const SIGNED: &[&str] = &["at", "start", "end", "anchor", "every", "timeout", "start_within"];
+const SIGNED: &[&str] = &["at", "start", "end", "anchor", "every", "timeout", "start_within", "spread"];
 
 /// Reads a whole number of a flag; `most` is not named where it is the greatest there is.
 pub fn whole<T: TryFrom<u64>>(least: u64, most: u64) -> impl Fn(&str) -> Result<T, String> + Clone {
@@ -53,11 +53,15 @@ fn about(field: &str) -> (Form, &'static str, &'static str) {
         "cron" => (Form::List, "EXPRESSION", "When: five fields as in crontab, in quotes; may be repeated"),
         "every" => (Form::Text, "DURATION", "When: every 5s, 10m, 1h30m"),
         "at" => (Form::Text, "T", "When: once, at an instant, 02:00 or +2h"),
+        "rrule" => (Form::Text, "RULE", "When: a rule of RFC 5545, FREQ=WEEKLY;BYDAY=MO;BYHOUR=9;BYMINUTE=0"),
         "tz" => (Form::Text, "ZONE", "Zone of the schedule, as Europe/Berlin [default: UTC]"),
         "start" => (Form::Text, "T", "No fire time before it"),
         "end" => (Form::Text, "T", "No fire time at or after it"),
-        "anchor" => (Form::Text, "T", "The first fire time of every"),
+        "anchor" => (Form::Text, "T", "The first fire time of every, where rrule begins"),
         "dst" => (Form::Texts, "RULE", "Clock changes: gap=run_after|skip|run_before, fold=first|last|both"),
+        "max_fires" => (Form::Whole, "N", "Fire times in all; then it is finished"),
+        "exclude" => (Form::List, "DATE", "Dates without fire times, or names of calendars; may be repeated"),
+        "spread" => (Form::Text, "DURATION", "Each run up to this long after its fire time, to spread the load"),
         "exec" => (Form::Json, "LIST", "What: a program, as JSON list; or behind --"),
         "shell" => (Form::Text, "TEXT", "What: a text for /bin/sh -c"),
         "http" => (Form::Settings, "URL", "What: \"POST https://...\", or method=POST,url=..."),

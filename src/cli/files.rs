@@ -6,12 +6,13 @@ use std::path::Path;
 
 use crate::cli::App;
 use crate::cli::args::{ApplyArgs, Selecting};
-use crate::cli::entry_words;
 use crate::cli::output::{Ended, Failure, Format, print};
 use crate::cli::request::{request, until_answered};
 use crate::cli::selection;
+use crate::cli::{calendars, entry_words};
+use crate::domain::calendar::Calendar;
 use crate::domain::crontab::import_user_crontab;
-use crate::domain::file::{FILE_MAX_BYTES, ScheduleFile, line_of};
+use crate::domain::file::{CalendarSource, FILE_MAX_BYTES, ScheduleFile, line_of};
 use crate::domain::id::Owner;
 use crate::error::{Error, Problem, Result};
 use crate::service::{ApplyOptions, Select};
@@ -36,6 +37,10 @@ pub async fn apply(app: &App, args: ApplyArgs) -> Ended {
             service.apply(&request, file.clone(), options).await
         };
         let changes = until_answered(app.printer, &request, ask).await?;
+        code = code.max(calendars::of_file(app.printer, &changes.calendars, request.is_dry_run));
+        if file.entries.is_empty() && !changes.calendars.is_empty() && app.printer.format == Format::Table {
+            continue;
+        }
         if file.entries.is_empty() && app.printer.format == Format::Table {
             app.printer.note("the file has no entries: nothing to do");
             continue;
@@ -48,13 +53,15 @@ pub async fn apply(app: &App, args: ApplyArgs) -> Ended {
 /// The entries of a file or a folder, and who applies them where it does not say so itself.
 fn schedule_file(path: &str) -> Ended<(ScheduleFile, Owner)> {
     if path == "-" {
-        let file = parse("standard input", &text(path)?)?;
+        let mut file = parse("standard input", &text_of(path)?)?;
+        read_calendars(&mut file, Path::new("."))?;
         let owner = file.owner.clone().map_or_else(|| Owner::parse("owner", "cli"), Ok)?;
         return Ok((file, owner));
     }
     let at = Path::new(path);
     if !at.is_dir() {
-        let file = parse(path, &text(path)?)?;
+        let mut file = parse(path, &text_of(path)?)?;
+        read_calendars(&mut file, at.parent().unwrap_or(Path::new(".")))?;
         let owner = file.owner.clone().unwrap_or_else(|| owner_of(at));
         return Ok((file, owner));
     }
@@ -62,7 +69,7 @@ fn schedule_file(path: &str) -> Ended<(ScheduleFile, Owner)> {
     let mut complaints = Vec::new();
     let mut ids = BTreeSet::new();
     for name in schedule_files(at)? {
-        let file = match text(&name).map_err(Failure::from).and_then(|text| parse(&name, &text)) {
+        let file = match text_of(&name).map_err(Failure::from).and_then(|text| parse(&name, &text)) {
             Ok(file) => file,
             Err(Failure(errors)) => {
                 complaints.extend(errors);
@@ -81,6 +88,13 @@ fn schedule_file(path: &str) -> Ended<(ScheduleFile, Owner)> {
         }
         whole.owner = whole.owner.or(file.owner);
         whole.namespace = whole.namespace.or(file.namespace);
+        for calendar in file.calendars {
+            if whole.calendars.iter().any(|known| known.name == calendar.name) {
+                let field = format!("calendars.{}", calendar.name);
+                complaints.push(Error::invalid(field, "stands in another file of the folder too").at(&name, None));
+            }
+            whole.calendars.push(calendar);
+        }
         for entry in file.entries {
             if !ids.insert(entry.id.clone()) {
                 let field = format!("entries.{}", entry.id);
@@ -92,6 +106,7 @@ fn schedule_file(path: &str) -> Ended<(ScheduleFile, Owner)> {
     if !complaints.is_empty() {
         return Err(Failure(complaints));
     }
+    read_calendars(&mut whole, at)?;
     let owner = whole.owner.clone().unwrap_or_else(|| owner_of(&at.canonicalize().unwrap_or_else(|_| at.to_owned())));
     Ok((whole, owner))
 }
@@ -114,6 +129,20 @@ fn schedule_files(folder: &Path) -> Result<Vec<String>> {
     }
 }
 
+/// Reads the files that calendars name, relative to `folder`.
+fn read_calendars(file: &mut ScheduleFile, folder: &Path) -> Ended<()> {
+    let mut complaints = Vec::new();
+    for calendar in &mut file.calendars {
+        let CalendarSource::File(path) = &calendar.source else { continue };
+        let path = folder.join(path).to_string_lossy().into_owned();
+        match text_of(&path).and_then(|text| Calendar::read(&path, &text)) {
+            Ok(dates) => calendar.source = CalendarSource::Dates(dates),
+            Err(why) => complaints.push(why.under(&format!("calendars.{}", calendar.name))),
+        }
+    }
+    if complaints.is_empty() { Ok(()) } else { Err(Failure(complaints)) }
+}
+
 fn owner_of(path: &Path) -> Owner {
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     ScheduleFile::owner_from_name(&stem.unwrap_or_default())
@@ -133,7 +162,8 @@ fn parse(name: &str, text: &str) -> Ended<ScheduleFile> {
     })
 }
 
-fn text(path: &str) -> Result<String> {
+/// The text of a file, or of standard input for `-`.
+pub fn text_of(path: &str) -> Result<String> {
     let mut bytes = Vec::new();
     let limit = FILE_MAX_BYTES as u64 + 1;
     let read = match path {
@@ -170,7 +200,7 @@ pub fn import_crontab(app: &App, path: &str, tz: Option<&str>) -> Ended {
     if let Some(tz) = tz {
         crate::domain::zone::Zone::parse("tz", tz)?;
     }
-    let import = import_user_crontab(&text(path)?, tz);
+    let import = import_user_crontab(&text_of(path)?, tz);
     let written = import.file.entries.len();
     app.printer.one(&import.file.to_json(), |_| String::new(), || import.file.to_toml());
     for refused in &import.refused {

@@ -22,7 +22,6 @@ const LATER_COMMANDS: &[&str] = &[
     "rollback",
     "dead",
     "events",
-    "calendars",
     "alerts",
     "tokens",
     "namespaces",

@@ -3,6 +3,7 @@
 mod actor;
 mod args;
 mod bench;
+mod calendars;
 mod clock;
 mod completions;
 mod connect;
@@ -113,6 +114,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Ended {
         },
         Command::Logs(args) => runs::logs(&app, args).await,
         Command::Cancel(args) => runs::cancel(&app, args).await,
+        Command::Calendars { command } => calendars::run(&app, command).await,
         Command::Nodes { other: None } => fleet::nodes(&app).await,
         Command::Queues { other: None } => fleet::queues(&app).await,
         Command::Nodes { other: Some(Other::Word(words)) } => Err(hints::subcommand("nodes", &words).into()),

@@ -103,6 +103,7 @@ mod tests {
             end: None,
             anchor: None,
             dst,
+            exclude: Default::default(),
         };
         next_change(&schedule, Timestamp::parse("now", now, None).unwrap())
     }

@@ -1,5 +1,7 @@
 //! Definitions as they stand in Redis: the entry and who wrote it, readable in redis-cli.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -34,6 +36,9 @@ pub struct Definition {
     /// Since when, by whom and why it is paused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<Paused>,
+    /// The calendars that it excludes, with the revisions that its plan was made from.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub calendars: BTreeMap<String, u64>,
     /// The fields of the entry.
     pub entry: Map<String, Value>,
 }

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::domain::action::{Action, DirectForm};
+use crate::domain::calendar::Calendars;
 use crate::domain::fields::{ACTION_KINDS, SCHEDULE_FIELDS, SCHEDULE_KINDS, unknown_field};
 use crate::domain::id::{EntryId, QueueName};
 use crate::domain::policy::{CatchUp, Overlap};
@@ -30,6 +31,10 @@ pub struct Entry {
     id: Option<EntryId>,
     /// When it fires.
     pub schedule: Schedule,
+    /// Each run is due up to this long after its fire time, always by the same length; shorter than the distance of two.
+    pub spread: Option<Span>,
+    /// Fire times in all since it was created, however they end.
+    pub max_fires: Option<u32>,
     /// What a run does.
     pub action: Action,
     /// Variables of a command; values may be `secret:NAME`.
@@ -129,6 +134,27 @@ impl Entry {
         self.timeout.or_else(|| self.action.default_timeout())
     }
 
+    /// The entry with the dates of the calendars that it excludes, without which it has too many fire times.
+    ///
+    /// # Errors
+    ///
+    /// Invalid about `exclude`, with the names that exist, where one of them is not in `calendars`.
+    pub fn with_calendars(mut self, calendars: &Calendars) -> Result<Entry> {
+        self.schedule.exclude = self.schedule.exclude.with(calendars)?;
+        Ok(self)
+    }
+
+    /// When it fires, on one line for people.
+    pub fn reads_when(&self) -> String {
+        let spread = self.spread.map(|spread| format!(", each up to {} later", spread.human())).unwrap_or_default();
+        let most = match self.max_fires {
+            None => String::new(),
+            Some(1) => ", at most once".to_owned(),
+            Some(most) => format!(", at most {most} times"),
+        };
+        format!("{}{spread}{most}", self.schedule.describe())
+    }
+
     /// What it does, on one line for people.
     pub fn reads(&self) -> String {
         match &self.action {
@@ -166,9 +192,11 @@ impl Entry {
         if set.contains_key("payload_json") {
             fields.shift_remove("payload");
         }
-        // The anchor is the program's own note: another schedule or another start makes it void.
-        let is_still_every = set.contains_key("every") || fields.contains_key("every");
-        if !is_still_every || set.contains_key("start") {
+        // The anchor is the program's own note: another kind of schedule or another start makes it void.
+        let is_same_kind = ["every", "rrule"]
+            .iter()
+            .any(|kind| self.fields.contains_key(*kind) && (set.contains_key(*kind) || fields.contains_key(*kind)));
+        if !is_same_kind || set.contains_key("start") {
             fields.shift_remove("anchor");
         }
         for (field, value) in set {

@@ -52,7 +52,8 @@ pub const SCHEDULE_KINDS: &[&str] = &["cron", "every", "at", "rrule", "after"];
 /// The fields that say *what*; an entry has exactly one.
 pub const ACTION_KINDS: &[&str] = &["exec", "shell", "http", "handler", "celery", "stream", "list", "publish"];
 /// All fields that say *when*, without those that come later.
-pub const SCHEDULE_FIELDS: &[&str] = &["cron", "every", "at", "tz", "start", "end", "anchor", "dst"];
+pub const SCHEDULE_FIELDS: &[&str] =
+    &["cron", "every", "at", "rrule", "tz", "start", "end", "anchor", "max_fires", "exclude", "spread", "dst"];
 /// What `[defaults]` of a file may hold.
 pub const DEFAULT_FIELDS: &[&str] = &[
     "tz",
@@ -73,18 +74,8 @@ pub const DEFAULT_FIELDS: &[&str] = &[
 ];
 
 /// Refused whatever their value is: accepting a policy that is not kept would be a lie.
-const LATER: &[&str] = &[
-    "rrule",
-    "after",
-    "max_fires",
-    "exclude",
-    "spread",
-    "handler",
-    "celery",
-    "retry",
-    "max_running",
-    "concurrency_key",
-];
+const LATER: &[&str] =
+    &["after", "max_fires", "spread", "handler", "celery", "retry", "max_running", "concurrency_key"];
 
 /// Words of other schedulers and the field that is meant.
 const SYNONYMS: &[(&str, &str)] = &[
@@ -116,7 +107,26 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("end_at", "end"),
     ("until", "end"),
     ("not_after", "end"),
+    ("recurrence", "rrule"),
+    ("recurrence_rule", "rrule"),
+    ("repeat", "rrule"),
+    ("ical", "rrule"),
+    ("rule", "rrule"),
+    ("count", "max_fires"),
+    ("limit", "max_fires"),
+    ("max_runs", "max_fires"),
+    ("repetitions", "max_fires"),
+    ("times", "max_fires"),
+    ("exdate", "exclude"),
+    ("exdates", "exclude"),
+    ("except", "exclude"),
+    ("skip_dates", "exclude"),
+    ("holidays", "exclude"),
+    ("calendar", "exclude"),
+    ("calendars", "exclude"),
     ("jitter", "spread"),
+    ("splay", "spread"),
+    ("random_delay", "spread"),
     ("command", "exec"),
     ("cmd", "exec"),
     ("run", "exec"),

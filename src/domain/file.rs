@@ -1,12 +1,13 @@
-//! A schedule file: owner, defaults and entries, in TOML or JSON.
+//! A schedule file: owner, defaults, calendars and entries, in TOML or JSON.
 
 use serde_json::{Map, Value};
 
+use crate::domain::calendar::Calendar;
 use crate::domain::entry::{Entry, take_paused};
 use crate::domain::fields::{ACTION_KINDS, DEFAULT_FIELDS, FIELDS, SCHEDULE_KINDS, is_later, not_yet, unknown_field};
-use crate::domain::id::{EntryId, Namespace, Owner, plain_name};
+use crate::domain::id::{CalendarName, EntryId, Namespace, Owner, plain_name};
 use crate::domain::nearest::nearest;
-use crate::domain::reading::{Complaints, shown, table, text};
+use crate::domain::reading::{Complaints, filled_text, inside, known_keys, shown, table, text};
 use crate::domain::{json_text, toml_text};
 use crate::error::{Error, Problem, Result};
 
@@ -14,6 +15,8 @@ pub use crate::domain::toml_text::line_of;
 
 /// Greatest file, bytes.
 pub const FILE_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Longest path of a calendar's file, bytes.
+const PATH_MAX_BYTES: usize = 4096;
 
 /// What `apply` reads and `export` writes.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -22,8 +25,28 @@ pub struct ScheduleFile {
     pub owner: Option<Owner>,
     /// The only namespace it may be applied to, where the file says so.
     pub namespace: Option<Namespace>,
+    /// The calendars in their order.
+    pub calendars: Vec<FileCalendar>,
     /// The entries in their order, defaults merged in.
     pub entries: Vec<FileEntry>,
+}
+
+/// One calendar of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FileCalendar {
+    /// Its key in `[calendars]`.
+    pub name: CalendarName,
+    /// Where its dates are.
+    pub source: CalendarSource,
+}
+
+/// Where the dates of a calendar are.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CalendarSource {
+    /// In the schedule file.
+    Dates(Calendar),
+    /// In this file, named from the schedule file.
+    File(String),
 }
 
 /// One entry of a file.
@@ -70,6 +93,14 @@ impl ScheduleFile {
         if let Some(namespace) = &self.namespace {
             text.push_str(&format!("namespace = \"{namespace}\"\n"));
         }
+        for FileCalendar { name, source } in &self.calendars {
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            let (field, value) = source.to_field();
+            let name = toml_text::key(name.as_str());
+            text.push_str(&format!("[calendars.{name}]\n{field} = {}\n", toml_text::written(&value)));
+        }
         for FileEntry { id, entry, is_paused } in &self.entries {
             if !text.is_empty() {
                 text.push('\n');
@@ -100,6 +131,13 @@ impl ScheduleFile {
         if let Some(namespace) = &self.namespace {
             document.insert("namespace".to_owned(), Value::from(namespace.as_str()));
         }
+        if !self.calendars.is_empty() {
+            let calendars = self.calendars.iter().map(|FileCalendar { name, source }| {
+                let (field, value) = source.to_field();
+                (name.to_string(), Value::Object(Map::from_iter([(field.to_owned(), value)])))
+            });
+            document.insert("calendars".to_owned(), Value::Object(calendars.collect()));
+        }
         let entries = self.entries.iter().map(|FileEntry { id, entry, is_paused }| {
             let mut fields = entry.fields().clone();
             if *is_paused {
@@ -109,6 +147,15 @@ impl ScheduleFile {
         });
         document.insert("entries".to_owned(), Value::Object(entries.collect()));
         Value::Object(document)
+    }
+}
+
+impl CalendarSource {
+    fn to_field(&self) -> (&'static str, Value) {
+        match self {
+            Self::Dates(calendar) => ("dates", calendar.to_json()),
+            Self::File(path) => ("file", Value::from(path.as_str())),
+        }
     }
 }
 
@@ -176,7 +223,13 @@ fn read(document: Map<String, Value>, complaints: &mut Complaints) -> ScheduleFi
                         .hint("one table an entry: [entries.ID]"),
                 ),
             },
-            "queues" | "calendars" | "alerts" => complaints.0.push(not_yet(section)),
+            "calendars" => {
+                for (name, value) in complaints.note(table("calendars", &value).cloned()).unwrap_or_default() {
+                    let place = format!("calendars.{}", name.escape_debug());
+                    file.calendars.extend(complaints.note(read_calendar(&place, &name, &value)));
+                }
+            }
+            "queues" | "alerts" => complaints.0.push(not_yet(section)),
             _ => complaints.0.push(unknown_section(&section, &value)),
         }
     }
@@ -184,6 +237,21 @@ fn read(document: Map<String, Value>, complaints: &mut Complaints) -> ScheduleFi
         file.entries.extend(read_entry(&key, value, &defaults, complaints));
     }
     file
+}
+
+fn read_calendar(place: &str, name: &str, value: &Value) -> Result<FileCalendar> {
+    let name = CalendarName::parse(place, name)?;
+    let fields = table(place, value)?;
+    known_keys(place, fields, &["file", "dates"])?;
+    let source = match (fields.get("file"), fields.get("dates")) {
+        (Some(path), None) => {
+            let field = inside(place, "file");
+            CalendarSource::File(filled_text(&field, path, PATH_MAX_BYTES)?.to_owned())
+        }
+        (None, Some(dates)) => CalendarSource::Dates(Calendar::of_list(&inside(place, "dates"), dates)?),
+        _ => return Err(Error::invalid(place, "exactly one of file and dates is needed")),
+    };
+    Ok(FileCalendar { name, source })
 }
 
 fn unknown_section(section: &str, value: &Value) -> Error {

@@ -1,4 +1,4 @@
-//! Names that exist only if they are valid: entry ids, namespaces, queues, owners.
+//! Names that exist only if they are valid: entry ids, namespaces, queues, owners, calendars.
 
 use std::fmt;
 
@@ -69,6 +69,12 @@ name_type!(
 name_type!(
     /// Who applied an entry: 1 to 64 of `a-z 0-9 . _ -`.
     Owner,
+    check_name
+);
+
+name_type!(
+    /// A calendar's name: 1 to 64 of `a-z 0-9 . _ -`.
+    CalendarName,
     check_name
 );
 

@@ -4,10 +4,12 @@
 
 pub mod action;
 pub mod address;
+pub mod calendar;
 pub mod cron;
 pub mod crontab;
 pub mod definition;
 pub mod entry;
+pub mod exclude;
 pub mod fields;
 pub mod file;
 pub mod id;
@@ -20,6 +22,7 @@ pub mod plan;
 pub mod policy;
 pub mod reading;
 pub mod record;
+pub mod rrule;
 pub mod run;
 pub mod schedule;
 pub mod secret;

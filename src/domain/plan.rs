@@ -12,7 +12,7 @@ use crate::domain::policy::{CatchUp, Overlap};
 use crate::domain::timestamp::Timestamp;
 
 /// The least version of a program that can read the plans made here.
-pub const PLAN_VERSION: u8 = 1;
+pub const PLAN_VERSION: u8 = 2;
 /// Fire times in the plan of an entry that fires rarely.
 pub const LIST_TIMES: usize = 8;
 /// Fire times in a list, at most; a script reads no more in one call.
@@ -25,8 +25,8 @@ const LIST: u8 = 2;
 const FINAL: u8 = 128;
 const FLAG_DIRECT: u8 = 1;
 const FLAG_MARKS: u8 = 2;
-const HEAD_LEN: usize = 71;
-const LIST_LEN_AT: usize = 70;
+const HEAD_LEN: usize = 81;
+const LIST_LEN_AT: usize = 80;
 /// Phase, behind the stop and before the period, 6 bytes each.
 const PHASE_AT: usize = 18;
 
@@ -76,6 +76,22 @@ pub fn run_id_suffix(namespace: &Namespace, id: &EntryId, birth: u64) -> String 
 }
 
 impl Registered<'_> {
+    /// How long after each fire time it is due, ms: constant per entry, the same on every node, less than its `spread`.
+    ///
+    /// The first 8 bytes of SHA-256 over namespace and id, each followed by a 0 byte, modulo `spread`.
+    pub fn delay_ms(&self) -> i64 {
+        let Some(spread) = self.entry.spread.filter(|spread| spread.0 > 0) else {
+            return 0;
+        };
+        let mut hash = Sha256::new();
+        for part in [self.namespace.as_str(), self.id.as_str()] {
+            hash.update(part.as_bytes());
+            hash.update([0]);
+        }
+        let front = hash.finalize().iter().take(8).fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+        i64::try_from(front % spread.0).unwrap_or(0)
+    }
+
     /// Compiles the entry with its fire times from `from` on, `from` included; at most `times` where they are listed.
     pub fn compile(&self, from: Timestamp, times: usize) -> Compiled {
         let entry = self.entry;
@@ -125,6 +141,8 @@ impl Registered<'_> {
         push_ms(&mut plan, schedule.end.map_or(0, |end| end.0.max(1)));
         push_ms(&mut plan, phase);
         push_ms(&mut plan, period);
+        push_ms(&mut plan, self.delay_ms());
+        plan.extend(entry.max_fires.unwrap_or(0).to_be_bytes());
         plan.extend(run_id_suffix(self.namespace, self.id, self.birth).as_bytes());
         plan.extend(u32::try_from(self.birth).unwrap_or(u32::MAX).to_be_bytes());
         plan.extend(u32::try_from(self.revision).unwrap_or(u32::MAX).to_be_bytes());
@@ -251,4 +269,47 @@ pub fn pack_message(
     message.extend(names.as_bytes());
     message.extend(tail.as_bytes());
     message
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::domain::span::Span;
+
+    fn entry() -> Entry {
+        let fields = serde_json::json!({ "every": "10s", "list": "out" });
+        Entry::parse(fields.as_object().unwrap().clone()).unwrap()
+    }
+
+    fn with<T>(entry: &Entry, id: &str, ask: fn(&Registered<'_>) -> T) -> T {
+        let namespace = Namespace::parse("n", "prod").unwrap();
+        let id = EntryId::parse("id", id).unwrap();
+        ask(&Registered { namespace: &namespace, id: &id, birth: 1, revision: 1, entry })
+    }
+
+    #[test]
+    fn the_delay_is_the_front_of_sha_256_of_namespace_and_id_modulo_spread() {
+        let mut entry = entry();
+        assert_eq!(with(&entry, "a", |registered| registered.delay_ms()), 0);
+        entry.spread = Some(Span(30_000));
+        // printf 'prod\0a\0' | sha256sum | head -c 16
+        let front = 0x2dcb34bcd12ef7e7_u64;
+        assert_eq!(with(&entry, "a", |registered| registered.delay_ms()), (front % 30_000) as i64);
+        let delays: std::collections::HashSet<i64> =
+            (0..1_000).map(|number| with(&entry, &format!("e-{number}"), |registered| registered.delay_ms())).collect();
+        assert!(delays.iter().all(|delay| (0..30_000).contains(delay)) && delays.len() > 900);
+    }
+
+    #[test]
+    fn the_delay_and_the_limit_of_fires_stand_behind_the_period() {
+        let mut entry = entry();
+        entry.spread = Some(Span(30_000));
+        entry.max_fires = Some(7);
+        let plan = with(&entry, "a", |registered| registered.compile(Timestamp(0), 8)).plan;
+        let number = |at: std::ops::Range<usize>| plan[at].iter().fold(0_i64, |sum, byte| sum << 8 | i64::from(*byte));
+        assert_eq!(number(24..30), 10_000);
+        assert_eq!(number(30..36), with(&entry, "a", |registered| registered.delay_ms()));
+        assert_eq!(number(36..40), 7);
+    }
 }

@@ -1,8 +1,12 @@
-//! The *when* of an entry: cron, every, at, with zone, start and end.
+//! The *when* of an entry: cron, every, at, rrule, with zone, start, end and dates that are excluded.
 
 use std::iter;
 
+use chrono::NaiveTime;
+
 use crate::domain::cron::Cron;
+use crate::domain::exclude::Exclude;
+use crate::domain::rrule::Rrule;
 use crate::domain::span::Span;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::{Dst, Zone};
@@ -16,6 +20,8 @@ pub enum When {
     Every(Span),
     /// Once.
     At(Timestamp),
+    /// By a recurrence rule, which begins at `start`, else at the anchor.
+    Rrule(Rrule),
 }
 
 /// All that decides the fire times of an entry.
@@ -23,17 +29,24 @@ pub enum When {
 pub struct Schedule {
     /// What gives the fire times.
     pub when: When,
-    /// The zone of `cron`; for the others only of what people read.
+    /// The zone of `cron`, `rrule` and `exclude`; else only of what people read.
     pub zone: Zone,
     /// No fire time before it.
     pub start: Option<Timestamp>,
     /// None at or after it.
     pub end: Option<Timestamp>,
-    /// The first fire time of `every`; where it is missing `start`, else 1970.
+    /// The first fire time of `every` and where `rrule` begins; where it is missing `start`, else 1970.
     pub anchor: Option<Timestamp>,
     /// What becomes of local times that a change of the clocks leaves out or shows twice; of fixed-time cron entries.
     pub dst: Dst,
+    /// Dates in the zone without fire times.
+    pub exclude: Exclude,
 }
+
+/// 2028-01-01T00:00:00Z.
+const LEAP_YEAR_MS: i64 = 1_830_297_600_000;
+/// Distances that are looked at to find the shortest.
+const DISTANCES: usize = 2_000;
 
 /// Fire times `phase + k * period`, k >= 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,15 +73,31 @@ impl Schedule {
     /// The least fire time after `after`; `start` is inclusive, `end` exclusive.
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
         let before_start = self.start.map_or(Timestamp(i64::MIN), |start| Timestamp(start.ms().saturating_sub(1)));
-        let after = after.max(before_start);
-        let next = match &self.when {
+        let mut after = after.max(before_start);
+        loop {
+            let next = self.next_of_when(after).filter(|next| self.end.is_none_or(|end| *next < end))?;
+            if self.exclude.is_empty() {
+                return Some(next);
+            }
+            let date = self.zone.to_local(next).date();
+            if !self.exclude.has(date) {
+                return Some(next);
+            }
+            // All of the excluded days at once: a short period has many times on them.
+            let free = self.exclude.first_free_after(date)?.and_time(NaiveTime::MIN);
+            after = next.max(Timestamp(self.zone.from_local(free).first().ms() - 1));
+        }
+    }
+
+    fn next_of_when(&self, after: Timestamp) -> Option<Timestamp> {
+        match &self.when {
             When::Cron(expressions) => {
                 expressions.iter().filter_map(|cron| cron.next_after(&self.zone, self.dst, after)).min()
             }
             When::Every(every) => self.period_of(*every)?.next_after(after),
             When::At(at) => (*at > after).then_some(*at),
-        };
-        next.filter(|next| self.end.is_none_or(|end| *next < end))
+            When::Rrule(rule) => rule.next_after(&self.zone, self.dst, after),
+        }
     }
 
     /// All fire times after `after`, ascending; may be endless.
@@ -80,9 +109,12 @@ impl Schedule {
     ///
     /// `start` and `end` are not in it.
     pub fn fixed_period(&self, from: Timestamp) -> Option<Period> {
+        if !self.exclude.is_empty() {
+            return None;
+        }
         match &self.when {
             When::Every(every) => self.period_of(*every),
-            When::At(_) => None,
+            When::At(_) | When::Rrule(_) => None,
             When::Cron(expressions) => {
                 let [cron] = &expressions[..] else {
                     return None;
@@ -91,6 +123,30 @@ impl Schedule {
                 Some(Period { phase: Timestamp(phase_s * 1000), period: Span(u64::try_from(period_s * 1000).ok()?) })
             }
         }
+    }
+
+    /// The shortest distance of two fire times; `None` where there are not two.
+    ///
+    /// Of `every` and cron expressions that are evenly spaced their period. Else the shortest among the first 2,000 fire times
+    /// from 2028 on, a leap year, or from `start` where that is later, without regard to `end` and `exclude`.
+    pub fn shortest_distance(&self) -> Option<Span> {
+        match &self.when {
+            When::Every(every) => return Some(*every),
+            When::At(_) => return None,
+            When::Cron(_) | When::Rrule(_) => {}
+        }
+        let plain = Self { end: None, exclude: Exclude::default(), ..self.clone() };
+        if let Some(fixed) = plain.fixed_period(Timestamp(LEAP_YEAR_MS)) {
+            return Some(fixed.period);
+        }
+        let mut times = plain.times_after(Timestamp(LEAP_YEAR_MS - 1)).take(DISTANCES + 1);
+        let mut last = times.next()?;
+        let mut shortest: Option<i64> = None;
+        for time in times {
+            shortest = Some(shortest.map_or(time.ms() - last.ms(), |known| known.min(time.ms() - last.ms())));
+            last = time;
+        }
+        shortest.map(|ms| Span(ms.unsigned_abs()))
     }
 
     /// For people: `every 5 s`, `at 09:00, Monday to Friday, Asia/Shanghai`.
@@ -102,6 +158,7 @@ impl Schedule {
                 format!("every {}", unit.map_or(every.as_str(), long_unit))
             }
             When::At(at) => format!("once at {}, {}", self.wall_time(*at), self.zone),
+            When::Rrule(rule) => rule.describe(&self.zone),
             When::Cron(expressions) => {
                 let readings: Vec<String> = expressions.iter().map(Cron::describe).collect();
                 match expressions.iter().all(Cron::reads_without_zone) {
@@ -112,7 +169,7 @@ impl Schedule {
         };
         let start = self.start.map(|start| format!(", from {}", self.wall_time(start))).unwrap_or_default();
         let end = self.end.map(|end| format!(", until {}", self.wall_time(end))).unwrap_or_default();
-        format!("{when}{start}{end}")
+        format!("{when}{start}{end}{}", self.exclude.describe())
     }
 
     fn period_of(&self, every: Span) -> Option<Period> {

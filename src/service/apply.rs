@@ -4,10 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
+use crate::domain::calendar::{Calendar, Calendars, StoredCalendar};
 use crate::domain::definition::Definition;
 use crate::domain::entry::Entry;
-use crate::domain::file::{FileEntry, ScheduleFile};
-use crate::domain::id::Owner;
+use crate::domain::file::{CalendarSource, FileCalendar, FileEntry, ScheduleFile};
+use crate::domain::id::{CalendarName, Owner};
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Result};
 use crate::service::change::{is_written, why_not_yours};
@@ -16,7 +17,7 @@ use crate::service::request::content;
 use crate::service::view::{ChangeView, Changes};
 use crate::service::write::{self, STEP_BYTES, STEP_ENTRIES, Step};
 use crate::service::{Request, Service};
-use crate::store::{Changed, StoredEntry};
+use crate::store::{CALENDAR_VERSION, Changed, StoredEntry};
 
 /// Steps on their way at a time.
 const STEPS_AT_ONCE: usize = 3;
@@ -37,8 +38,10 @@ struct File<'a> {
     request: &'a Request,
     owner: Owner,
     is_take: bool,
-    /// Where `every` begins, for all entries of the file.
+    /// Where `every` and `rrule` begin, for all entries of the file.
     anchor: Timestamp,
+    /// What its entries exclude.
+    calendars: Calendars,
 }
 
 /// Entries of one shard that are written in one step; the same file gives the same ones.
@@ -50,13 +53,14 @@ struct Batch<'a> {
 }
 
 impl Service {
-    /// Adds and changes entries as a file says. Entries of another owner are `refused`, as are those that somebody else changes
+    /// Writes the calendars of a file, then adds and changes entries as it says. Entries of another owner are `refused`, as are those that somebody else changes
     /// meanwhile; the rest is written. Nothing is paused or resumed that exists.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] where the file is for another namespace; then nothing is written.
-    pub async fn apply(&self, request: &Request, file: ScheduleFile, options: ApplyOptions) -> Result<Changes> {
+    /// [`Error::Invalid`] where the file is for another namespace, or an entry names a calendar that is neither in the file nor
+    /// in Redis; then nothing is written.
+    pub async fn apply(&self, request: &Request, mut file: ScheduleFile, options: ApplyOptions) -> Result<Changes> {
         request.check()?;
         let namespace = self.store.namespace();
         if let Some(other) = file.namespace.as_ref().filter(|other| *other != namespace) {
@@ -78,7 +82,20 @@ impl Service {
             // What can't be anchored is refused before anything is written.
             decide::anchored(entry.clone(), None, anchor).map_err(|why| why.under(&format!("entries.{id}")))?;
         }
-        let whole = File { request, owner: file.owner.unwrap_or(options.owner), is_take: options.is_take, anchor };
+        let mut calendars = self.calendars_of_file(&file, anchor).await?;
+        for one in &mut file.entries {
+            let entry = one.entry.clone().with_calendars(&calendars);
+            one.entry = entry.map_err(|why| why.under(&format!("entries.{}", one.id)))?;
+        }
+        let mut changed = Vec::new();
+        for (name, calendar) in with_dates(&file) {
+            changed.push(self.put_calendar(request, name, calendar).await?);
+        }
+        if !changed.is_empty() && !request.is_dry_run {
+            calendars = self.calendars_of_file(&file, anchor).await?;
+        }
+        let owner = file.owner.clone().unwrap_or(options.owner);
+        let whole = File { request, owner, is_take: options.is_take, anchor, calendars };
         let batches = self.batches(&file.entries, &clocks);
         let written: Vec<(Vec<ChangeView>, Vec<String>)> = stream::iter(&batches)
             .map(|batch| self.apply_batch(&whole, batch))
@@ -96,7 +113,25 @@ impl Service {
         };
         warnings.extend(self.unserved(file.entries.iter().filter(is_written).map(|one| &one.entry)).await?);
         warnings.extend(self.older_zone_data(file.entries.iter().map(|one| &one.entry)).await?);
-        Ok(Changes { changes: file.entries.iter().filter_map(|one| views.remove(one.id.as_str())).collect(), warnings })
+        let changes = file.entries.iter().filter_map(|one| views.remove(one.id.as_str())).collect();
+        Ok(Changes { changes, calendars: changed, warnings })
+    }
+
+    /// The calendars that entries of the file name, as they stand once those of the file are written.
+    async fn calendars_of_file(&self, file: &ScheduleFile, at: Timestamp) -> Result<Calendars> {
+        let names = |one: &FileEntry| one.entry.schedule.exclude.calendars().to_vec();
+        let is_any = !file.calendars.is_empty() || file.entries.iter().any(|one| !names(one).is_empty());
+        let mut calendars = if is_any { self.store.all_calendars().await? } else { Calendars::default() };
+        for (name, dates) in with_dates(file) {
+            let revision = calendars.0.get(name).map_or(0, |stored| stored.revision);
+            if calendars.get(name) != Some(dates) {
+                let (actor, dates) = (String::new(), dates.clone());
+                let stored =
+                    StoredCalendar { v: CALENDAR_VERSION, revision: revision + 1, at, actor, reason: None, dates };
+                calendars.0.insert(name.clone(), stored);
+            }
+        }
+        Ok(calendars)
     }
 
     fn batches<'a>(&self, entries: &'a [FileEntry], clocks: &[Timestamp]) -> Vec<Batch<'a>> {
@@ -140,7 +175,7 @@ impl Service {
         }
         let done = match before {
             Some(done) => done,
-            None => self.write(&step, decided).await?,
+            None => self.write_with(&step, decided, &file.calendars).await?,
         };
         let mut done: HashMap<String, Changed> =
             done.into_iter().map(|changed| (changed.id.clone(), changed)).collect();
@@ -183,6 +218,14 @@ impl File<'_> {
         let entry: Entry = decide::anchored(entry.clone(), Some(&definition.entry), self.anchor)?;
         Ok(decide::changed(self.request, id, definition, entry, owner, now))
     }
+}
+
+/// The calendars of a file whose dates are known: those in files of their own were read before.
+fn with_dates(file: &ScheduleFile) -> impl Iterator<Item = (&CalendarName, &Calendar)> {
+    file.calendars.iter().filter_map(|FileCalendar { name, source }| match source {
+        CalendarSource::Dates(calendar) => Some((name, calendar)),
+        CalendarSource::File(_) => None,
+    })
 }
 
 fn batch_content(file: &File<'_>, batch: &Batch<'_>) -> String {

@@ -151,6 +151,7 @@ impl Service {
                     reason: None,
                     owner: "bench".to_owned(),
                     paused: None,
+                    calendars: Default::default(),
                     entry: entry.fields().clone(),
                 };
                 let registered = Registered { namespace: store.namespace(), id, birth, revision: 1, entry: &entry };

@@ -43,6 +43,7 @@ impl Service {
         let flags = format!("{:?}", (options.is_replace, options.is_if_absent, options.is_paused, options.is_take));
         let content = content("add", [id.as_str(), &entry.to_json(), options.owner.as_str(), &flags]);
         let step = Step { request, shard: self.store.shard_of(&id), number: 0, content: &content };
+        let entry = self.store.resolve(entry).await?;
         let fields = || decide::fields_when_added(&entry);
         if let Some(done) = self.before(&step).await? {
             return Ok(one(write::view(only_one(done, None)?, fields)));
@@ -107,7 +108,7 @@ impl Service {
         let Some(stored) = stored else { return Err(self.no_entry(id).await?) };
         let definition = readable(&stored)?;
         let old = definition.parse(id)?;
-        let entry = decide::anchored(old.with(fields, unset)?, None, now)?;
+        let entry = self.store.resolve(decide::anchored(old.with(fields, unset)?, None, now)?).await?;
         decide::refuse_past(id, &entry, Some(&old), now)?;
         let Some(decided) = decide::changed(request, id, definition, entry.clone(), &definition.owner, now) else {
             return Ok(one(write::unchanged(&stored)));
@@ -192,7 +193,7 @@ impl Service {
             }
             views.extend(done.into_iter().map(|changed| (changed.id.clone(), write::view(changed, Vec::new))));
         }
-        Ok(Changes { changes: ids.iter().filter_map(|id| views.remove(id.as_str())).collect(), warnings: Vec::new() })
+        Ok(Changes { changes: ids.iter().filter_map(|id| views.remove(id.as_str())).collect(), ..Changes::default() })
     }
 
     /// Adds what deserves a look in entries that were written.
@@ -248,7 +249,7 @@ fn readable(stored: &StoredEntry) -> Result<&crate::domain::definition::Definiti
 }
 
 fn one(view: ChangeView) -> Changes {
-    Changes { changes: vec![view], warnings: Vec::new() }
+    Changes { changes: vec![view], ..Changes::default() }
 }
 
 fn exists(id: &EntryId) -> Error {

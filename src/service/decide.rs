@@ -1,10 +1,13 @@
 //! Deciding a change: pure, from what stands in Redis and what is asked for.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
+use crate::domain::calendar::Calendars;
 use crate::domain::definition::{DEFINITION_VERSION, Definition, Paused, Removed};
 use crate::domain::entry::{Entry, FIELDS};
-use crate::domain::id::EntryId;
+use crate::domain::id::{CalendarName, EntryId};
 use crate::domain::schedule::When;
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Result};
@@ -38,6 +41,24 @@ pub(super) enum Outcome {
 }
 
 impl Decided {
+    /// The calendars that it names.
+    pub fn calendars(&self) -> &[CalendarName] {
+        match &self.outcome {
+            Outcome::Stands(_, entry) => entry.schedule.exclude.calendars(),
+            Outcome::Gone(_) => &[],
+        }
+    }
+
+    /// Takes the dates of the calendars that it names, and notes their revisions.
+    pub fn follow(&mut self, calendars: &Calendars) -> Result<()> {
+        let Outcome::Stands(definition, entry) = &mut self.outcome else { return Ok(()) };
+        **entry = entry.as_ref().clone().with_calendars(calendars)?;
+        let names = entry.schedule.exclude.calendars().iter();
+        let revisions = names.filter_map(|name| Some((name.to_string(), calendars.0.get(name)?.revision)));
+        definition.calendars = revisions.collect();
+        Ok(())
+    }
+
     /// The definition, or what is left of it, as it is written.
     pub fn text(&self) -> String {
         match &self.outcome {
@@ -67,6 +88,7 @@ pub(super) fn added(
         reason: request.reason.clone(),
         owner: owner.to_owned(),
         paused: is_paused.then(|| paused(request, now)),
+        calendars: BTreeMap::new(),
         entry: entry.fields().clone(),
     };
     let outcome = Outcome::Stands(Box::new(definition), Box::new(entry));
@@ -94,6 +116,21 @@ pub(super) fn changed(
     definition.owner = owner.to_owned();
     definition.entry = entry.fields().clone();
     Some(stands(id, Verb::Put, old, definition, entry, fields))
+}
+
+/// The same entry with the new dates of a calendar, named with its revision.
+pub(super) fn follows_calendar(
+    request: &Request,
+    id: &EntryId,
+    old: &Definition,
+    entry: Entry,
+    (name, revision): (&CalendarName, u64),
+    now: Timestamp,
+) -> Decided {
+    let mut definition = next_revision(request, old, now);
+    let why = format!("calendar {name} is at revision {revision}");
+    definition.reason = definition.reason.or(Some(why));
+    stands(id, Verb::Put, old, definition, entry, vec!["exclude".to_owned()])
 }
 
 /// A paused entry; `None` where it is paused already.
@@ -183,25 +220,27 @@ fn differing(old: &Map<String, Value>, new: &Map<String, Value>) -> Vec<String> 
 
 /// Names of the fields that a new entry has, its anchor included.
 pub(super) fn fields_when_added(entry: &Entry) -> Vec<String> {
-    let has_anchor = matches!(entry.schedule.when, When::Every(_)) && entry.schedule.start.is_none();
+    let has_anchor = matches!(entry.schedule.when, When::Every(_) | When::Rrule(_)) && entry.schedule.start.is_none();
     let has = |field: &str| if field == "anchor" { has_anchor } else { entry.fields().contains_key(field) };
     FIELDS.iter().filter(|field| has(field)).map(|field| (*field).to_owned()).collect()
 }
 
-/// The entry with the anchor that it keeps: where `every` has no `start`, the one on record, else, for a new entry, its own,
+/// The entry with the anchor that it keeps: where `every` or `rrule` has no `start`, the one on record, else, for a new entry, its own,
 /// else `now`, cut to a whole second unless `every` is shorter.
 pub(super) fn anchored(entry: Entry, on_record: Option<&Map<String, Value>>, now: Timestamp) -> Result<Entry> {
-    let When::Every(every) = entry.schedule.when else { return Ok(entry) };
+    let (kind, cut_ms) = match &entry.schedule.when {
+        When::Every(every) if every.0 < 1000 => ("every", 1),
+        When::Every(_) => ("every", 1000),
+        When::Rrule(_) => ("rrule", 1000),
+        When::Cron(_) | When::At(_) => return Ok(entry),
+    };
     let own = entry.fields().get("anchor");
-    let kept = on_record.and_then(|fields| fields.get("anchor"));
+    let kept = on_record.filter(|fields| fields.contains_key(kind)).and_then(|fields| fields.get("anchor"));
     let anchor = match (entry.schedule.start, on_record) {
         (Some(_), _) => None,
         (None, Some(_)) if kept.is_some() => kept.cloned(),
         (None, None) if own.is_some() => own.cloned(),
-        (None, _) => {
-            let cut = if every.0 >= 1000 { now.0.div_euclid(1000) * 1000 } else { now.0 };
-            Some(Value::from(Timestamp(cut).to_rfc3339()))
-        }
+        (None, _) => Some(Value::from(Timestamp(now.0.div_euclid(cut_ms) * cut_ms).to_rfc3339())),
     };
     if own == anchor.as_ref() {
         return Ok(entry);
@@ -219,6 +258,7 @@ pub(super) fn over(entry: &Entry, now: Timestamp) -> Option<String> {
     match entry.schedule.when {
         _ if entry.schedule.next_after(now).is_some() => None,
         When::At(at) => Some(format!("at {} has passed", at.to_rfc3339())),
+        _ if entry.schedule.end.is_none() => Some("no fire time is left".to_owned()),
         _ => Some("no fire time is left before its end".to_owned()),
     }
 }

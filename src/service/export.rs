@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::domain::action::Kind;
 use crate::domain::entry::Entry;
-use crate::domain::file::{FileEntry, ScheduleFile};
-use crate::domain::id::{EntryId, Owner};
+use crate::domain::file::{CalendarSource, FileCalendar, FileEntry, ScheduleFile};
+use crate::domain::id::{CalendarName, EntryId, Owner};
 use crate::domain::node::NodeInfo;
 use crate::domain::timestamp::Timestamp;
 use crate::error::Result;
@@ -24,7 +24,7 @@ pub struct WhereToRun {
 }
 
 impl Service {
-    /// Entries as a file: their fields, the anchor included; the owner where all have the same. With them all owners.
+    /// Entries as a file: their fields, the anchor included, the calendars that they name; the owner where all have the same. With them all owners.
     ///
     /// # Errors
     ///
@@ -39,6 +39,14 @@ impl Service {
             file.entries.push(FileEntry { id: id.clone(), entry, is_paused: definition.paused.is_some() });
             owners.insert(definition.owner);
         }
+        let mut names: Vec<CalendarName> =
+            file.entries.iter().flat_map(|one| one.entry.schedule.exclude.calendars().iter().cloned()).collect();
+        names.sort();
+        names.dedup();
+        let calendars = self.store.calendars(&names).await?.0.into_iter();
+        let calendars =
+            calendars.map(|(name, stored)| FileCalendar { name, source: CalendarSource::Dates(stored.dates) });
+        file.calendars = calendars.collect();
         if let (Some(owner), 1) = (owners.first(), owners.len()) {
             file.owner = Some(Owner::parse("owner", owner)?);
         }

@@ -4,12 +4,14 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Map, Value, json};
 
+use crate::domain::calendar::Calendars;
 use crate::domain::definition::Definition;
 use crate::domain::entry::Entry;
-use crate::domain::id::EntryId;
+use crate::domain::id::{CalendarName, EntryId};
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
 use crate::error::{Error, Problem, Result};
+use crate::service::calendars::named;
 use crate::service::nodes::Fleet;
 use crate::service::view::{At, EntryDetail, EntryView, LastRun, RunView};
 use crate::service::{Select, Service, run_views};
@@ -39,10 +41,11 @@ impl Service {
                 .flatten()
                 .filter(|stored| filter.select.as_ref().is_none_or(|select| select.has(stored)))
                 .collect();
+            let calendars = self.calendars_of(&stored).await?;
             let ids: Vec<EntryId> = stored.iter().map(|stored| stored.id.clone()).collect();
             for (stored, ended) in stored.iter().zip(self.store.last_ended(shard, &ids).await?) {
                 let newest = newest(last.remove(stored.id.as_str()), ended.map(RunView::from));
-                views.push(view(stored, &fleet, newest));
+                views.push(view(stored, &fleet, &calendars, newest));
             }
         }
         views.retain(|view| !filter.only_warnings || !view.warnings.is_empty());
@@ -59,10 +62,11 @@ impl Service {
         self.select(&Select::Ids(vec![id.clone()])).await?;
         let stored = self.stored(id).await?;
         let (fleet, runs) = tokio::try_join!(self.fleet(), self.runs_of(id))?;
+        let calendars = self.calendars_of(std::slice::from_ref(&stored)).await?;
         let definition = stored.definition.as_ref().ok();
         let paused = definition.and_then(|definition| definition.paused.as_ref());
         Ok(EntryDetail {
-            view: view(&stored, &fleet, runs.iter().find(|run| run.state != "waiting").cloned()),
+            view: view(&stored, &fleet, &calendars, runs.iter().find(|run| run.state != "waiting").cloned()),
             entry: definition.map_or(Value::Null, |definition| Value::Object(definition.entry.clone())),
             paused_by: paused.map_or(
                 Value::Null,
@@ -72,16 +76,25 @@ impl Service {
         })
     }
 
-    /// The definition of one entry, and where it stands.
+    /// The definition of one entry, and the entry with the dates of its calendars.
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`] where there is none, [`Error::Corrupt`] where it can't be read.
+    /// [`Error::NotFound`] where there is none, [`Error::Corrupt`] where it can't be read; about `exclude` where a calendar is missing.
     pub async fn entry(&self, id: &EntryId) -> Result<(Definition, Entry)> {
         self.select(&Select::Ids(vec![id.clone()])).await?;
         let definition = self.stored(id).await?.definition?;
-        let entry = definition.parse(id)?;
+        let entry = self.store.resolve(definition.parse(id)?).await?;
         Ok((definition, entry))
+    }
+
+    /// The calendars that these entries name, as far as they exist.
+    async fn calendars_of(&self, stored: &[StoredEntry]) -> Result<Calendars> {
+        let mut names: Vec<CalendarName> =
+            stored.iter().flat_map(|one| one.definition.iter().flat_map(named)).collect();
+        names.sort();
+        names.dedup();
+        self.store.calendars(&names).await
     }
 
     async fn stored(&self, id: &EntryId) -> Result<StoredEntry> {
@@ -140,8 +153,9 @@ fn newest(live: Option<RunView>, ended: Option<RunView>) -> Option<RunView> {
     }
 }
 
-fn view(stored: &StoredEntry, fleet: &Fleet, last_run: Option<RunView>) -> EntryView {
-    let entry = stored.definition.clone().and_then(|definition| definition.parse(&stored.id));
+fn view(stored: &StoredEntry, fleet: &Fleet, calendars: &Calendars, last_run: Option<RunView>) -> EntryView {
+    let entry =
+        stored.definition.clone().and_then(|definition| definition.parse(&stored.id)?.with_calendars(calendars));
     let definition = stored.definition.as_ref().ok();
     let mut warnings = Vec::new();
     let mut status = match stored.place {

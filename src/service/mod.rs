@@ -4,6 +4,7 @@
 
 mod apply;
 mod bench;
+mod calendars;
 mod change;
 mod decide;
 mod export;
@@ -21,6 +22,7 @@ mod write;
 
 pub use apply::ApplyOptions;
 pub use bench::{ClaimRow, Load};
+pub use calendars::{CalendarChange, CalendarDetail, CalendarView};
 pub use change::AddOptions;
 pub use export::WhereToRun;
 pub use follow::Follow;

@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::domain::timestamp::Timestamp;
+use crate::service::calendars::CalendarChange;
 
 /// An instant in an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,6 +148,9 @@ pub struct ChangeView {
 pub struct Changes {
     /// One per entry named.
     pub changes: Vec<ChangeView>,
+    /// Calendars of the file, and what became of the entries that name them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub calendars: Vec<CalendarChange>,
     /// What deserves a look, with the way out.
     pub warnings: Vec<String>,
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
+use crate::domain::calendar::Calendars;
 use crate::domain::definition::Removed;
-use crate::domain::id::EntryId;
+use crate::domain::id::{CalendarName, EntryId};
 use crate::domain::plan::{Compiled, LIST_TIMES, Registered};
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Problem, Result};
@@ -59,9 +60,30 @@ impl Service {
     }
 
     /// Carries the step out. What it returns stands for the changes in their order; where nothing is to change, nothing is written.
-    pub(super) async fn write(&self, step: &Step<'_>, mut decided: Vec<Decided>) -> Result<Vec<Changed>> {
+    pub(super) async fn write(&self, step: &Step<'_>, decided: Vec<Decided>) -> Result<Vec<Changed>> {
+        let mut names: Vec<CalendarName> = decided.iter().flat_map(Decided::calendars).cloned().collect();
+        names.sort();
+        names.dedup();
+        let mut calendars = self.store.calendars(&names).await?;
+        if names.iter().any(|name| calendars.get(name).is_none()) {
+            // The complaint names those that there are.
+            calendars = self.store.all_calendars().await?;
+        }
+        self.write_with(step, decided, &calendars).await
+    }
+
+    /// The same with the calendars that are given.
+    pub(super) async fn write_with(
+        &self,
+        step: &Step<'_>,
+        mut decided: Vec<Decided>,
+        calendars: &Calendars,
+    ) -> Result<Vec<Changed>> {
         if decided.is_empty() {
             return Ok(Vec::new());
+        }
+        for one in &mut decided {
+            one.follow(calendars)?;
         }
         self.number_new(step, &mut decided).await?;
         let id = step.request.step(step.shard, step.number);

@@ -7,7 +7,7 @@ use crate::domain::ledger;
 use crate::domain::plan::{LIST_TIMES, LIST_TIMES_MAX, end_of_list};
 use crate::domain::schedule::Schedule;
 use crate::domain::timestamp::Timestamp;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::change::{Passed, Replan, ReplanAnswer};
 use crate::store::{Place, Store, StoredEntry};
 
@@ -19,7 +19,7 @@ pub enum Planned {
     /// Nothing had to be done: it is gone, finished, or somebody else was there.
     Unchanged,
     /// Its definition can't be read: it stays where it is, for this reason.
-    Unreadable(crate::error::Error),
+    Unreadable(Error),
 }
 
 impl Store {
@@ -37,6 +37,14 @@ impl Store {
         let entry = match definition.parse(id) {
             Ok(entry) => entry,
             Err(why) => return Ok(Planned::Unreadable(why)),
+        };
+        // Without its calendars it would fire when it must not.
+        let entry = match self.resolve(entry).await {
+            Ok(entry) => entry,
+            Err(why @ (Error::Invalid(_) | Error::Corrupt(_) | Error::Conflict(_))) => {
+                return Ok(Planned::Unreadable(why));
+            }
+            Err(why) => return Err(why),
         };
         let Some(place) = stored.place else {
             self.place_one(shard, id).await?;

@@ -62,6 +62,7 @@ scripts![
     leave,
     open_namespace,
     put,
+    put_calendar,
     rebuild_entries,
     rebuild_runs,
     recount,

@@ -77,6 +77,7 @@ proptest! {
             is_paused,
         });
         let file = ScheduleFile {
+            calendars: Vec::new(),
             owner: Some(Owner::parse("owner", "ops").unwrap()),
             namespace: None,
             entries: entries.collect(),

@@ -118,7 +118,7 @@ async fn an_entry_whose_list_is_unknown_stays_due_and_is_named() {
 #[tokio::test]
 async fn a_plan_of_a_newer_program_is_passed_over_and_blocks_nobody() {
     let world = World::with(&[("new", every("10s")), ("old", every("10s"))]).await;
-    let newer = "redis.call('HSET', KEYS[1], 'new', '\\2' .. string.sub(redis.call('HGET', KEYS[1], 'new'), 2))";
+    let newer = "redis.call('HSET', KEYS[1], 'new', '\\255' .. string.sub(redis.call('HGET', KEYS[1], 'new'), 2))";
     world.redis.cli(&["EVAL", newer, "1", &world.key("plans")]);
     let mut hand = Hand::new(&world.store, 'a');
     world.pass(10_000);

@@ -14,9 +14,11 @@ use crate::domain::json_text;
 use crate::domain::nearest::not_one_of;
 use crate::domain::policy::{
     CatchUp, DEFINITION_MAX_BYTES, KEEP_RUNS, KEEP_RUNS_MAX, LABEL_KEY_MAX_BYTES, LABEL_VALUE_MAX_BYTES, LABELS_MAX,
-    NOTE_MAX_BYTES, Overlap, PAYLOAD_MAX_BYTES,
+    MAX_FIRES_MAX, NOTE_MAX_BYTES, Overlap, PAYLOAD_MAX_BYTES,
 };
 use crate::domain::reading::{Complaints, filled_text, inside, shown, span, text, text_map, whole};
+use crate::domain::schedule::Schedule;
+use crate::domain::span::Span;
 use crate::error::{Error, Problem, Result};
 
 /// Longest `cwd`, bytes.
@@ -40,6 +42,13 @@ pub(super) fn read(id: Option<&EntryId>, mut fields: Map<String, Value>, complai
         false => complaints.note(action::parse(&fields)),
     };
     let mut note = Reader { fields: &fields, complaints };
+    let spread = note.field("spread", |value| {
+        let spread = span("spread", value)?;
+        when.as_ref().map_or(Ok(()), |when| fits_between(when, spread)).map(|()| spread)
+    });
+    let max_fires = note.field("max_fires", |value| {
+        whole("max_fires", value, 1..=u64::from(MAX_FIRES_MAX)).map(|number| number as u32)
+    });
     let env = note.field("env", action::env).unwrap_or_default();
     let cwd = note.field("cwd", |value| Ok(filled_text("cwd", value, CWD_MAX_BYTES)?.to_owned()));
     let payload = note.field("payload", payload);
@@ -64,6 +73,8 @@ pub(super) fn read(id: Option<&EntryId>, mut fields: Map<String, Value>, complai
     let default_overlap = if is_direct { Overlap::Allow } else { Overlap::default() };
     Some(Entry {
         schedule: when?,
+        spread,
+        max_fires,
         action,
         env,
         cwd,
@@ -143,6 +154,18 @@ fn only_word(field: &str, value: &Value, now: &str, later: &[&str]) -> Result<()
             let known: Vec<&str> = std::iter::once(now).chain(later.iter().copied()).collect();
             Err(not_one_of(field, word, &known))
         }
+    }
+}
+
+/// Refuses a spread that could reach the next fire time.
+fn fits_between(schedule: &Schedule, spread: Span) -> Result<()> {
+    match schedule.shortest_distance() {
+        Some(distance) if spread >= distance => {
+            let (spread, distance) = (spread.human(), distance.human());
+            let why = format!("{spread} is not shorter than the shortest distance of two fire times, {distance}");
+            Err(Error::invalid("spread", why).value(spread))
+        }
+        _ => Ok(()),
     }
 }
 

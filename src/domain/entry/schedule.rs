@@ -1,13 +1,16 @@
-//! Reads the schedule out of an entry's fields: cron, every or at, with zone, start, end, anchor and rules for clock changes.
+//! Reads the schedule out of an entry's fields: cron, every, at or rrule, with zone, start, end, anchor, exclude and rules for
+//! clock changes.
 
 use serde_json::{Map, Value};
 
 use crate::domain::cron::Cron;
+use crate::domain::exclude::Exclude;
 use crate::domain::fields::{SCHEDULE_KINDS, only_kind};
 use crate::domain::id::EntryId;
 use crate::domain::nearest::not_one_of;
 use crate::domain::policy::CRONS_MAX;
 use crate::domain::reading::{Complaints, inside, instant_text, known_keys, shown, span, table, text};
+use crate::domain::rrule::Rrule;
 use crate::domain::schedule::{Schedule, When};
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::{Dst, Fold, Gap, Zone};
@@ -28,24 +31,28 @@ pub(crate) fn parse(
         None => None,
     };
     let zone = named_zone.clone().unwrap_or_else(Zone::utc);
-    let when = complaints.note(when(id, fields, named_zone.as_ref()));
     let start = instant(fields, "start", &zone, complaints);
     let end = instant(fields, "end", &zone, complaints);
     let mut anchor = instant(fields, "anchor", &zone, complaints);
+    let exclude = match fields.get("exclude") {
+        Some(value) => complaints.note(Exclude::parse("exclude", value)),
+        None => Some(Exclude::default()),
+    };
     let dst = fields.get("dst").map(|value| complaints.note(dst(value)));
-    let when = when?;
+    let when = complaints.note(when(id, fields, named_zone.as_ref(), &zone, start.or(anchor)))?;
     if dst.is_some() {
         complaints.note(obeys_dst(&when));
     }
     match when {
         // A start says more than the anchor that was stored when the entry was made.
-        When::Every(_) => anchor = start.or(anchor),
+        When::Every(_) | When::Rrule(_) => anchor = start.or(anchor),
         When::Cron(_) | When::At(_) if anchor.is_some() => {
-            complaints.0.push(Error::invalid("anchor", "goes with every only").hint("leave it out"));
+            complaints.0.push(Error::invalid("anchor", "goes with every and rrule only").hint("leave it out"));
         }
         _ => {}
     }
-    let schedule = Schedule { when, zone, start, end, anchor, dst: dst.flatten().unwrap_or_default() };
+    let dst = dst.flatten().unwrap_or_default();
+    let schedule = Schedule { when, zone, start, end, anchor, dst, exclude: exclude? };
     if complaints.0.len() == before {
         complaints.note(can_fire(&schedule, fields));
     }
@@ -75,20 +82,31 @@ fn obeys_dst(when: &When) -> Result<()> {
             let why = "goes with fixed times; what begins with * as minute or hour follows real elapsed time";
             Err(Error::invalid("dst", why).hint("leave dst out, or write 0-59 or 0-23 instead of *"))
         }
+        When::Rrule(rule) if rule.follows_the_clock() => {
+            let why = "goes with rules by the day or longer; one by the hour or shorter follows real elapsed time";
+            Err(Error::invalid("dst", why).hint("leave dst out"))
+        }
         When::Every(_) | When::At(_) => {
             Err(Error::invalid("dst", "goes with fixed times of cron; every and at follow real elapsed time")
                 .hint("leave dst out"))
         }
-        When::Cron(_) => Ok(()),
+        When::Cron(_) | When::Rrule(_) => Ok(()),
     }
 }
 
-fn when(id: Option<&EntryId>, fields: &Map<String, Value>, named_zone: Option<&Zone>) -> Result<When> {
+fn when(
+    id: Option<&EntryId>,
+    fields: &Map<String, Value>,
+    named_zone: Option<&Zone>,
+    zone: &Zone,
+    begin: Option<Timestamp>,
+) -> Result<When> {
     let kind = only_kind(fields, "schedule", SCHEDULE_KINDS)?;
     let value = &fields[kind];
     match kind {
         "cron" => crons(id, value).map(When::Cron),
         "every" => span(kind, value).map(When::Every),
+        "rrule" => Rrule::parse(kind, text(kind, value)?, begin, zone).map(When::Rrule),
         _ => at(value, named_zone).map(When::At),
     }
 }
@@ -132,11 +150,15 @@ fn can_fire(schedule: &Schedule, fields: &Map<String, Value>) -> Result<()> {
         if schedule.end.is_some_and(|end| at >= end) {
             return Err(Error::invalid("at", format!("{} is not before end: it would never fire", written("at"))));
         }
+        if schedule.exclude.has(schedule.zone.to_local(at).date()) {
+            let why = format!("{} is excluded by exclude: it would never fire", written("at"));
+            return Err(Error::invalid("at", why));
+        }
         return Ok(());
     }
     let before_all = match (schedule.start, &schedule.when) {
         (Some(start), _) => Timestamp(start.ms().saturating_sub(1)),
-        (None, When::Every(_)) => Timestamp(i64::MIN),
+        (None, When::Every(_) | When::Rrule(_)) => Timestamp(i64::MIN),
         // Cron fired before every end that people write.
         (None, _) => return Ok(()),
     };

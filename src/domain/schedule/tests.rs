@@ -13,7 +13,15 @@ fn at(text: &str) -> Timestamp {
 }
 
 fn plain(when: When, zone_name: &str) -> Schedule {
-    Schedule { when, zone: zone(zone_name), start: None, end: None, anchor: None, dst: Dst::default() }
+    Schedule {
+        when,
+        zone: zone(zone_name),
+        start: None,
+        end: None,
+        anchor: None,
+        dst: Dst::default(),
+        exclude: Exclude::default(),
+    }
 }
 
 fn cron(texts: &[&str], zone_name: &str) -> Schedule {
@@ -262,5 +270,98 @@ proptest! {
             schedule.describe();
             schedule.fixed_period(Timestamp(from));
         }
+    }
+}
+
+/// Of the shapes that cost most: rare dates, filters, unions, and each second of a repeated hour.
+#[test]
+fn a_thousand_fire_times_of_the_costliest_expressions_are_quick() {
+    const EXPRESSIONS: [&str; 13] = [
+        "15 0-59 */1 L 3 2#3",
+        "*/10 * 11 23 2 6#5",
+        "* 0-59 0-23 31 * 5L",
+        "* 0-59 0-23 * * *",
+        "* * * * * *",
+        "* * * 13 * FRI",
+        "0 0 29 2 *",
+        "0 */24 29 2 */7",
+        "0 */24 */28 2 1#5",
+        "0 0 1W,3W,5W,7W,9W,11W,13W,15W,17W,19W,21W,23W,25W,27W,29W,31W * *",
+        "0 0 L,LW,15W * 1#1,2#2,3#3,4#4,5#5,6L",
+        "59 59 23 31 12 *",
+        "0 0 */31 12 */7",
+    ];
+    let mut worst = (std::time::Duration::ZERO, "", "");
+    for text in EXPRESSIONS {
+        for (zone_name, from) in [
+            ("UTC", "2027-01-01T00:00Z"),
+            ("America/New_York", "2027-11-07T06:00Z"),
+            ("Antarctica/Troll", "2027-10-31T01:00:00Z"),
+            ("Pacific/Apia", "2011-12-30T09:59Z"),
+        ] {
+            let begun = std::time::Instant::now();
+            cron(&[text], zone_name).times_after(at(from)).take(1000).for_each(drop);
+            worst = worst.max((begun.elapsed(), text, zone_name));
+        }
+    }
+    println!("worst: {worst:?}");
+    // the bound is 50 ms in a release build; this one is for a busy machine and no optimisation
+    assert!(worst.0.as_millis() < 2000, "{worst:?}");
+}
+
+fn excluding(schedule: Schedule, items: &[&str]) -> Schedule {
+    Schedule { exclude: Exclude::parse("exclude", &serde_json::json!(items)).unwrap(), ..schedule }
+}
+
+#[test]
+fn a_time_on_an_excluded_date_of_the_zone_is_no_fire_time() {
+    let shanghai = excluding(cron(&["0 9 * * *"], "Asia/Shanghai"), &["2026-12-25", "2026-12-26"]);
+    assert_eq!(times(&shanghai, "2026-12-24T00:00Z", 2), ["2026-12-24T01:00Z", "2026-12-27T01:00Z"].map(at));
+    // 2026-12-25 begins there at 16:00 UTC of the day before.
+    let every =
+        excluding(Schedule { zone: zone("Asia/Shanghai"), ..every("100ms", "2026-01-01T00:00Z") }, &["2026-12-25"]);
+    assert_eq!(every.next_after(at("2026-12-24T15:59:59.800Z")), Some(at("2026-12-24T15:59:59.900Z")));
+    assert_eq!(every.next_after(at("2026-12-24T15:59:59.900Z")), Some(at("2026-12-25T16:00Z")));
+    assert_eq!(every.fixed_period(Timestamp(0)), None, "no arithmetic knows the date");
+    let once = excluding(plain(When::At(at("2026-12-25T12:00Z")), "UTC"), &["2026-12-25"]);
+    assert_eq!(once.next_after(Timestamp(0)), None);
+    assert_eq!(shanghai.describe(), "at 09:00 every day, Asia/Shanghai, not on 2026-12-25 and 2026-12-26");
+}
+
+#[test]
+fn a_day_whose_end_comes_twice_is_excluded_whole() {
+    // The clock went back from 2018-02-18 00:00 to 23:00 of the day before.
+    let hourly = excluding(cron(&["*/30 * * * *"], "America/Sao_Paulo"), &["2018-02-17"]);
+    let first = times(&hourly, "2018-02-17T01:45Z", 2);
+    assert_eq!(first, ["2018-02-18T03:00Z", "2018-02-18T03:30Z"].map(at));
+}
+
+#[test]
+fn dates_and_names_that_can_be_neither_are_refused() {
+    let refusal = |value: serde_json::Value| Exclude::parse("exclude", &value).unwrap_err().to_string();
+    assert_eq!(refusal(serde_json::json!(["2026-02-30"])), "exclude: 2026-02-30 is no date of the years 1970 to 2100");
+    assert_eq!(refusal(serde_json::json!("25.12.2026")), "exclude: 25.12.2026 is no date of the years 1970 to 2100");
+    assert!(refusal(serde_json::json!(["CN Holidays"])).contains("CN Holidays"));
+    assert!(refusal(serde_json::json!({"a": 1})).contains("is no list of dates and calendars"));
+    let day = |day: i64| chrono::DateTime::from_timestamp(1_800_000_000 + day * 86_400, 0).unwrap().date_naive();
+    let many: Vec<String> = (0..367).map(|number| day(number).to_string()).collect();
+    assert!(refusal(serde_json::json!(many)).contains("367 dates are too many, 366 are the most"));
+    let calendars: Vec<String> = (0..17).map(|number| format!("c{number}")).collect();
+    assert!(refusal(serde_json::json!(calendars)).contains("17 calendars are too many, 16 are the most"));
+    let exclude = Exclude::parse("exclude", &serde_json::json!(["b", "2026-12-25", "a", "b"])).unwrap();
+    assert_eq!(exclude.describe(), ", not on 2026-12-25, the dates of b and the dates of a");
+}
+
+#[test]
+fn the_shortest_distance_of_two_fire_times_is_found() {
+    for (schedule, distance) in [
+        (every("90s", "2027-01-01T00:00Z"), Some(90_000)),
+        (plain(When::At(at("2027-01-01T00:00Z")), "UTC"), None),
+        (cron(&["*/5 * * * *"], "Europe/Berlin"), Some(300_000)),
+        (cron(&["0 9 * * *", "20 9 29 2 *"], "UTC"), Some(20 * 60_000)),
+        (cron(&["0 9 * * *"], "Europe/Berlin"), Some(23 * 3_600_000)),
+        (excluding(every("1d", "2027-01-01T00:00Z"), &["2027-01-02"]), Some(86_400_000)),
+    ] {
+        assert_eq!(schedule.shortest_distance(), distance.map(Span), "{}", schedule.describe());
     }
 }

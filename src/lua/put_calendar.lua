@@ -1,0 +1,34 @@
+-- put_calendar: write or remove a calendar of the namespace, if it still stands as it was seen.
+--
+-- KEYS[1] clock     hash  the shard's clock and counters
+-- KEYS[2] calendars hash  name -> dates and who wrote them, JSON
+-- KEYS[3] requests  hash  request id -> answer
+-- KEYS[4] requested zset  request id -> when
+-- ARGV[1] request id
+-- ARGV[2] digest of the request
+-- ARGV[3] name
+-- ARGV[4] revision that the change was decided on; 0 where it must not exist
+-- ARGV[5] the calendar, JSON; empty to remove it
+-- ARGV[6] calendars in the namespace, at most
+-- Returns { 'other' } | { 'conflict', revision that stands } | { 'full' } | { 'done', revision }; asked again, the same `done`
+local clock_key, calendars_key, requests_key, requested_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local request, digest, name, seen = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local calendar, most = ARGV[5], tonumber(ARGV[6])
+-- use clock requests
+local before = answered(request, digest)
+if before == 'other' then return { 'other' } end
+if before then return before end
+local text = redis.call('HGET', calendars_key, name)
+local stands = text and tonumber(string.match(text, '^{"v":%d+,"revision":(%d+)')) or 0
+if stands ~= seen then return { 'conflict', stands } end
+if not text and redis.call('HLEN', calendars_key) >= most then return { 'full' } end
+
+keep_clock()
+if calendar == '' then
+  redis.call('HDEL', calendars_key, name)
+else
+  redis.call('HSET', calendars_key, name, calendar)
+end
+local answer = { 'done', calendar == '' and stands or stands + 1 }
+keep_answer(request, digest, answer)
+return answer

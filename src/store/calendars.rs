@@ -1,0 +1,149 @@
+//! Named calendars: one hash of the namespace, in shard 0, which every shard's planning reads.
+
+use fred::types::Value;
+
+use crate::domain::calendar::{CALENDARS_MAX, Calendars, StoredCalendar};
+use crate::domain::entry::Entry;
+use crate::domain::id::CalendarName;
+use crate::error::{Error, Problem, Result};
+use crate::store::Store;
+use crate::store::kept::Kept;
+use crate::store::keys::Key;
+use crate::store::reply::{Reply, maybe_bytes, pairs};
+use crate::store::scripts::digest;
+
+/// The shard that keeps the calendars of a namespace.
+const SHARD: u16 = 0;
+/// The least version of a program that can read the calendars made here.
+pub const CALENDAR_VERSION: u32 = 1;
+
+/// A change of a calendar.
+#[derive(Debug, Clone)]
+pub struct CalendarCall<'a> {
+    /// The same request gets the same answer for 24 h.
+    pub request: &'a str,
+    /// What was asked for: the same request id with other content is a conflict.
+    pub content: &'a str,
+    /// Its name.
+    pub name: &'a CalendarName,
+    /// Revision that the change was decided on; 0 where it must not exist.
+    pub revision: u64,
+    /// What stands there afterwards; nothing to remove it.
+    pub calendar: Option<&'a StoredCalendar>,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CalendarAnswer {
+    /// The request id came before with other content.
+    OtherRequest,
+    /// It had another revision than the change was decided on: this one.
+    Conflict(u64),
+    /// There are as many as a namespace may have.
+    Full,
+    /// Written or removed; its revision.
+    Done(u64),
+}
+
+const PUT_CALENDAR_KEYS: &[Key] = &[Key::Clock, Key::Calendars, Key::Requests, Key::Requested];
+
+impl Store {
+    /// Calendars by name; those that do not exist are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] where one is damaged, [`Error::Conflict`] where only a newer program can read it.
+    pub async fn calendars(&self, names: &[CalendarName]) -> Result<Calendars> {
+        let mut found = Calendars::default();
+        if names.is_empty() {
+            return Ok(found);
+        }
+        let mut args: Vec<Value> = vec![self.key(SHARD, Key::Calendars).into()];
+        args.extend(names.iter().map(|name| Value::from(name.as_str())));
+        let texts = Reply::list(self.inner.client.command("HMGET", args).await?)?.rest();
+        for (name, text) in names.iter().zip(texts) {
+            if let Some(text) = maybe_bytes(text)? {
+                found.0.insert(name.clone(), read(name, &text)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// All calendars of the namespace.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::calendars`].
+    pub async fn all_calendars(&self) -> Result<Calendars> {
+        let args = vec![self.key(SHARD, Key::Calendars).into()];
+        let mut found = Calendars::default();
+        for (name, text) in pairs(self.inner.client.command("HGETALL", args).await?)? {
+            let name = CalendarName::parse("calendar", &name)?;
+            let calendar = read(&name, &text)?;
+            found.0.insert(name, calendar);
+        }
+        Ok(found)
+    }
+
+    /// The entry with the dates of the calendars that it names, as they stand now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] about `exclude`, with the names that exist, where one of them does not.
+    pub async fn resolve(&self, entry: Entry) -> Result<Entry> {
+        let names = entry.schedule.exclude.calendars();
+        if names.is_empty() {
+            return Ok(entry);
+        }
+        let found = self.calendars(names).await?;
+        match names.iter().all(|name| found.get(name).is_some()) {
+            true => entry.with_calendars(&found),
+            // The complaint names those that there are.
+            false => entry.with_calendars(&self.all_calendars().await?),
+        }
+    }
+
+    /// Writes or removes a calendar.
+    pub async fn put_calendar(&self, call: &CalendarCall<'_>) -> Result<CalendarAnswer> {
+        let keys = self.keys(SHARD).all(PUT_CALENDAR_KEYS);
+        // Strings, numbers and lists: serde_json has nothing to refuse.
+        let text = call.calendar.map(|calendar| serde_json::to_string(calendar).unwrap_or_default());
+        let args: Vec<Value> = vec![
+            call.request.into(),
+            digest(&[call.content.as_bytes()]).into(),
+            call.name.as_str().into(),
+            call.revision.to_string().into(),
+            text.unwrap_or_default().into(),
+            (CALENDARS_MAX as i64).into(),
+        ];
+        let mut reply = Reply::list(self.eval(&self.scripts().put_calendar, &keys, args).await?)?;
+        match reply.text()?.as_str() {
+            "other" => Ok(CalendarAnswer::OtherRequest),
+            "full" => Ok(CalendarAnswer::Full),
+            "conflict" => Ok(CalendarAnswer::Conflict(reply.number()?.max(0).cast_unsigned())),
+            "done" => Ok(CalendarAnswer::Done(reply.number()?.max(0).cast_unsigned())),
+            other => Err(Error::internal(format!("put_calendar answered {other}"))),
+        }
+    }
+
+    /// What a change of a calendar was answered, if it came before.
+    pub async fn put_calendar_before(&self, request: &str, content: &str) -> Result<Option<CalendarAnswer>> {
+        Ok(match self.kept(SHARD, request, content).await? {
+            Kept::Nothing => None,
+            Kept::Other => Some(CalendarAnswer::OtherRequest),
+            Kept::Answer(answer) => Some(CalendarAnswer::Done(answer[1].as_u64().unwrap_or(0))),
+        })
+    }
+}
+
+fn read(name: &CalendarName, text: &[u8]) -> Result<StoredCalendar> {
+    let version = serde_json::from_slice::<serde_json::Value>(text).ok().and_then(|value| value["v"].as_u64());
+    if version.is_some_and(|version| version > u64::from(CALENDAR_VERSION)) {
+        let message = format!("{name} was written by a newer upbeat and can't be read by this one");
+        return Err(Error::Conflict(Problem::new("calendar", message).value(name.as_str()).hint("update upbeat")));
+    }
+    serde_json::from_slice(text).map_err(|why| {
+        let problem = Problem::new("calendar", format!("calendar {name} is damaged: {why}")).value(name.as_str());
+        Error::Corrupt(problem.hint(format!("write it again: upbeat calendars put {name} -f FILE")))
+    })
+}
