@@ -135,6 +135,32 @@ async fn entries_whose_zone_has_other_rules_are_planned_anew_from_what_is_settle
     world.assert_conserved();
 }
 
+#[tokio::test]
+async fn a_plan_that_is_made_longer_leaves_no_fire_time_of_other_rules_behind() {
+    let daily = json!({"cron": "0 9 * * *", "tz": "America/New_York", "shell": "true"});
+    let world = World::with(&[("later", daily.clone()), ("earlier", daily)]).await;
+    let wanted = next(&world.store, "later").await;
+    for (name, shift_ms) in [("later", 3_600_000), ("earlier", -3_600_000)] {
+        plan_by_other_rules(&world, name, shift_ms).await;
+        assert_eq!(world.store.plan(&id(name), Timestamp(0)).await.unwrap(), Planned::Written);
+        assert_eq!(next(&world.store, name).await, wanted, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_has_fired_by_other_rules_is_not_owed_again() {
+    let daily = json!({"cron": "0 9 * * *", "tz": "America/New_York", "shell": "true"});
+    let world = World::with(&[("a", daily)]).await;
+    let first = next(&world.store, "a").await;
+    pass_to(&world, first).await;
+    let mut hand = Hand::new(&world.store, 'a');
+    assert_eq!(hand.claim(0, 0).await.claimed, 1);
+    let second = next(&world.store, "a").await;
+    plan_by_other_rules(&world, "a", -1_800_000).await;
+    assert_eq!(world.store.walk_zones(0, || first).await.unwrap().planned, 1);
+    assert_eq!(next(&world.store, "a").await, second);
+}
+
 /// A folder of zone data with this release, in which `zone` has the rules of `other`.
 fn doctored(release: &str, zone: &str, other: &str) -> tempfile::TempDir {
     let dir = short_dir();

@@ -5,6 +5,7 @@ use crate::domain::entry::Entry;
 use crate::domain::id::EntryId;
 use crate::domain::ledger;
 use crate::domain::plan::{LIST_TIMES, Registered, fires_alike};
+use crate::domain::schedule::Schedule;
 use crate::domain::timestamp::Timestamp;
 use crate::error::Result;
 use crate::store::change::{Replan, ReplanAnswer};
@@ -13,6 +14,8 @@ use crate::store::planning::Planned;
 use crate::store::reply::{maybe_bytes, text};
 use crate::store::{Place, Store, StoredEntry};
 
+/// From the moment that a definition names to the step that writes it, and owes nothing before it.
+const WRITTEN_WITHIN_MS: i64 = 5_000;
 /// How often an entry that changes meanwhile is looked at again.
 const TRIES: usize = 5;
 
@@ -130,10 +133,11 @@ impl Store {
         let cursor = stored.cursor();
         let passed = (place == Place::Paused).then(|| super::planning::passed(&entry.schedule, stored, now));
         let settled = passed.map_or_else(|| settled(stored, ledger, definition.at), |passed| passed.cursor);
+        let is_in_place = place != Place::Due || stands_at_fire_time(&entry.schedule, stored, settled);
         let compile = |from: Timestamp| self.registered(&stored.id, definition, &entry).compile(from, LIST_TIMES);
         let mut compiled = compile(settled);
         let mut anew = settled;
-        if fires_alike(&stored.plan, &compiled.plan, settled) {
+        if is_in_place && fires_alike(&stored.plan, &compiled.plan, settled) {
             if !is_forced {
                 return Ok(Some(Planned::Unchanged));
             }
@@ -175,9 +179,16 @@ impl Store {
     }
 }
 
+/// Whether the cursor of an entry in `due` is its first fire time from `settled` on, by the zone data of this process.
+pub(super) fn stands_at_fire_time(schedule: &Schedule, stored: &StoredEntry, settled: Timestamp) -> bool {
+    let has_ended = stored.next_fire_at().is_none();
+    has_ended || schedule.next_after(Timestamp(settled.0 - 1)) == Some(stored.cursor())
+}
+
 /// All before it is settled: the fire time after it may come earlier by new rules than by those it was planned with.
-fn settled(stored: &StoredEntry, ledger: &[u8], changed: Timestamp) -> Timestamp {
+pub(super) fn settled(stored: &StoredEntry, ledger: &[u8], changed: Timestamp) -> Timestamp {
     let end = ledger::read(ledger).and_then(|stretches| ledger::end(&stretches));
+    let changed = Timestamp(changed.0 + WRITTEN_WITHIN_MS);
     let settled = end.map_or(changed, |end| Timestamp(end.0 + 1).max(changed));
     // An entry may owe fire times from before its last change.
     settled.min(stored.cursor())

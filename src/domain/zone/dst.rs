@@ -1,7 +1,8 @@
 //! What becomes of local times that a change of the clocks leaves out or shows twice, and the walk that applies it.
 //!
 //! Cron and every other rule that speaks of local times goes through [`Zone::next_instant`] or [`Zone::instants`]; neither
-//! knows the rule, both get its local times.
+//! knows the rule, both get its local times: the one by asking for the next after any, the other as an ascending iterator.
+//! [`Dst::BY_CLOCK`] is what follows real elapsed time: it fires whenever the clock shows the time.
 
 use std::collections::BTreeSet;
 use std::iter::Peekable;

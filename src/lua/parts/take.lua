@@ -137,7 +137,7 @@ local function guard_keys()
   for _, key in ipairs({ finished_key, paused_key, parked_key, broken_key, start_by_key, leases_key, seen_key }) do redis.call('ZCARD', key) end
   redis.call('HLEN', entries_key)
   redis.call('HLEN', lanes_key)
-  redis.call('ZCARD', stale_key)
+  zones.stale = redis.call('ZCARD', stale_key)
   for _, key in pairs(hints) do redis.call('LLEN', key) end
 end
 

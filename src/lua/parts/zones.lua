@@ -59,7 +59,7 @@ end
 
 -- Entries that the caller is asked to plan anew, to one node at a time.
 function zones.hand_out()
-  if zones.is_older then return {} end
+  if zones.is_older or zones.stale == 0 then return {} end
   local ids = redis.call('ZRANGEBYSCORE', stale_key, '-inf', now, 'LIMIT', 0, 20)
   for i = 1, #ids do redis.call('ZADD', stale_key, now + ZONES_HAND_OUT_MS, ids[i]) end
   return ids
