@@ -65,6 +65,8 @@ pub enum Key {
     OutputOrder,
     /// hash: entry id -> what its last run left for the next.
     Results,
+    /// hash: entry id -> fire times since it was created, of entries with a limit.
+    Fires,
     /// hash, in shard 0 only: name -> dates of a calendar, and who wrote them, JSON.
     Calendars,
 }
@@ -102,6 +104,7 @@ impl Key {
             Self::Outputs => "outputs",
             Self::OutputOrder => "output_order",
             Self::Results => "results",
+            Self::Fires => "fires",
             Self::Calendars => "calendars",
         }
     }

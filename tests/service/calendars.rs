@@ -332,3 +332,19 @@ async fn a_rule_that_has_ended_leaves_its_entry_finished() {
     assert_eq!(bed.store().entry(&id("a")).await.unwrap().unwrap().place, Some(Place::Finished));
     assert_eq!(settled(&bed.stretches("a").await).0, 2, "the first of the three was the beginning itself");
 }
+
+#[tokio::test]
+async fn of_an_entry_with_a_limit_no_more_times_are_shown_than_are_left() {
+    let bed = Bed::new().await;
+    bed.add("a", six_hourly(&json!([]))).await;
+    let mut entry = resolved(&bed, "a").await;
+    let begun = bed.now().await;
+    let upcoming = async |entry: &Entry| bed.service.upcoming(&id("a"), entry, begun, 5).await.unwrap().len();
+    assert_eq!(upcoming(&entry).await, 5);
+    entry.max_fires = Some(3);
+    assert_eq!(upcoming(&entry).await, 3);
+    bed.redis.cli(&["HSET", &bed.key(0, "fires"), "a", "2"]);
+    assert_eq!((bed.store().fires_of(&id("a")).await.unwrap(), upcoming(&entry).await), (2, 1));
+    bed.redis.cli(&["HSET", &bed.key(0, "fires"), "a", "4"]);
+    assert_eq!(upcoming(&entry).await, 0);
+}
