@@ -348,3 +348,22 @@ async fn of_an_entry_with_a_limit_no_more_times_are_shown_than_are_left() {
     bed.redis.cli(&["HSET", &bed.key(0, "fires"), "a", "4"]);
     assert_eq!(upcoming(&entry).await, 0);
 }
+
+#[tokio::test]
+async fn an_entry_that_is_added_while_its_calendar_changes_follows_it() {
+    let bed = Bed::new().await;
+    let begun = bed.now().await;
+    put(&bed, "cal", &[day(begun, 1)]).await;
+    for round in 0..40 {
+        let called = format!("e-{round}");
+        let new = calendar(&[day(begun, 2 + round)]);
+        let (asked, wanted) = (request(), name("cal"));
+        let change = async {
+            // Each round begins at another place of the other's way.
+            tokio::time::sleep(std::time::Duration::from_micros(150 * (round % 20))).await;
+            bed.service.put_calendar(&asked, &wanted, &new).await.unwrap()
+        };
+        let (_, changed) = tokio::join!(bed.add(&called, six_hourly(&json!(["cal"]))), change);
+        assert_eq!(bed.definition(&called).await.calendars["cal"], changed.revision, "round {round}");
+    }
+}
