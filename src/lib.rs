@@ -58,7 +58,7 @@
 //!
 //! # What is deliberately absent
 //!
-//! Retries, dead letters, `why`, `audit`, follow-ups, limits, calendars, alerts and the HTTP door are part of the contract and not
+//! Retries, dead letters, `why`, `audit`, follow-ups, limits, alerts and the HTTP door are part of the contract and not
 //! built yet: each is refused by name, `not in this version yet`, and never accepted and ignored.
 
 pub mod cli;

@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "cli/calendars.rs"]
+mod calendars;
 #[path = "cli/repeats.rs"]
 mod repeats;
 #[path = "cli/words.rs"]

@@ -148,7 +148,14 @@ pub async fn show(app: &App, id: &str) -> Ended {
         Some(entry) => service.store().resolve(entry).await.ok(),
         None => None,
     };
-    app.printer.one(&detail, |detail| detail.view.id.clone(), || entry_words::detail(&detail, entry.as_ref(), now));
+    let next = match (&entry, detail.view.next_fire_at) {
+        (Some(entry), Some(next)) => {
+            service.upcoming(&id, entry, Timestamp(next.0.0 - 1), entry_words::NEXT_SHOWN).await?
+        }
+        _ => Vec::new(),
+    };
+    let table = || entry_words::detail(&detail, entry.as_ref(), &next, now);
+    app.printer.one(&detail, |detail| detail.view.id.clone(), table);
     if !app.printer.is_json() {
         detail.view.warnings.iter().for_each(|warning| app.printer.warning(warning));
     }
@@ -233,6 +240,7 @@ pub async fn next(app: &App, args: NextArgs) -> Ended {
     if let Some(id) = args.id.as_deref().filter(|_| !args.stray.is_empty()) {
         refuse_next_stray(&args, id)?;
     }
+    let mut of_entry = None;
     let (schedule, now) = match (&args.id, &args.cron[..]) {
         (None, []) => {
             let error = Error::invalid("id", "an entry, or --cron EXPRESSION, is needed");
@@ -249,7 +257,9 @@ pub async fn next(app: &App, args: NextArgs) -> Ended {
             let id = EntryId::parse("id", id)?;
             let service = app.service().await?;
             let (_, entry) = service.entry(&id).await?;
-            (entry.schedule, service.store().now(service.store().shard_of(&id)).await?)
+            let now = service.store().now(service.store().shard_of(&id)).await?;
+            let (_, entry, _) = of_entry.insert((service, entry, id));
+            (entry.schedule.clone(), now)
         }
         (None, crons) => (cron_schedule(crons, args.tz.as_deref())?, clock::now()),
     };
@@ -257,7 +267,10 @@ pub async fn next(app: &App, args: NextArgs) -> Ended {
         Some(text) => parse_moment("from", text, &schedule.zone, now, Direction::Past)?,
         None => now,
     };
-    let times: Vec<Timestamp> = schedule.times_after(from).take(count).collect();
+    let times: Vec<Timestamp> = match &of_entry {
+        Some((service, entry, id)) => service.upcoming(id, entry, from, count).await?,
+        None => schedule.times_after(from).take(count).collect(),
+    };
     let instants: Vec<String> = times.iter().map(|at| at.to_rfc3339()).collect();
     app.printer.list(&instants, String::clone, || {
         let wall = Wall { zone: schedule.zone.clone(), now };

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::service::{ChangeView, Changes, EntryDetail, EntryView, Service};
 
 /// Fire times that are shown after a change.
-const NEXT_SHOWN: usize = 3;
+pub const NEXT_SHOWN: usize = 3;
 
 /// Prints what became of a request; the exit code is 4 where an entry was refused. `verb` is what people asked for, where it
 /// says more than `changed`.
@@ -98,10 +98,10 @@ async fn describe(service: &Service, change: &ChangeView) -> Result<()> {
     let now = service.store().now(service.store().shard_of(&id)).await?;
     let wall = Wall { zone: entry.schedule.zone.clone(), now };
     let mut lines = vec![("when", when(&entry, &wall))];
-    let next = change.next_after.map(|next| {
-        let times = entry.schedule.times_after(Timestamp(next.0.0 - 1));
-        times.take(NEXT_SHOWN).collect::<Vec<_>>()
-    });
+    let next = match change.next_after {
+        Some(next) => Some(service.upcoming(&id, &entry, Timestamp(next.0.0 - 1), NEXT_SHOWN).await?),
+        None => None,
+    };
     lines.push((
         "next",
         match (&definition.paused, next) {
@@ -159,7 +159,7 @@ pub fn list_warnings(printer: Printer, entries: &[EntryView]) {
 }
 
 /// `show` for people.
-pub fn detail(detail: &EntryDetail, entry: Option<&Entry>, now: Timestamp) -> String {
+pub fn detail(detail: &EntryDetail, entry: Option<&Entry>, upcoming: &[Timestamp], now: Timestamp) -> String {
     let view = &detail.view;
     let wall = Wall { zone: entry.map_or_else(Zone::utc, |entry| entry.schedule.zone.clone()), now };
     let mut lines = vec![("status", view.status.to_owned())];
@@ -167,9 +167,7 @@ pub fn detail(detail: &EntryDetail, entry: Option<&Entry>, now: Timestamp) -> St
         lines.push(("when", when(entry, &wall)));
     }
     if let Some(next) = view.next_fire_at {
-        let times =
-            entry.as_ref().map(|entry| entry.schedule.times_after(Timestamp(next.0.0 - 1)).take(NEXT_SHOWN).collect());
-        lines.push(("next", wall.list(&times.unwrap_or_else(|| vec![next.0]))));
+        lines.push(("next", wall.list(if upcoming.is_empty() { std::slice::from_ref(&next.0) } else { upcoming })));
     }
     if let Some(by) = detail.paused_by.as_object() {
         let text = |name: &str| by.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();

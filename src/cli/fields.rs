@@ -3,7 +3,7 @@
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Map, Value};
 
-use crate::domain::entry::FIELDS;
+use crate::domain::entry::{FIELDS, is_later};
 use crate::error::{Error, Result};
 
 /// Instants and lengths, which may begin with a sign: what is wrong with them is said under their own name.
@@ -50,6 +50,7 @@ enum Form {
 /// Form, value and help of a flag.
 fn about(field: &str) -> (Form, &'static str, &'static str) {
     match field {
+        field if is_later(field) => (Form::Later, "VALUE", "Not in this version yet"),
         "cron" => (Form::List, "EXPRESSION", "When: five fields as in crontab, in quotes; may be repeated"),
         "every" => (Form::Text, "DURATION", "When: every 5s, 10m, 1h30m"),
         "at" => (Form::Text, "T", "When: once, at an instant, 02:00 or +2h"),

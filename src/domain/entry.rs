@@ -21,6 +21,7 @@ use crate::domain::span::Span;
 use crate::error::{Error, Result};
 
 pub use crate::domain::fields::FIELDS;
+pub(crate) use crate::domain::fields::is_later;
 pub(crate) use action::is_env_name;
 
 /// What a user registers: schedule, action and policies. Two are equal if they are written alike.

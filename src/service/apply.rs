@@ -108,6 +108,7 @@ impl Service {
             views.extend(batch.into_iter().map(|view| (view.id.clone(), view)));
             warnings.extend(over);
         }
+        self.follow_since(request, &whole.calendars).await?;
         let is_written = |one: &&FileEntry| {
             views.get(one.id.as_str()).is_some_and(|view| matches!(view.change, "added" | "changed"))
         };

@@ -210,6 +210,21 @@ impl Service {
         }
     }
 
+    /// Follows calendars that were changed since `used` was read: entries that were written meanwhile may not be seen by whoever
+    /// changed them.
+    pub(super) async fn follow_since(&self, request: &Request, used: &Calendars) -> Result<()> {
+        if used.0.is_empty() || request.is_dry_run {
+            return Ok(());
+        }
+        let names: Vec<CalendarName> = used.0.keys().cloned().collect();
+        for (name, stored) in self.store.calendars(&names).await?.0 {
+            if used.0.get(&name).is_some_and(|known| known.revision != stored.revision) {
+                self.follow(request, &name, &stored).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Plans anew every entry that names the calendar and does not follow this revision of it yet.
     async fn follow(&self, request: &Request, name: &CalendarName, stored: &StoredCalendar) -> Result<Vec<ChangeView>> {
         let mut views = BTreeMap::new();

@@ -97,6 +97,22 @@ impl Service {
         self.store.calendars(&names).await
     }
 
+    /// At most `count` fire times of an entry after `after`, as many as its `max_fires` leaves.
+    pub async fn upcoming(
+        &self,
+        id: &EntryId,
+        entry: &Entry,
+        after: Timestamp,
+        count: usize,
+    ) -> Result<Vec<Timestamp>> {
+        let left = match entry.max_fires {
+            Some(most) => u64::from(most).saturating_sub(self.store.fires_of(id).await?),
+            None => u64::MAX,
+        };
+        let count = count.min(usize::try_from(left).unwrap_or(usize::MAX));
+        Ok(entry.schedule.times_after(after).take(count).collect())
+    }
+
     async fn stored(&self, id: &EntryId) -> Result<StoredEntry> {
         let gone = || Error::NotFound(Problem::new("entry", format!("{id} does not exist")).value(id.as_str()));
         self.store.entry(id).await?.ok_or_else(gone)

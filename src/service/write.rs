@@ -69,7 +69,9 @@ impl Service {
             // The complaint names those that there are.
             calendars = self.store.all_calendars().await?;
         }
-        self.write_with(step, decided, &calendars).await
+        let done = self.write_with(step, decided, &calendars).await?;
+        self.follow_since(step.request, &calendars).await?;
+        Ok(done)
     }
 
     /// The same with the calendars that are given.

@@ -128,7 +128,7 @@ fn what_stands_in_the_wrong_place_is_refused() {
     assert!(complaints("a.toml", "[entries]\na = 5\n")[0].starts_with("entries.a: 5 is not a table"));
     assert!(complaints("a.toml", "owner = 'A B'")[0].starts_with("owner: "));
     assert!(complaints("a.toml", "namespace = 5")[0].starts_with("namespace: "));
-    assert_eq!(complaints("a.toml", "[calendars.x]\ndates = []\n"), ["calendars: not in this version yet"]);
+    assert_eq!(complaints("a.toml", "[calendars.x]\ndates = []\n"), ["calendars.x.dates: holds no dates"]);
 }
 
 #[test]

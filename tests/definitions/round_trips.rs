@@ -2,10 +2,11 @@
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
+use upbeat::domain::calendar::Calendar;
 use upbeat::domain::crontab::import_user_crontab;
 use upbeat::domain::entry::{Entry, FIELDS};
-use upbeat::domain::file::{FileEntry, ScheduleFile, line_of};
-use upbeat::domain::id::{EntryId, Owner};
+use upbeat::domain::file::{CalendarSource, FileCalendar, FileEntry, ScheduleFile, line_of};
+use upbeat::domain::id::{CalendarName, EntryId, Owner};
 
 /// Texts that are hard to quote.
 fn text() -> impl Strategy<Value = String> {
@@ -34,6 +35,8 @@ fn valid_fields() -> impl Strategy<Value = Map<String, Value>> {
         Just(json!({"cron": ["0 9 * * mon-fri", "@daily"], "tz": "Europe/Berlin"})),
         Just(json!({"every": "90s", "start": "2026-12-01"})),
         Just(json!({"at": "2026-12-01T00:00:00Z"})),
+        Just(json!({"rrule": "FREQ=WEEKLY;BYDAY=MO", "exclude": ["2026-12-25", "cn.holidays"], "tz": "Asia/Shanghai"})),
+        Just(json!({"rrule": "RRULE:FREQ=DAILY;COUNT=3", "anchor": "2026-12-01T00:00:00Z", "exclude": "cn"})),
     ];
     let line = "[^\0]*[a-z][^\0]*";
     let action = prop_oneof![
@@ -53,6 +56,10 @@ fn valid_fields() -> impl Strategy<Value = Map<String, Value>> {
         }
         fields
     })
+}
+
+fn calendar(name: &str, source: CalendarSource) -> FileCalendar {
+    FileCalendar { name: CalendarName::parse("name", name).unwrap(), source }
 }
 
 proptest! {
@@ -77,7 +84,10 @@ proptest! {
             is_paused,
         });
         let file = ScheduleFile {
-            calendars: Vec::new(),
+            calendars: vec![
+                calendar("cn.holidays", CalendarSource::File("cn \"quoted\".ics".to_owned())),
+                calendar("eu", CalendarSource::Dates(Calendar::of_list("dates", &json!(["2026-12-25"])).unwrap())),
+            ],
             owner: Some(Owner::parse("owner", "ops").unwrap()),
             namespace: None,
             entries: entries.collect(),
@@ -113,7 +123,7 @@ proptest! {
     }
 
     #[test]
-    fn no_file_makes_it_panic(text in "(\\[(entries|defaults)[.a-z\"]*\\]\n|[a-z_]+ = |['\"{}\\[\\],0-9a-z:\n]){0,40}") {
+    fn no_file_makes_it_panic(text in "(\\[(entries|defaults|calendars)[.a-z\"]*\\]\n|[a-z_]+ = |['\"{}\\[\\],0-9a-z:\n]){0,40}") {
         for name in ["x.toml", "x.json", "-"] {
             let _ = ScheduleFile::parse(name, &text);
         }

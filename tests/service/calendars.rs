@@ -332,3 +332,38 @@ async fn a_rule_that_has_ended_leaves_its_entry_finished() {
     assert_eq!(bed.store().entry(&id("a")).await.unwrap().unwrap().place, Some(Place::Finished));
     assert_eq!(settled(&bed.stretches("a").await).0, 2, "the first of the three was the beginning itself");
 }
+
+#[tokio::test]
+async fn of_an_entry_with_a_limit_no_more_times_are_shown_than_are_left() {
+    let bed = Bed::new().await;
+    bed.add("a", six_hourly(&json!([]))).await;
+    let mut entry = resolved(&bed, "a").await;
+    let begun = bed.now().await;
+    let upcoming = async |entry: &Entry| bed.service.upcoming(&id("a"), entry, begun, 5).await.unwrap().len();
+    assert_eq!(upcoming(&entry).await, 5);
+    entry.max_fires = Some(3);
+    assert_eq!(upcoming(&entry).await, 3);
+    bed.redis.cli(&["HSET", &bed.key(0, "fires"), "a", "2"]);
+    assert_eq!((bed.store().fires_of(&id("a")).await.unwrap(), upcoming(&entry).await), (2, 1));
+    bed.redis.cli(&["HSET", &bed.key(0, "fires"), "a", "4"]);
+    assert_eq!(upcoming(&entry).await, 0);
+}
+
+#[tokio::test]
+async fn an_entry_that_is_added_while_its_calendar_changes_follows_it() {
+    let bed = Bed::new().await;
+    let begun = bed.now().await;
+    put(&bed, "cal", &[day(begun, 1)]).await;
+    for round in 0..40 {
+        let called = format!("e-{round}");
+        let new = calendar(&[day(begun, 2 + round)]);
+        let (asked, wanted) = (request(), name("cal"));
+        let change = async {
+            // Each round begins at another place of the other's way.
+            tokio::time::sleep(std::time::Duration::from_micros(150 * (round % 20))).await;
+            bed.service.put_calendar(&asked, &wanted, &new).await.unwrap()
+        };
+        let (_, changed) = tokio::join!(bed.add(&called, six_hourly(&json!(["cal"]))), change);
+        assert_eq!(bed.definition(&called).await.calendars["cal"], changed.revision, "round {round}");
+    }
+}

@@ -237,3 +237,33 @@ fn labels(value: &Value) -> Result<BTreeMap<String, String>> {
     }
     Ok(labels)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn entry(fields: serde_json::Value) -> Entry {
+        Entry::parse(fields.as_object().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn a_spread_that_could_reach_the_next_fire_time_is_refused() {
+        let daily = entry(serde_json::json!({"cron": ["0 9 * * *", "0 10 * * *"], "shell": "true"})).schedule;
+        assert!(fits_between(&daily, Span(3_599_999)).is_ok());
+        let refused = fits_between(&daily, Span(3_600_000)).unwrap_err();
+        assert_eq!(refused.to_string(), "spread: 1 h is not shorter than the shortest distance of two fire times, 1 h");
+        let once = entry(serde_json::json!({"at": "2027-01-01T00:00Z", "shell": "true"})).schedule;
+        assert!(fits_between(&once, Span(86_400_000)).is_ok());
+    }
+
+    #[test]
+    fn spread_and_limit_are_said_with_the_times() {
+        let mut entry = entry(serde_json::json!({"every": "1h", "shell": "true", "exclude": ["2026-12-25", "cn"]}));
+        (entry.spread, entry.max_fires) = (Some(Span(30_000)), Some(200));
+        assert_eq!(
+            entry.reads_when(),
+            "every hour, not on 2026-12-25 and the dates of cn, each up to 30 s later, at most 200 times"
+        );
+    }
+}

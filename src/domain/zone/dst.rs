@@ -87,7 +87,19 @@ impl Zone {
             let local = floor + offset;
             let next = match empty {
                 Some((from, next)) if from <= local && local < next => next,
-                _ => next_local(naive(local)?)?.and_utc().timestamp(),
+                _ => match next_local(naive(local)?) {
+                    Some(next) => next.and_utc().timestamp(),
+                    // the last of them may come again, if the clock is about to be put back
+                    None => {
+                        let change = self.next_change(instant(point)).map(seconds)?;
+                        let put_back = offset - self.offset_at(change);
+                        if put_back <= 0 || change - floor > put_back {
+                            return None;
+                        }
+                        (point, floor) = (change, change - 1);
+                        continue;
+                    }
+                },
             };
             let at = next - offset;
             match self.next_change(instant(point)).map(seconds) {
