@@ -12,6 +12,10 @@ mod bed;
 mod changes;
 #[path = "service/overdue.rs"]
 mod overdue;
+#[path = "service/owed.rs"]
+mod owed;
+#[path = "service/pauses.rs"]
+mod pauses;
 #[path = "service/requests.rs"]
 mod requests;
 #[path = "service/runs.rs"]

@@ -41,6 +41,9 @@ pub struct Definition {
 /// A pause.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Paused {
+    /// Until when, ms; from then on it counts as active, whoever notices. The first field: scripts read it by pattern.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
     /// Since when, ms.
     pub at: Timestamp,
     /// By whom.
@@ -85,6 +88,11 @@ impl Definition {
                 Problem::new("entry", format!("the definition of {id} is damaged: {why}")).value(id.as_str()),
             )
         })
+    }
+
+    /// The pause that holds at `now`.
+    pub fn paused_at(&self, now: Timestamp) -> Option<&Paused> {
+        self.paused.as_ref().filter(|paused| paused.until.is_none_or(|until| until > now))
     }
 
     /// The entry itself.

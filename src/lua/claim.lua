@@ -53,7 +53,7 @@ for i = 1, list_count do
   lists[name], hints[name] = KEYS[23 + i], KEYS[23 + list_count + i]
   serves[name] = string.sub(ARGV[9], i, i) == '1'
 end
--- use words clock lease plan live history ledger fire settle cursor deliver flush lanes expire take
+-- use words clock lease plan live history ledger fire settle cursor deliver flush lanes expire pauses take
 if behind_ms > 5000 then return { 'behind', now, behind_ms } end
 local marks_of_clock = redis.call('HMGET', clock_key, 'drain_until', 'drain_by', 'claimed', 'checked')
 if tonumber(marks_of_clock[1] or 0) > now and marks_of_clock[2] ~= holder then
@@ -65,12 +65,14 @@ if number > 0 then
   if kept > number then return { 'stale' } end
 end
 local ids, is_full = take(batch)
+is_full = pausing.wake_due(batch) or is_full
 guard_keys()
 
 keep_clock()
 flush_runs()
 flush_ledgers()
 flush_cursors()
+pausing.flush()
 write_all('ZREM', due_key, broken_ids)
 write_all('ZADD', broken_key, broken_writes)
 if number > 0 then keep_lane(':claim', table.concat(started, ' ')) end

@@ -32,8 +32,9 @@
 -- ARGV[4] 1 to say what would happen, and write nothing
 -- ARGV[5] number of lists
 -- ARGV[6..] names of the lists; then per entry: id, verb (put, pause, resume, remove, discard: remove what nobody can plan), birth
---   and revision expected (0 where it must not exist), definition, plan, message, list, status (active, paused), fields that differ
--- Returns { 'other' } | { 'again', { id, 'overdue' | 'short' | 'busy' | list name, ... } }
+--   and revision expected (0 where it must not exist), definition, plan, message, list, status (active, paused), fields that differ,
+--   until when it is paused (0: no end), from when it counts (0: after now)
+-- Returns { 'other' } | { 'again', { id, 'overdue' | 'short' | 'busy' | 'woken' | 'from' (settled as far already) | list name, ... } }
 --   | { 'done', now, { { id, word, next before, next after, revision, fields that differ }, ... } };
 --   a word is 'added' | 'changed' | 'removed' | 'conflict' | 'exists' | 'gone'
 local clock_key, due_key, plans_key, live_key, active_key, ledger_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
@@ -50,21 +51,23 @@ for i = 1, list_count do
   lists[ARGV[5 + i]], hints[ARGV[5 + i]] = KEYS[22 + i], KEYS[22 + list_count + i]
 end
 local first = 6 + list_count
--- use words clock lease plan live history ledger fire settle cursor deliver flush requests nudge change
+-- use words clock lease plan live history ledger fire settle cursor deliver flush requests nudge pauses change
 local before = answered(request, digest)
 if before == 'other' then return { 'other' } end
 if before then return { 'done', now, before } end
 local items = {}
-for at = first, #ARGV - 9, 10 do
+for at = first, #ARGV - 11, 12 do
   items[#items + 1] = { id = ARGV[at], verb = ARGV[at + 1], birth = tonumber(ARGV[at + 2]), revision = tonumber(ARGV[at + 3]),
     definition = ARGV[at + 4], plan = ARGV[at + 5], message = ARGV[at + 6], list = ARGV[at + 7],
-    is_paused = ARGV[at + 8] == 'paused', fields = ARGV[at + 9] }
+    is_paused = ARGV[at + 8] == 'paused', fields = ARGV[at + 9], till = tonumber(ARGV[at + 10]), from = tonumber(ARGV[at + 11]) }
+  if items[#items].till == 0 then items[#items].till = nil end
+  if items[#items].from == 0 then items[#items].from = nil end
   if items[#items].verb == 'discard' then items[#items].verb, items[#items].is_discarded = 'remove', true end
 end
 local again, results = read_items(items), {}
 if #again == 0 then
   for i = 1, #items do results[i] = change(items[i]) end
-elseif not settle_far_behind(items) then
+elseif not wake_items(items) and not settle_far_behind(items) then
   -- The registry may have lost a list; whoever reads it again finds it.
   for i = 2, #again, 2 do
     if string.find(again[i], ':', 1, true) then redis.call('HSETNX', queues_key, again[i], 0) end
@@ -81,11 +84,12 @@ keep_clock()
 flush_runs()
 flush_ledgers()
 flush_changes()
+pausing.flush()
 flush_cursors()
 deliver_all()
 flush_history()
 if #again == 0 then keep_answer(request, digest, results) end
 leave_hints()
-if #due_writes > 0 then nudge(channel, 'due') end
+if #due_writes > 0 or #writes.paused > 0 then nudge(channel, 'due') end
 if #again > 0 then return { 'again', again } end
 return { 'done', now, results }

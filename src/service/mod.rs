@@ -25,7 +25,7 @@ pub use change::AddOptions;
 pub use export::WhereToRun;
 pub use follow::Follow;
 pub use list::ListFilter;
-pub use request::Request;
+pub use request::{Request, Said};
 pub use run_ref::RunRef;
 pub use runs::{RunFilter, RunList};
 pub use select::Select;

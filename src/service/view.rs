@@ -97,8 +97,10 @@ pub struct EntryView {
     pub labels: Value,
     /// Who applies it.
     pub owner: String,
-    /// The next fire time.
+    /// The next fire time; of an entry that is paused until then, the first that is regular again.
     pub next_fire_at: Option<At>,
+    /// Until when it is paused, where the pause has an end.
+    pub paused_until: Option<At>,
     /// Its newest run, also an active one.
     pub last_run: Option<LastRun>,
     /// Its revision.
@@ -115,7 +117,7 @@ pub struct EntryDetail {
     pub view: EntryView,
     /// All fields of the definition, `anchor` included.
     pub entry: Value,
-    /// `{at, actor, reason}`, or null.
+    /// `{at, actor, reason, until}`, or null.
     pub paused_by: Value,
     /// `{changed_at, created_at, actor, reason, succeeded, failed, skipped, missed, cancelled, active}`; counts over the
     /// records that are kept.

@@ -23,7 +23,7 @@ macro_rules! parts {
 
 parts![
     "words", "clock", "lease", "plan", "live", "history", "ledger", "fire", "settle", "cursor", "deliver", "flush",
-    "lanes", "expire", "take", "finish", "fetch", "requests", "nudge", "change",
+    "lanes", "expire", "take", "finish", "fetch", "requests", "nudge", "change", "paused", "pauses",
 ];
 
 macro_rules! scripts {

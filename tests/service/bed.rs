@@ -59,11 +59,12 @@ pub fn new() -> AddOptions {
         is_if_absent: false,
         is_paused: false,
         is_take: false,
+        from: None,
     }
 }
 
 pub fn owned_by(owner: &str) -> ApplyOptions {
-    ApplyOptions { owner: Owner::parse("owner", owner).unwrap(), is_take: false }
+    ApplyOptions { owner: Owner::parse("owner", owner).unwrap(), is_take: false, from: None }
 }
 
 pub fn file(toml: &str) -> ScheduleFile {

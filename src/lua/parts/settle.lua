@@ -1,10 +1,11 @@
 -- Settles the fire times of an entry up to now, by the rule "Late" of the contract. Needs `fire.lua`.
 local LATE_MS, LATE_WITH_NEWER_MS = 60000, 5000
 
--- The fire times from `cursor` to `now`: their number, the i-th, and the sum of i to j; and whether the plan knows what comes next.
-local function due_times(p, cursor)
+-- The fire times from `cursor` to `limit`, else to `now`: their number, the i-th, and the sum of i to j; and whether the plan knows what comes next.
+local function due_times(p, cursor, limit)
+  limit = limit or now
   if p[P_IS_ARITHMETIC] then
-    local till = (p[P_STOP] > 0 and p[P_STOP] <= now) and p[P_STOP] - 1 or now
+    local till = (p[P_STOP] > 0 and p[P_STOP] <= limit) and p[P_STOP] - 1 or limit
     -- The cursor of a paused entry may stand between two fire times.
     local first = time_after(p, cursor - 1) or NEVER
     local count = till >= first and math.floor((till - first) / p[P_PERIOD]) + 1 or 0
@@ -14,7 +15,7 @@ local function due_times(p, cursor)
   end
   local times = {}
   local t, why = time_after(p, cursor - 1)
-  while t and t <= now do
+  while t and t <= limit do
     times[#times + 1] = t
     t, why = time_after(p, t)
   end
