@@ -20,3 +20,5 @@ mod pauses;
 mod requests;
 #[path = "service/runs.rs"]
 mod runs;
+#[path = "service/skips.rs"]
+mod skips;

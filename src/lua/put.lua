@@ -25,7 +25,8 @@
 -- KEYS[20] requests hash    request id -> answer
 -- KEYS[21] requested zset   request id -> when
 -- KEYS[22] leases   zset    incarnation -> end of its lease
--- KEYS[23..] lists, then as many hints (hints only in shard 0)
+-- KEYS[23] skips    hash    entry id -> fire times to skip
+-- KEYS[24..] lists, then as many hints (hints only in shard 0)
 -- ARGV[1] request id
 -- ARGV[2] digest of the request
 -- ARGV[3] channel of nudges
@@ -41,17 +42,17 @@ local clock_key, due_key, plans_key, live_key, active_key, ledger_key = KEYS[1],
 local history_key, ended_key, queues_key, cursors_key, parked_key = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local broken_key, finished_key, paused_key, entries_key, messages_key = KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
 local start_by_key, revisions_key, removed_key, requests_key = KEYS[17], KEYS[18], KEYS[19], KEYS[20]
-local requested_key, leases_key = KEYS[21], KEYS[22]
+local requested_key, leases_key, skips_key = KEYS[21], KEYS[22], KEYS[23]
 local request, digest, channel, is_dry_run = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1'
 local list_count = tonumber(ARGV[5])
 -- Nobody's free slots: what falls due here goes to its list.
 local slots, holder, node_name, lease_ms, holds_key = 0, '', '', 0, ''
 local lists, serves, hints = {}, {}, {}
 for i = 1, list_count do
-  lists[ARGV[5 + i]], hints[ARGV[5 + i]] = KEYS[22 + i], KEYS[22 + list_count + i]
+  lists[ARGV[5 + i]], hints[ARGV[5 + i]] = KEYS[23 + i], KEYS[23 + list_count + i]
 end
 local first = 6 + list_count
--- use words clock lease plan live history ledger fire settle cursor deliver flush requests nudge pauses change
+-- use words clock lease plan live history ledger fire cursor skips settle deliver flush requests nudge pauses change
 local before = answered(request, digest)
 if before == 'other' then return { 'other' } end
 if before then return { 'done', now, before } end
@@ -85,6 +86,7 @@ flush_runs()
 flush_ledgers()
 flush_changes()
 pausing.flush()
+skipping.flush()
 flush_cursors()
 deliver_all()
 flush_history()

@@ -171,6 +171,10 @@ impl Service {
                     if let Some(why) = decide::over(&one.entry, since).filter(|_| is_written(&changed)) {
                         warnings.push(format!("{}: {why}: it is stored finished", one.id));
                     }
+                    if let Some(stored) = stored.as_ref().filter(|_| is_written(&changed)) {
+                        let dropped = self.drop_skips(file.request, stored, &one.entry, changed.revision, batch.now);
+                        warnings.extend(dropped.await?);
+                    }
                     views.push(write::view(changed, || decide::fields_when_added(&one.entry)));
                 }
                 (None, Some(why), Some(stored)) => views.push(write::refused(stored, why)),

@@ -118,6 +118,9 @@ impl Service {
             },
             changed => changed?,
         };
+        if let Some(stored) = &stored {
+            warnings.extend(self.drop_skips(request, stored, &entry, changed.revision, now).await?);
+        }
         let changes = Changes { warnings, ..one(write::view(changed, fields)) };
         self.with_warnings(changes, &[&entry], since).await
     }
@@ -166,7 +169,9 @@ impl Service {
             return Ok(one(write::unchanged(&stored)));
         };
         let changed = only_one(self.write(&step, vec![decided]).await?, Some(definition.revision))?;
-        self.with_warnings(one(write::view(changed, Vec::new)), &[&entry], now).await
+        let warnings = self.drop_skips(request, &stored, &entry, changed.revision, now).await?;
+        let changes = Changes { warnings, ..one(write::view(changed, Vec::new)) };
+        self.with_warnings(changes, &[&entry], now).await
     }
 
     /// Removes entries; each must exist. What is queued of them is cancelled, what is overdue is missed.

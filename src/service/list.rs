@@ -11,7 +11,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
 use crate::error::{Error, Problem, Result};
 use crate::service::nodes::Fleet;
-use crate::service::view::{At, EntryDetail, EntryView, LastRun, RunView};
+use crate::service::view::{At, EntryDetail, EntryView, LastRun, RunView, SkipView};
 use crate::service::{Select, Service, run_views};
 use crate::store::{Place, StoredEntry};
 
@@ -71,6 +71,7 @@ impl Service {
                 json!({"at": At(paused.at), "actor": paused.actor, "reason": paused.reason, "until": until})
             }),
             stats: stats(definition, &runs),
+            skips: stored.skips.iter().filter(|skip| skip.fire_at > now).map(SkipView::from).collect(),
         })
     }
 
@@ -198,9 +199,9 @@ fn view(stored: &StoredEntry, fleet: &Fleet, last_run: Option<RunView>, now: Tim
     }
 }
 
-/// As far as the plan knows it; of an entry that waits for a longer plan, computed.
+/// As far as the plan knows it, else computed; without what is to be skipped.
 fn next_fire_at(stored: &StoredEntry, entry: Option<&Entry>) -> Option<Timestamp> {
-    match stored.place? {
+    let next = match stored.place? {
         Place::Due => stored.next_fire_at(),
         Place::Parked => entry?.schedule.next_after(Timestamp(stored.cursor().0 - 1)),
         Place::Paused => {
@@ -208,6 +209,10 @@ fn next_fire_at(stored: &StoredEntry, entry: Option<&Entry>) -> Option<Timestamp
             entry?.schedule.next_after(Timestamp(until.max(stored.cursor()).0 - 1))
         }
         Place::Broken | Place::Finished => None,
+    }?;
+    match stored.skips.iter().any(|skip| skip.fire_at == next) {
+        true => entry?.schedule.times_after(next).find(|time| !stored.skips.iter().any(|skip| skip.fire_at == *time)),
+        false => Some(next),
     }
 }
 

@@ -15,6 +15,7 @@ mod run_ref;
 mod run_views;
 mod runs;
 mod select;
+mod skip;
 mod trigger;
 mod view;
 mod write;

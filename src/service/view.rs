@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::domain::timestamp::Timestamp;
+use crate::store::Skip;
 
 /// An instant in an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -122,6 +123,23 @@ pub struct EntryDetail {
     /// `{changed_at, created_at, actor, reason, succeeded, failed, skipped, missed, cancelled, active}`; counts over the
     /// records that are kept.
     pub stats: Value,
+    /// Fire times to come that somebody asked to skip.
+    pub skips: Vec<SkipView>,
+}
+
+/// A fire time to come that somebody asked to skip.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SkipView {
+    /// The fire time.
+    pub fire_at: At,
+    /// Who and why.
+    pub message: String,
+}
+
+impl From<&Skip> for SkipView {
+    fn from(skip: &Skip) -> Self {
+        Self { fire_at: At(skip.fire_at), message: skip.words.clone() }
+    }
 }
 
 /// What became of one entry in a change.

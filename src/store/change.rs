@@ -195,6 +195,7 @@ const PUT_KEYS: &[Key] = &[
     Key::Requests,
     Key::Requested,
     Key::Leases,
+    Key::Skips,
 ];
 const REPLAN_KEYS: &[Key] = &[
     Key::Clock,

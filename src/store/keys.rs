@@ -65,6 +65,8 @@ pub enum Key {
     OutputOrder,
     /// hash: entry id -> what its last run left for the next.
     Results,
+    /// hash: entry id -> fire times to skip.
+    Skips,
 }
 
 impl Key {
@@ -100,6 +102,7 @@ impl Key {
             Self::Outputs => "outputs",
             Self::OutputOrder => "output_order",
             Self::Results => "results",
+            Self::Skips => "skips",
         }
     }
 }

@@ -19,6 +19,7 @@ mod reply;
 mod sabotage;
 mod scripts;
 mod server;
+mod skip;
 mod wake;
 mod work;
 
@@ -35,6 +36,7 @@ pub use planning::Planned;
 pub use read::{Place, StoredEntry};
 pub use rebuild::Rebuilt;
 pub use server::ServerReport;
+pub use skip::{SKIPS_MAX, Skip, SkipAnswer, SkipCall};
 pub use wake::{HintReader, Nudge, Nudges};
 pub use work::{Ended, EndedAs, FinishWord, WorkCall, WorkReply};
 

@@ -23,7 +23,7 @@ macro_rules! parts {
 
 parts![
     "words", "clock", "lease", "plan", "live", "history", "ledger", "fire", "settle", "cursor", "deliver", "flush",
-    "lanes", "expire", "take", "finish", "fetch", "requests", "nudge", "change", "paused", "pauses",
+    "lanes", "expire", "take", "finish", "fetch", "requests", "nudge", "change", "paused", "pauses", "skips",
 ];
 
 macro_rules! scripts {
@@ -68,6 +68,7 @@ scripts![
     renew,
     replan,
     rescue,
+    skip,
     trigger,
     work,
 ];

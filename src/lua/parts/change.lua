@@ -98,6 +98,7 @@ local function read_items(items)
   end
   load_lists()
   load_ledgers(settled)
+  skipping.load(settled)
   load_marks(settled)
   for i = 1, #items do
     local id, from = items[i].id, items[i].from
@@ -147,7 +148,7 @@ local function settle_old(item)
     pausing.settle(id, p, place, item.from and item.from - 1 or now)
     return nil
   end
-  local next_before = place.cursor < NEVER and place.cursor or nil
+  local next_before = place.cursor < NEVER and skipping.next(id, p, place.cursor) or nil
   local _, _, back, pace_at, look = settle_all(item, p, place)
   return next_before, back, pace_at, look
 end
@@ -216,6 +217,7 @@ local function change(item)
     if cursors[id] then cursor_removes[#cursor_removes + 1] = id end
     cursors[id] = nil
     t = put_in_place(id, p, t, left, back or {}, pace_at or 0, look or NEVER, false)
+    t = t and skipping.next(id, p, t)
   end
   return { id, old and 'changed' or 'added', next_before or -1, t or -1, revision, item.fields }
 end
@@ -241,6 +243,6 @@ local function flush_changes()
   write_all('ZADD', paused_key, writes.paused)
   for i = 1, #removes.fields do redis.call('HDEL', removes.fields[i][1], removes.fields[i][2]) end
   for name in pairs(writes.lists) do redis.call('HSETNX', queues_key, name, 0) end
-  for _, key in ipairs({ entries_key, plans_key, messages_key, active_key, cursors_key }) do write_all('HDEL', key, removes.ids) end
+  for _, key in ipairs({ entries_key, plans_key, messages_key, active_key, cursors_key, skips_key }) do write_all('HDEL', key, removes.ids) end
   drop_runs()
 end

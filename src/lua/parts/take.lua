@@ -46,6 +46,7 @@ local function take(limit)
   end
   load_lists()
   load_cursors(ids)
+  skipping.load(ids)
   load_ledgers(ids)
   load_marks(with_marks)
   load_messages(with_message)
@@ -61,7 +62,7 @@ local function take(limit)
     else
       local t, left
       local place_of = cursors[id]
-      if not place_of then t, left = settle_usual(id, p, scores[i]) end
+      if not place_of and not skipping.of[id] then t, left = settle_usual(id, p, scores[i]) end
       if left then
         put_in_place(id, p, t, left, NO_BACK_LOG, 0, NEVER, true)
       else
