@@ -26,7 +26,9 @@
 -- KEYS[21] requested zset   request id -> when
 -- KEYS[22] leases   zset    incarnation -> end of its lease
 -- KEYS[23] skips    hash    entry id -> fire times to skip
--- KEYS[24..] lists, then as many hints (hints only in shard 0)
+-- KEYS[24] backfills hash   entry id -> batches of past fire times to run
+-- KEYS[25] backfilling zset entry id -> when the next of them has its turn
+-- KEYS[26..] lists, then as many hints (hints only in shard 0)
 -- ARGV[1] request id
 -- ARGV[2] digest of the request
 -- ARGV[3] channel of nudges
@@ -42,17 +44,17 @@ local clock_key, due_key, plans_key, live_key, active_key, ledger_key = KEYS[1],
 local history_key, ended_key, queues_key, cursors_key, parked_key = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local broken_key, finished_key, paused_key, entries_key, messages_key = KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
 local start_by_key, revisions_key, removed_key, requests_key = KEYS[17], KEYS[18], KEYS[19], KEYS[20]
-local requested_key, leases_key, skips_key = KEYS[21], KEYS[22], KEYS[23]
+local requested_key, leases_key, skips_key, backfills_key, backfilling_key = KEYS[21], KEYS[22], KEYS[23], KEYS[24], KEYS[25]
 local request, digest, channel, is_dry_run = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1'
 local list_count = tonumber(ARGV[5])
 -- Nobody's free slots: what falls due here goes to its list.
 local slots, holder, node_name, lease_ms, holds_key = 0, '', '', 0, ''
 local lists, serves, hints = {}, {}, {}
 for i = 1, list_count do
-  lists[ARGV[5 + i]], hints[ARGV[5 + i]] = KEYS[23 + i], KEYS[23 + list_count + i]
+  lists[ARGV[5 + i]], hints[ARGV[5 + i]] = KEYS[25 + i], KEYS[25 + list_count + i]
 end
 local first = 6 + list_count
--- use words clock lease plan live history ledger fire cursor skips settle deliver flush requests nudge pauses change
+-- use words clock lease plan live history ledger fire cursor skips settle deliver flush requests nudge pauses backfills change
 local before = answered(request, digest)
 if before == 'other' then return { 'other' } end
 if before then return { 'done', now, before } end
@@ -78,8 +80,8 @@ end
 if is_dry_run then return { 'done', now, results } end
 
 guard_history()
-for _, key in ipairs({ active_key, queues_key, revisions_key, removed_key, messages_key, requests_key }) do redis.call('HLEN', key) end
-for _, key in ipairs({ due_key, parked_key, paused_key, broken_key, finished_key, start_by_key, requested_key }) do redis.call('ZCARD', key) end
+for _, key in ipairs({ active_key, backfills_key, queues_key, revisions_key, removed_key, messages_key, requests_key }) do redis.call('HLEN', key) end
+for _, key in ipairs({ due_key, parked_key, paused_key, broken_key, finished_key, start_by_key, requested_key, backfilling_key }) do redis.call('ZCARD', key) end
 for _, key in pairs(hints) do redis.call('LLEN', key) end
 keep_clock()
 flush_runs()

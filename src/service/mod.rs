@@ -3,6 +3,7 @@
 //! Doors (the command line, later HTTP) translate a request into one call here and print the answer. Nothing here prints.
 
 mod apply;
+mod backfill;
 mod bench;
 mod change;
 mod decide;
@@ -21,6 +22,7 @@ mod view;
 mod write;
 
 pub use apply::ApplyOptions;
+pub use backfill::{BackfillRange, BackfillView};
 pub use bench::{ClaimRow, Load};
 pub use change::AddOptions;
 pub use export::WhereToRun;

@@ -196,6 +196,8 @@ const PUT_KEYS: &[Key] = &[
     Key::Requested,
     Key::Leases,
     Key::Skips,
+    Key::Backfills,
+    Key::Backfilling,
 ];
 const REPLAN_KEYS: &[Key] = &[
     Key::Clock,

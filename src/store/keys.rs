@@ -67,6 +67,10 @@ pub enum Key {
     Results,
     /// hash: entry id -> fire times to skip.
     Skips,
+    /// hash: entry id -> batches of past fire times to run.
+    Backfills,
+    /// zset: entry id -> when the next of them has its turn.
+    Backfilling,
 }
 
 impl Key {
@@ -103,6 +107,8 @@ impl Key {
             Self::OutputOrder => "output_order",
             Self::Results => "results",
             Self::Skips => "skips",
+            Self::Backfills => "backfills",
+            Self::Backfilling => "backfilling",
         }
     }
 }

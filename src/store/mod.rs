@@ -4,6 +4,7 @@
 //! every change names what it was decided on and is refused where that no longer holds.
 
 mod ask;
+mod backfill;
 mod change;
 mod claim;
 mod client;
@@ -28,6 +29,7 @@ use std::sync::{Arc, RwLock};
 use fred::types::Value;
 
 pub use ask::{Asked, CancelAnswer, CancelledBefore, Made, TriggerAnswer, TriggerCall};
+pub use backfill::{BACKFILL_MAX, Backfill, BackfillAnswer, BackfillCall};
 pub use change::{Change, ChangeCall, ChangeWord, Changed, PutAnswer, Replan, ReplanAnswer, Verb};
 pub use claim::{Claim, ClaimCall, ClaimReply, Started};
 pub use lease::{Renewed, Rescued};

@@ -8,6 +8,7 @@ use crate::domain::node::NodeInfo;
 use crate::domain::timestamp::Timestamp;
 use crate::error::Result;
 use crate::store::Store;
+use crate::store::backfill::{self, Backfill};
 use crate::store::keys::Key;
 use crate::store::reply::{Reply, bytes, maybe_bytes, number, pairs, text, texts};
 use crate::store::skip::{self, Skip};
@@ -71,6 +72,8 @@ pub struct StoredEntry {
     pub passed: Option<[u64; 5]>,
     /// Fire times that somebody asked to skip, oldest first; some may have passed unseen.
     pub skips: Vec<Skip>,
+    /// Past fire times that wait to run after all.
+    pub backfill: Vec<Backfill>,
 }
 
 /// Later than any fire time.
@@ -137,15 +140,17 @@ impl Store {
     }
 
     async fn page(&self, shard: u16, ids: &[EntryId]) -> Result<Vec<Option<StoredEntry>>> {
-        let (definitions, plans, cursors, skips) = tokio::try_join!(
+        let (definitions, plans, cursors, skips, backfills) = tokio::try_join!(
             self.many("HMGET", shard, Key::Entries, ids),
             self.many("HMGET", shard, Key::Plans, ids),
             self.many("HMGET", shard, Key::Cursors, ids),
             self.many("HMGET", shard, Key::Skips, ids),
+            self.many("HMGET", shard, Key::Backfills, ids),
         )?;
         let mut entries = Vec::with_capacity(ids.len());
-        let known = ids.iter().zip(definitions).zip(plans.into_iter().zip(cursors).zip(skips));
-        for ((id, definition), ((plan, cursor), skips)) in known {
+        let known =
+            ids.iter().zip(definitions).zip(plans.into_iter().zip(cursors).zip(skips.into_iter().zip(backfills)));
+        for ((id, definition), ((plan, cursor), (skips, backfill))) in known {
             let Some(text) = maybe_bytes(definition)? else {
                 entries.push(None);
                 continue;
@@ -163,6 +168,7 @@ impl Store {
                 back_log: numbers.iter().skip(2).map(instant).collect(),
                 passed: None,
                 skips: skip::read(&maybe_bytes(skips)?.unwrap_or_default()),
+                backfill: backfill::read(&maybe_bytes(backfill)?.unwrap_or_default()),
             }));
         }
         let [due, parked, paused, broken, finished] = Place::ALL.map(|(_, key)| self.many("ZMSCORE", shard, key, ids));

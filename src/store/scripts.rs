@@ -22,8 +22,30 @@ macro_rules! parts {
 }
 
 parts![
-    "words", "clock", "lease", "plan", "live", "history", "ledger", "fire", "settle", "cursor", "deliver", "flush",
-    "lanes", "expire", "take", "finish", "fetch", "requests", "nudge", "change", "paused", "pauses", "skips",
+    "words",
+    "clock",
+    "lease",
+    "plan",
+    "live",
+    "history",
+    "ledger",
+    "fire",
+    "settle",
+    "cursor",
+    "deliver",
+    "flush",
+    "lanes",
+    "expire",
+    "take",
+    "finish",
+    "fetch",
+    "requests",
+    "nudge",
+    "change",
+    "paused",
+    "pauses",
+    "skips",
+    "backfills",
 ];
 
 macro_rules! scripts {
@@ -54,6 +76,7 @@ macro_rules! scripts {
 
 scripts![
     accept_clock,
+    backfill,
     cancel,
     claim,
     compact_ledger,

@@ -98,7 +98,8 @@ impl Store {
     /// Notes fire times to skip, or takes that back.
     pub async fn skip(&self, shard: u16, call: &SkipCall<'_>) -> Result<SkipAnswer> {
         let keys = self.keys(shard).all(KEYS);
-        let words = &call.words[..call.words.floor_char_boundary(WORDS_MAX_BYTES)];
+        let ends = call.words.char_indices().map(|(at, c)| at + c.len_utf8());
+        let words = &call.words[..ends.take_while(|end| *end <= WORDS_MAX_BYTES).last().unwrap_or(0)];
         let mut args: Vec<Value> = vec![
             call.asked.request.into(),
             digest(&[call.asked.content.as_bytes()]).into(),

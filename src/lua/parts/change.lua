@@ -178,6 +178,16 @@ local function wake_items(items)
   return #pausing.removes > 0
 end
 
+-- What waits of a backfill ends with its entry, as one record.
+local function drop_backfill(id, p)
+  local text = redis.call('HLEN', backfills_key) > 0 and redis.call('HGET', backfills_key, id)
+  local count, first, last, run_id = backfilling.span(text)
+  if count == 0 then return end
+  remember({ id = id, run_id = run_id, keep = p[P_KEEP], state = CANCELLED, reason = ENTRY_REMOVED, trigger = BACKFILL, attempt = 0,
+    lost = 0, flags = REQUESTED, fire_at = first, due_at = first, enqueued_at = 0, started_at = 0, finished_at = now,
+    birth = p[P_BIRTH], revision = p[P_REVISION], exit = 0, fires = count, last_fire_at = last, node = '', message = '' })
+end
+
 -- Decides one change and gathers its writes. Returns { id, word, next before, next after, revision, fields that differ }.
 local function change(item)
   local id, old = item.id, item.old
@@ -195,6 +205,7 @@ local function change(item)
   end
   if item.verb == 'remove' then
     append(writes.removed, id, item.definition)
+    if old.plan then drop_backfill(id, old.plan) end
     removes.ids[#removes.ids + 1] = id
     return { id, 'removed', next_before or -1, -1, revision, item.fields }
   end
@@ -243,6 +254,7 @@ local function flush_changes()
   write_all('ZADD', paused_key, writes.paused)
   for i = 1, #removes.fields do redis.call('HDEL', removes.fields[i][1], removes.fields[i][2]) end
   for name in pairs(writes.lists) do redis.call('HSETNX', queues_key, name, 0) end
-  for _, key in ipairs({ entries_key, plans_key, messages_key, active_key, cursors_key, skips_key }) do write_all('HDEL', key, removes.ids) end
+  for _, key in ipairs({ entries_key, plans_key, messages_key, active_key, cursors_key, skips_key, backfills_key }) do write_all('HDEL', key, removes.ids) end
+  write_all('ZREM', backfilling_key, removes.ids)
   drop_runs()
 end

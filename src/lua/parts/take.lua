@@ -150,7 +150,7 @@ end
 local function next_times(is_full)
   local found = redis.call('ZRANGEBYSCORE', due_key, is_full and '-inf' or '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
   local look = NEVER
-  for _, key in ipairs({ parked_key, broken_key, paused_key, start_by_key, leases_key }) do
+  for _, key in ipairs({ parked_key, broken_key, paused_key, backfilling_key, start_by_key, leases_key }) do
     local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
     if first[2] then look = math.min(look, math.max(tonumber(first[2]), key == leases_key and hold or 0)) end
   end
