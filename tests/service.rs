@@ -6,6 +6,8 @@ mod support;
 
 #[path = "service/apply.rs"]
 mod apply;
+#[path = "service/backfills.rs"]
+mod backfills;
 #[path = "service/bed.rs"]
 mod bed;
 #[path = "service/calendars.rs"]
@@ -14,7 +16,13 @@ mod calendars;
 mod changes;
 #[path = "service/overdue.rs"]
 mod overdue;
+#[path = "service/owed.rs"]
+mod owed;
+#[path = "service/pauses.rs"]
+mod pauses;
 #[path = "service/requests.rs"]
 mod requests;
 #[path = "service/runs.rs"]
 mod runs;
+#[path = "service/skips.rs"]
+mod skips;

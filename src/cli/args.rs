@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::cli::asked_args::{PAUSE_EXAMPLES, PauseArgs, RESUME_EXAMPLES, ResumeArgs, TriggerArgs};
 use crate::cli::fields::{Fields, whole};
 use crate::cli::node_command::NodeArgs;
 use crate::cli::output::Format;
@@ -111,11 +112,11 @@ pub enum Command {
     #[command(visible_aliases = ["remove", "delete"])]
     Rm(SelectedChange),
     /// Pause entries: their fire times are skipped
-    #[command(visible_aliases = ["suspend", "disable"])]
-    Pause(SelectedChange),
+    #[command(visible_aliases = ["suspend", "disable"], after_help = PAUSE_EXAMPLES)]
+    Pause(PauseArgs),
     /// Resume entries
-    #[command(visible_aliases = ["unpause", "enable"])]
-    Resume(SelectedChange),
+    #[command(visible_aliases = ["unpause", "enable"], after_help = RESUME_EXAMPLES)]
+    Resume(ResumeArgs),
     /// The next fire times of an entry, or of a cron expression
     Next(NextArgs),
     /// Run an entry now
@@ -213,6 +214,9 @@ pub struct AddArgs {
     /// Take the entry over from another owner
     #[arg(long)]
     pub take: bool,
+    /// A new entry owes its fire times from then on: an instant, 02:00, -8h
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub from: Option<String>,
     #[command(flatten)]
     pub changing: Changing,
     /// A program and its arguments: exec
@@ -270,25 +274,6 @@ pub struct NextArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct TriggerArgs {
-    pub id: String,
-    /// Instead of the entry's payload: JSON, or a text
-    #[arg(long, value_name = "JSON", allow_hyphen_values = true)]
-    pub payload: Option<String>,
-    /// Instead of the entry's rule: allow or skip
-    #[arg(long, value_name = "RULE")]
-    pub overlap: Option<String>,
-    /// Wait until it has ended, at most this long; exit 0, 1 or 6
-    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "")]
-    pub wait: Option<String>,
-    #[command(flatten)]
-    pub changing: Changing,
-    /// Put behind the entry's own arguments
-    #[arg(last = true, value_name = "ARG")]
-    pub args: Vec<String>,
-}
-
-#[derive(Debug, Args)]
 pub struct ApplyArgs {
     /// A file, a folder of files, or - for standard input
     #[arg(short = 'f', long = "file", value_name = "FILE", required = true)]
@@ -296,6 +281,9 @@ pub struct ApplyArgs {
     /// Take entries over from other owners
     #[arg(long)]
     pub take: bool,
+    /// New entries owe their fire times from then on: an instant, 02:00, -8h
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub from: Option<String>,
     #[command(flatten)]
     pub changing: Changing,
 }

@@ -8,7 +8,7 @@ use crate::cli::fields::Fields;
 use crate::cli::output::Ended;
 use crate::cli::request::{request, until_answered};
 use crate::cli::times::Wall;
-use crate::cli::{clock, entry_words, hints, selection, zone_words};
+use crate::cli::{clock, entry_words, hints, moments, selection, zone_words};
 use crate::domain::cron::Cron;
 use crate::domain::entry::{Entry, take_paused};
 use crate::domain::id::{EntryId, Owner};
@@ -36,6 +36,14 @@ pub async fn add(app: &App, args: AddArgs) -> Ended {
     if has_moments(&args.fields) {
         (entry, _) = read(service.store().now(service.store().shard_of(&id)).await?)?;
     }
+    let from = match &args.from {
+        Some(text) => {
+            let now = service.store().now(service.store().shard_of(&id)).await?;
+            let zones = [entry.schedule.zone.clone()];
+            Some(moments::read(app, "from", text, &zones, now, Direction::Past)?)
+        }
+        None => None,
+    };
     let ask = async || {
         let options = AddOptions {
             owner: owner.clone(),
@@ -43,6 +51,7 @@ pub async fn add(app: &App, args: AddArgs) -> Ended {
             is_if_absent: args.if_absent,
             is_paused,
             is_take: args.take,
+            from: from.clone(),
         };
         service.add(&request, id.clone(), entry.clone(), options).await
     };
@@ -187,30 +196,39 @@ pub async fn ls(app: &App, args: LsArgs) -> Ended {
 }
 
 /// What `rm`, `pause` and `resume` do.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub enum Verb {
     /// `rm`.
     Remove,
-    /// `pause`.
-    Pause,
-    /// `resume`.
-    Resume,
+    /// `pause`, until then.
+    Pause(Option<String>),
+    /// `resume`, from then on.
+    Resume(Option<String>),
 }
 
 impl Verb {
-    fn word(self) -> &'static str {
+    fn word(&self) -> &'static str {
         match self {
             Self::Remove => "remove",
-            Self::Pause => "pause",
-            Self::Resume => "resume",
+            Self::Pause(_) => "pause",
+            Self::Resume(_) => "resume",
         }
     }
 
-    fn past(self) -> &'static str {
+    fn past(&self) -> &'static str {
         match self {
             Self::Remove => "removed",
-            Self::Pause => "paused",
-            Self::Resume => "resumed",
+            Self::Pause(_) => "paused",
+            Self::Resume(_) => "resumed",
+        }
+    }
+
+    /// The instant that it names, and what for.
+    fn moment(&self) -> Option<(&'static str, &str, Direction)> {
+        match self {
+            Self::Pause(Some(text)) => Some(("until", text, Direction::Next)),
+            Self::Resume(Some(text)) => Some(("from", text, Direction::Past)),
+            _ => None,
         }
     }
 }
@@ -224,11 +242,17 @@ pub async fn change(app: &App, verb: Verb, args: SelectedChange) -> Ended {
     let request = request(&changing);
     let service = app.service().await?;
     let ids = selection::agreed(&service, word, &select, &changing).await?;
-    let ask = async || match verb {
+    let said = match verb.moment() {
+        Some((field, text, direction)) => Some(moments::about(app, &service, field, text, &ids, direction).await?),
+        None => None,
+    };
+    let ask = async || match (&verb, &said) {
         _ if ids.is_empty() => Ok(Changes::default()),
-        Verb::Remove => service.remove(&request, &ids).await,
-        Verb::Pause => service.pause(&request, &ids).await,
-        Verb::Resume => service.resume(&request, &ids).await,
+        (Verb::Remove, _) => service.remove(&request, &ids).await,
+        (Verb::Pause(_), Some(until)) => service.pause_until(&request, &ids, until).await,
+        (Verb::Pause(_), None) => service.pause(&request, &ids).await,
+        (Verb::Resume(_), Some(from)) => service.resume_from(&request, &ids, from).await,
+        (Verb::Resume(_), None) => service.resume(&request, &ids).await,
     };
     let changes = until_answered(app.printer, &request, ask).await?;
     Ok(entry_words::changes(app, &service, &changes, Some(verb.past()), request.is_dry_run).await?)

@@ -8,12 +8,12 @@ use crate::cli::App;
 use crate::cli::args::{ApplyArgs, Selecting};
 use crate::cli::output::{Ended, Failure, Format, print};
 use crate::cli::request::{request, until_answered};
-use crate::cli::selection;
-use crate::cli::{calendars, entry_words};
+use crate::cli::{calendars, entry_words, moments, selection};
 use crate::domain::calendar::Calendar;
 use crate::domain::crontab::import_user_crontab;
 use crate::domain::file::{CalendarSource, FILE_MAX_BYTES, ScheduleFile, line_of};
 use crate::domain::id::Owner;
+use crate::domain::moment::Direction;
 use crate::error::{Error, Problem, Result};
 use crate::service::{ApplyOptions, Select};
 
@@ -32,8 +32,16 @@ pub async fn apply(app: &App, args: ApplyArgs) -> Ended {
         if many {
             request.id = format!("{}#{at}", request.id);
         }
+        let from = match &args.from {
+            Some(text) => {
+                let zones: Vec<_> = file.entries.iter().map(|one| one.entry.schedule.zone.clone()).collect();
+                let now = service.store().now(0).await?;
+                Some(moments::read(app, "from", text, &zones, now, Direction::Past)?)
+            }
+            None => None,
+        };
         let ask = async || {
-            let options = ApplyOptions { owner: owner.clone(), is_take: args.take };
+            let options = ApplyOptions { owner: owner.clone(), is_take: args.take, from: from.clone() };
             service.apply(&request, file.clone(), options).await
         };
         let changes = until_answered(app.printer, &request, ask).await?;

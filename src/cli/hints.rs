@@ -34,8 +34,7 @@ const LATER_COMMANDS: &[&str] = &[
 ];
 
 /// Flags of the contract that are not built yet.
-const LATER_FLAGS: &[&str] =
-    &["--prune", "--from", "--until", "--listen", "--apply", "--take-over", "--exit-code", "--exporter", "--again"];
+const LATER_FLAGS: &[&str] = &["--prune", "--listen", "--apply", "--take-over", "--exit-code", "--exporter"];
 
 /// Words of other programs and what to type instead.
 const COMMANDS: &[(&str, &str)] = &[

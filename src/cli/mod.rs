@@ -2,6 +2,7 @@
 
 mod actor;
 mod args;
+mod asked_args;
 mod bench;
 mod calendars;
 mod clock;
@@ -14,6 +15,7 @@ mod fields;
 mod files;
 mod fleet;
 mod hints;
+mod moments;
 mod node_command;
 mod output;
 mod playground;
@@ -97,8 +99,8 @@ async fn dispatch(cli: Cli, printer: Printer) -> Ended {
         Command::Show { id } => entries::show(&app, &id).await,
         Command::Ls(args) => entries::ls(&app, args).await,
         Command::Rm(args) => entries::change(&app, entries::Verb::Remove, args).await,
-        Command::Pause(args) => entries::change(&app, entries::Verb::Pause, args).await,
-        Command::Resume(args) => entries::change(&app, entries::Verb::Resume, args).await,
+        Command::Pause(args) => entries::change(&app, entries::Verb::Pause(args.until), args.selected).await,
+        Command::Resume(args) => entries::change(&app, entries::Verb::Resume(args.from), args.selected).await,
         Command::Next(args) => entries::next(&app, args).await,
         Command::Trigger(args) => runs::trigger(&app, args).await,
         Command::Apply(args) => files::apply(&app, args).await,

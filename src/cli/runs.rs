@@ -1,7 +1,8 @@
 //! Commands about runs: runs, trigger, logs, cancel.
 
 use crate::cli::App;
-use crate::cli::args::{CancelArgs, LogsArgs, RunsArgs, TriggerArgs};
+use crate::cli::args::{CancelArgs, LogsArgs, RunsArgs};
+use crate::cli::asked_args::TriggerArgs;
 use crate::cli::fields::json_or_text;
 use crate::cli::output::{Ended, Failure, Format, complain, facts, print_bytes};
 use crate::cli::request::{request, until_answered};

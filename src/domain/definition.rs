@@ -46,6 +46,9 @@ pub struct Definition {
 /// A pause.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Paused {
+    /// Until when, ms; from then on it counts as active, whoever notices. The first field: scripts read it by pattern.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
     /// Since when, ms.
     pub at: Timestamp,
     /// By whom.
@@ -90,6 +93,17 @@ impl Definition {
                 Problem::new("entry", format!("the definition of {id} is damaged: {why}")).value(id.as_str()),
             )
         })
+    }
+
+    /// The pause that holds at `now`.
+    pub fn paused_at(&self, now: Timestamp) -> Option<&Paused> {
+        self.paused.as_ref().filter(|paused| paused.until.is_none_or(|until| until > now))
+    }
+
+    /// The last instant up to `now` that lies in its pause.
+    pub fn paused_till(&self, now: Timestamp) -> Timestamp {
+        let until = self.paused.as_ref().and_then(|paused| paused.until);
+        until.map_or(now, |until| now.min(Timestamp(until.ms() - 1)))
     }
 
     /// The entry itself.

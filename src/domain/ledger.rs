@@ -1,5 +1,7 @@
 //! The ledger of an entry: which fire times became what, in stretches, as `lua/parts/ledger.lua` writes it.
 
+use std::collections::BTreeMap;
+
 use crate::domain::run::{Reason, State};
 use crate::domain::timestamp::Timestamp;
 
@@ -58,6 +60,59 @@ fn read_stretch(packed: &[u8]) -> Option<Stretch> {
 /// The end of the ledger: the last fire time that it names.
 pub fn end(stretches: &[Stretch]) -> Option<Timestamp> {
     stretches.iter().map(|stretch| stretch.last).max()
+}
+
+/// Fire times of a stretch, counted one by one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Span {
+    /// The first and the last of them.
+    pub ends: Option<(Timestamp, Timestamp)>,
+    /// How many.
+    pub count: u64,
+    /// Their sum in ms, mod 2^52.
+    pub sum: u64,
+}
+
+impl Span {
+    /// Adds the next of them.
+    pub fn push(&mut self, time: Timestamp) {
+        self.ends = Some((self.ends.map_or(time, |(first, _)| first), time));
+        self.count += 1;
+        self.sum = (self.sum + time.0.cast_unsigned()) % (1 << 52);
+    }
+}
+
+impl Stretch {
+    /// The stretch as three: what is before, what fires after all, what is behind; `None` where these are not all of its fire
+    /// times. Empty ones are left out.
+    pub fn fired_within(&self, before: Span, fired: Span, behind: Span) -> Option<Vec<Self>> {
+        let parts = [before, fired, behind];
+        let count: u64 = parts.iter().map(|part| part.count).sum();
+        let sum = parts.iter().fold(0, |sum, part| (sum + part.sum) % (1 << 52));
+        if (count, sum) != (self.count, self.sum) {
+            return None;
+        }
+        let outcomes = [(self.outcome, self.reason), (State::Succeeded, None), (self.outcome, self.reason)];
+        let stretches = parts.iter().zip(outcomes).filter_map(|(part, (outcome, reason))| {
+            let (first, last) = part.ends?;
+            Some(Self { first, last, count: part.count, sum: part.sum, outcome, reason, ..*self })
+        });
+        Some(stretches.collect())
+    }
+}
+
+/// The front part of a ledger up to the last stretch that is replaced, and what stands there instead; `replaced` are stretches
+/// by their place.
+pub fn replace(text: &[u8], stretches: &[Stretch], replaced: &BTreeMap<usize, Vec<Stretch>>) -> (Vec<u8>, Vec<u8>) {
+    let Some((last, _)) = replaced.last_key_value() else { return (Vec::new(), Vec::new()) };
+    let mut packed = vec![1];
+    for (at, stretch) in stretches[..=*last].iter().enumerate() {
+        match replaced.get(&at) {
+            Some(others) => others.iter().for_each(|other| push(&mut packed, other)),
+            None => push(&mut packed, stretch),
+        }
+    }
+    (text[..1 + (last + 1) * STRETCH_LEN].to_vec(), packed)
 }
 
 /// Merges the oldest neighbours until `STRETCHES` are left. Returns the prefix to replace and what replaces it, packed, or

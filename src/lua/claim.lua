@@ -27,7 +27,10 @@
 -- KEYS[22] seen     zset    incarnation -> when its last beat came
 -- KEYS[23] queues   hash    list -> ids in it whose run has ended
 -- KEYS[24] stale    zset    entry id -> when to hand it out for planning with newer zone data
--- KEYS[25..] lists, then as many hints (hints only in shard 0)
+-- KEYS[25] skips    hash    entry id -> fire times to skip
+-- KEYS[26] backfills hash   entry id -> batches of past fire times to run
+-- KEYS[27] backfilling zset  entry id -> when the next of them has its turn
+-- KEYS[28..] lists, then as many hints (hints only in shard 0)
 -- ARGV[1] incarnation
 -- ARGV[2] node name
 -- ARGV[3] number in the lane `claim`; 0 where nothing may be started directly
@@ -47,16 +50,16 @@ local clock_key, due_key, plans_key, live_key, active_key, ledger_key = KEYS[1],
 local history_key, ended_key, events_key, cursors_key, parked_key = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local broken_key, finished_key, paused_key, entries_key, messages_key = KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
 local start_by_key, leases_key, holds_key, lanes_key, nodes_key = KEYS[17], KEYS[18], KEYS[19], KEYS[20], KEYS[21]
-local seen_key, queues_key, stale_key = KEYS[22], KEYS[23], KEYS[24]
+local seen_key, queues_key, stale_key, skips_key, backfills_key, backfilling_key = KEYS[22], KEYS[23], KEYS[24], KEYS[25], KEYS[26], KEYS[27]
 local holder, node_name, number, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local slots, batch, beat, list_count, release = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8]), ARGV[10]
 local lists, serves, hints = {}, {}, {}
 for i = 1, list_count do
   local name = ARGV[10 + i]
-  lists[name], hints[name] = KEYS[24 + i], KEYS[24 + list_count + i]
+  lists[name], hints[name] = KEYS[27 + i], KEYS[27 + list_count + i]
   serves[name] = string.sub(ARGV[9], i, i) == '1'
 end
--- use words clock lease plan live history ledger fire settle cursor deliver flush lanes expire zones usual take
+-- use words clock lease plan live history ledger fire cursor skips settle deliver flush lanes expire zones pauses usual take backfills
 if behind_ms > 5000 then return { 'behind', now, behind_ms } end
 local marks_of_clock = redis.call('HMGET', clock_key, 'drain_until', 'drain_by', 'claimed', 'checked',
   'zone', 'zone_at', 'zone_done', 'zone_walk')
@@ -70,12 +73,17 @@ if number > 0 then
 end
 zones.read({ unpack(marks_of_clock, 5, 8) })
 local ids, is_full = take(batch)
+is_full = pausing.wake_due(batch) or is_full
+backfilling.take_turns(batch)
 guard_keys()
 
 keep_clock()
 flush_runs()
 flush_ledgers()
 flush_cursors()
+pausing.flush()
+skipping.flush()
+backfilling.flush()
 write_all('ZREM', due_key, broken_ids)
 write_all('ZADD', broken_key, broken_writes)
 if number > 0 then keep_lane(':claim', table.concat(started, ' ')) end
@@ -84,6 +92,7 @@ for i = 1, #unknown_lists do redis.call('HSETNX', queues_key, unknown_lists[i], 
 expire_queued()
 local outage_ms = note_claim(tonumber(marks_of_clock[3]), is_full)
 local is_unbalanced = check_balance(tonumber(marks_of_clock[4]) or 0)
+backfilling.heal(tonumber(marks_of_clock[4]) or 0)
 hand_out(parked_key)
 hand_out(broken_key)
 note_beat()

@@ -26,7 +26,10 @@
 -- KEYS[21] requested zset   request id -> when
 -- KEYS[22] leases   zset    incarnation -> end of its lease
 -- KEYS[23] stale    zset    entry id -> when to hand it out for planning with newer zone data
--- KEYS[24..] lists, then as many hints (hints only in shard 0)
+-- KEYS[24] skips    hash    entry id -> fire times to skip
+-- KEYS[25] backfills hash   entry id -> batches of past fire times to run
+-- KEYS[26] backfilling zset entry id -> when the next of them has its turn
+-- KEYS[27..] lists, then as many hints (hints only in shard 0)
 -- ARGV[1] request id
 -- ARGV[2] digest of the request
 -- ARGV[3] channel of nudges
@@ -34,40 +37,43 @@
 -- ARGV[5] release of the caller's zone data
 -- ARGV[6] number of lists
 -- ARGV[7..] names of the lists; then per entry: id, verb (put, pause, resume, remove, discard: remove what nobody can plan), birth
---   and revision expected (0 where it must not exist), definition, plan, message, list, status (active, paused), fields that differ
--- Returns { 'other' } | { 'again', { id, 'overdue' | 'short' | 'busy' | list name, ... } }
+--   and revision expected (0 where it must not exist), definition, plan, message, list, status (active, paused), fields that differ,
+--   until when it is paused (0: no end), from when it counts (0: after now)
+-- Returns { 'other' } | { 'again', { id, 'overdue' | 'short' | 'busy' | 'woken' | 'from' (settled as far already) | list name, ... } }
 --   | { 'done', now, { { id, word, next before, next after, revision, fields that differ }, ... } };
 --   a word is 'added' | 'changed' | 'removed' | 'conflict' | 'exists' | 'gone'
 local clock_key, due_key, plans_key, live_key, active_key, ledger_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local history_key, ended_key, queues_key, cursors_key, parked_key = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local broken_key, finished_key, paused_key, entries_key, messages_key = KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
 local start_by_key, revisions_key, removed_key, requests_key = KEYS[17], KEYS[18], KEYS[19], KEYS[20]
-local requested_key, leases_key, stale_key = KEYS[21], KEYS[22], KEYS[23]
+local requested_key, leases_key, stale_key, skips_key, backfills_key, backfilling_key = KEYS[21], KEYS[22], KEYS[23], KEYS[24], KEYS[25], KEYS[26]
 local request, digest, channel, is_dry_run = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1'
 local release, list_count = ARGV[5], tonumber(ARGV[6])
 -- Nobody's free slots: what falls due here goes to its list.
 local slots, holder, node_name, lease_ms, holds_key = 0, '', '', 0, ''
 local lists, serves, hints = {}, {}, {}
 for i = 1, list_count do
-  lists[ARGV[6 + i]], hints[ARGV[6 + i]] = KEYS[23 + i], KEYS[23 + list_count + i]
+  lists[ARGV[6 + i]], hints[ARGV[6 + i]] = KEYS[26 + i], KEYS[26 + list_count + i]
 end
 local first = 7 + list_count
--- use words clock lease plan live history ledger fire settle cursor deliver flush requests nudge zones change
+-- use words clock lease plan live history ledger fire cursor skips settle deliver flush requests nudge zones pauses backfills change
 local before = answered(request, digest)
 if before == 'other' then return { 'other' } end
 if before then return { 'done', now, before } end
 local items = {}
-for at = first, #ARGV - 9, 10 do
+for at = first, #ARGV - 11, 12 do
   items[#items + 1] = { id = ARGV[at], verb = ARGV[at + 1], birth = tonumber(ARGV[at + 2]), revision = tonumber(ARGV[at + 3]),
     definition = ARGV[at + 4], plan = ARGV[at + 5], message = ARGV[at + 6], list = ARGV[at + 7],
-    is_paused = ARGV[at + 8] == 'paused', fields = ARGV[at + 9] }
+    is_paused = ARGV[at + 8] == 'paused', fields = ARGV[at + 9], till = tonumber(ARGV[at + 10]), from = tonumber(ARGV[at + 11]) }
+  if items[#items].till == 0 then items[#items].till = nil end
+  if items[#items].from == 0 then items[#items].from = nil end
   if items[#items].verb == 'discard' then items[#items].verb, items[#items].is_discarded = 'remove', true end
 end
 zones.read(redis.call('HMGET', clock_key, 'zone', 'zone_at', 'zone_done'))
 local again, results = read_items(items), {}
 if #again == 0 then
   for i = 1, #items do results[i] = change(items[i]) end
-elseif not settle_far_behind(items) then
+elseif not wake_items(items) and not settle_far_behind(items) then
   -- The registry may have lost a list; whoever reads it again finds it.
   for i = 2, #again, 2 do
     if string.find(again[i], ':', 1, true) then redis.call('HSETNX', queues_key, again[i], 0) end
@@ -77,18 +83,20 @@ end
 if is_dry_run then return { 'done', now, results } end
 
 guard_history()
-for _, key in ipairs({ active_key, queues_key, revisions_key, removed_key, messages_key, requests_key }) do redis.call('HLEN', key) end
-for _, key in ipairs({ due_key, parked_key, paused_key, broken_key, finished_key, start_by_key, requested_key, stale_key }) do redis.call('ZCARD', key) end
+for _, key in ipairs({ active_key, backfills_key, queues_key, revisions_key, removed_key, messages_key, requests_key }) do redis.call('HLEN', key) end
+for _, key in ipairs({ due_key, parked_key, paused_key, broken_key, finished_key, start_by_key, requested_key, stale_key, backfilling_key }) do redis.call('ZCARD', key) end
 for _, key in pairs(hints) do redis.call('LLEN', key) end
 keep_clock()
 flush_runs()
 flush_ledgers()
 flush_changes()
+pausing.flush()
+skipping.flush()
 flush_cursors()
 deliver_all()
 flush_history()
 if #again == 0 then keep_answer(request, digest, results) end
 leave_hints()
-if #due_writes > 0 then nudge(channel, 'due') end
+if #due_writes > 0 or #writes.paused > 0 then nudge(channel, 'due') end
 if #again > 0 then return { 'again', again } end
 return { 'done', now, results }

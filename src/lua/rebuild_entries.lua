@@ -16,7 +16,7 @@ local due_key, parked_key, paused_key, broken_key, finished_key = KEYS[3], KEYS[
 local places = { due_key, parked_key, paused_key, broken_key, finished_key }
 local ids = {}
 for i = 1, #ARGV do ids[i] = ARGV[i] end
--- use words clock
+-- use words clock paused
 local placed, removed = 0, 0
 keep_clock()
 for i = 1, #ids do
@@ -30,9 +30,9 @@ for i = 1, #ids do
     end
   end
   if exists and found == 0 then
-    local head = string.match(definition, '^(.-),"entry":{') or ''
-    local is_paused = string.find(head, '"paused":{', 1, true) ~= nil
-    redis.call('ZADD', is_paused and paused_key or broken_key, is_paused and NEVER or now, ids[i])
+    local till = pause_end(definition)
+    if till and till <= now then till = nil end
+    redis.call('ZADD', till and paused_key or broken_key, till or now, ids[i])
     placed = placed + 1
   end
 end

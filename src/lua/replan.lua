@@ -35,7 +35,7 @@ local messages_key, queues_key, stale_key = KEYS[10], KEYS[11], KEYS[12]
 local id, birth, revision, place, cursor = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local seen_plan, new_plan, message, list = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local new_cursor, passed, channel, release, anew = tonumber(ARGV[10]), ARGV[11], ARGV[12], ARGV[13], tonumber(ARGV[14])
--- use words clock plan cursor nudge zones
+-- use words clock plan paused cursor nudge zones
 local keys = { due = due_key, parked = parked_key, broken = broken_key, paused = paused_key }
 local score = tonumber(redis.call('ZSCORE', keys[place], id) or nil)
 if not score then return 'changed' end
@@ -68,17 +68,21 @@ elseif anew > 0 then
   redis.call('ZREM', stale_key, id)
 end
 if place == 'due' and anew == 0 then return 'written' end
+local till = pause_end(definition)
 if place == 'paused' then
-  redis.call('HSET', cursors_key, id, struct.pack('>I6I6', new_cursor, 0) .. passed)
+  redis.call('HSET', cursors_key, id, struct.pack('>I6I6', new_cursor, till and till < NEVER and till or 0) .. passed)
+  redis.call('ZADD', paused_key, till or NEVER, id)
+  nudge(channel, 'due')
   return 'written'
 end
 local t, left = time_after(p, (anew > 0 and anew or cursor) - 1)
 redis.call('ZREM', keys[place], id)
--- A paused entry that had lost its place or its plan; what passed before is kept beside its cursor.
-local paused_at = string.find(definition, ',"paused":{', 1, true)
-if paused_at and paused_at < string.find(definition, ',"entry":{', 1, true) then
-  redis.call('ZADD', paused_key, NEVER, id)
-  if not cursors[id] then redis.call('HSET', cursors_key, id, pack_cursor(cursor, 0, {})) end
+-- A paused entry that had lost its place or its plan; what passed before is kept beside its cursor. One whose pause had ended
+-- before has a cursor of another kind, or none: then nothing lies between its cursor and that end.
+if till and (till == NEVER or not cursors[id] or cursors[id].pace_at == till) then
+  redis.call('ZADD', paused_key, till, id)
+  if not cursors[id] then redis.call('HSET', cursors_key, id, pack_cursor(cursor, till < NEVER and till or 0, {})) end
+  nudge(channel, 'due')
   return 'written'
 end
 put_in_place(id, p, t, left, stands.back, stands.pace_at, math.max(stands.pace_at, now), false)

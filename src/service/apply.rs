@@ -13,11 +13,11 @@ use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Result};
 use crate::service::change::{is_written, why_not_yours};
 use crate::service::decide::{self, Decided};
-use crate::service::request::content;
+use crate::service::request::{Said, content, said};
 use crate::service::view::{ChangeView, Changes};
 use crate::service::write::{self, STEP_BYTES, STEP_ENTRIES, Step};
 use crate::service::{Request, Service};
-use crate::store::{CALENDAR_VERSION, Changed, StoredEntry};
+use crate::store::{CALENDAR_VERSION, Changed, StoredEntry, Verb};
 
 /// Steps on their way at a time.
 const STEPS_AT_ONCE: usize = 3;
@@ -31,6 +31,8 @@ pub struct ApplyOptions {
     pub owner: Owner,
     /// Also changes entries of another owner.
     pub is_take: bool,
+    /// New entries owe their fire times from then on.
+    pub from: Option<Said>,
 }
 
 /// What holds for the whole file.
@@ -42,6 +44,8 @@ struct File<'a> {
     anchor: Timestamp,
     /// What its entries exclude.
     calendars: Calendars,
+    /// From when new entries count.
+    from: Option<Said>,
 }
 
 /// Entries of one shard that are written in one step; the same file gives the same ones.
@@ -77,10 +81,15 @@ impl Service {
         for shard in self.store.shards() {
             clocks.push(self.store.now(shard).await?);
         }
-        let anchor = clocks.iter().copied().min().unwrap_or_default();
+        let now = clocks.iter().copied().min().unwrap_or_default();
+        let anchor = options.from.as_ref().map_or(now, |from| from.at);
         for FileEntry { id, entry, .. } in &file.entries {
-            // What can't be anchored is refused before anything is written.
-            decide::anchored(entry.clone(), None, anchor).map_err(|why| why.under(&format!("entries.{id}")))?;
+            // What can't be anchored or owed is refused before anything is written.
+            let check = || {
+                let anchored = decide::anchored(entry.clone(), None, anchor)?;
+                options.from.as_ref().map_or(Ok(()), |from| decide::check_owed(&anchored, from.at, now))
+            };
+            check().map_err(|why| why.under(&format!("entries.{id}")))?;
         }
         let mut calendars = self.calendars_of_file(&file, anchor).await?;
         for one in &mut file.entries {
@@ -94,8 +103,9 @@ impl Service {
         if !changed.is_empty() && !request.is_dry_run {
             calendars = self.calendars_of_file(&file, anchor).await?;
         }
-        let owner = file.owner.clone().unwrap_or(options.owner);
-        let whole = File { request, owner, is_take: options.is_take, anchor, calendars };
+        let ApplyOptions { owner, is_take, from } = options;
+        let owner = file.owner.clone().unwrap_or(owner);
+        let whole = File { request, owner, is_take, anchor, calendars, from };
         let batches = self.batches(&file.entries, &clocks);
         let written: Vec<(Vec<ChangeView>, Vec<String>)> = stream::iter(&batches)
             .map(|batch| self.apply_batch(&whole, batch))
@@ -165,6 +175,7 @@ impl Service {
         let (before, stored) = tokio::try_join!(self.before(&step), self.store.entries(&ids))?;
         let mut refused = HashMap::new();
         let mut decided: Vec<Decided> = Vec::new();
+        let mut warnings = Vec::new();
         for (one, stored) in batch.entries.iter().zip(&stored) {
             match file.decide(one, stored.as_ref(), batch.now) {
                 Ok(change) => decided.extend(change),
@@ -174,6 +185,15 @@ impl Service {
                 }
             }
         }
+        if let (Some(from), None) = (&file.from, &before) {
+            for one in
+                decided.iter_mut().filter(|one| one.verb == Verb::Put && one.revision == 0 && one.pause().is_none())
+            {
+                let (from, limit) = self.after_ledger(&one.id, from.at).await?;
+                one.from = Some(from);
+                warnings.extend(limit);
+            }
+        }
         let done = match before {
             Some(done) => done,
             None => self.write_with(&step, decided, &file.calendars).await?,
@@ -181,12 +201,16 @@ impl Service {
         let mut done: HashMap<String, Changed> =
             done.into_iter().map(|changed| (changed.id.clone(), changed)).collect();
         let mut views = Vec::with_capacity(batch.entries.len());
-        let mut warnings = Vec::new();
+        let since = file.from.as_ref().map_or(batch.now, |from| Timestamp(from.at.0 - 1));
         for (one, stored) in batch.entries.iter().zip(&stored) {
             match (done.remove(one.id.as_str()), refused.remove(one.id.as_str()), stored) {
                 (Some(changed), _, _) => {
-                    if let Some(why) = decide::over(&one.entry, batch.now).filter(|_| is_written(&changed)) {
+                    if let Some(why) = decide::over(&one.entry, since).filter(|_| is_written(&changed)) {
                         warnings.push(format!("{}: {why}: it is stored finished", one.id));
+                    }
+                    if let Some(stored) = stored.as_ref().filter(|_| is_written(&changed)) {
+                        let dropped = self.drop_skips(file.request, stored, &one.entry, changed.revision, batch.now);
+                        warnings.extend(dropped.await?);
                     }
                     views.push(write::view(changed, || decide::fields_when_added(&one.entry)));
                 }
@@ -230,7 +254,7 @@ fn with_dates(file: &ScheduleFile) -> impl Iterator<Item = (&CalendarName, &Cale
 }
 
 fn batch_content(file: &File<'_>, batch: &Batch<'_>) -> String {
-    let flags = format!("{}", file.is_take);
+    let flags = format!("{}{}", file.is_take, said(file.from.as_ref()));
     let texts: Vec<(String, String)> =
         batch.entries.iter().map(|one| (one.entry.to_json(), one.is_paused.to_string())).collect();
     let entries = batch.entries.iter().zip(&texts);

@@ -166,6 +166,8 @@ impl Service {
                     definition,
                     compiled,
                     is_paused: false,
+                    until: None,
+                    from: None,
                     fields: Vec::new(),
                 });
             }

@@ -6,15 +6,16 @@ use serde_json::{Map, Value};
 
 use crate::domain::entry::Entry;
 use crate::domain::id::{EntryId, Owner};
+use crate::domain::ledger;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
 use crate::error::{Error, Problem, Result};
 use crate::service::decide::{self, Decided};
-use crate::service::request::content;
+use crate::service::request::{Said, content, said};
 use crate::service::view::{ChangeView, Changes};
 use crate::service::write::{self, STEP_ENTRIES, Step, only_one};
 use crate::service::{Request, Service};
-use crate::store::{ChangeWord, Changed, StoredEntry, Verb};
+use crate::store::{ChangeWord, Changed, StoredEntry};
 
 /// How an entry is added.
 #[derive(Debug, Clone)]
@@ -29,6 +30,29 @@ pub struct AddOptions {
     pub is_paused: bool,
     /// Also takes the place of another owner's entry.
     pub is_take: bool,
+    /// A new entry owes its fire times from then on.
+    pub from: Option<Said>,
+}
+
+/// What is done with entries that are named one by one.
+#[derive(Debug, Clone, Copy)]
+enum Each<'a> {
+    Remove,
+    Pause(Option<&'a Said>),
+    Resume(Option<&'a Said>),
+}
+
+impl Each<'_> {
+    /// As part of what is asked for.
+    fn words(self) -> String {
+        match self {
+            Self::Remove => "Remove".to_owned(),
+            Self::Pause(None) => "Pause".to_owned(),
+            Self::Pause(until) => format!("Pause until {}", said(until)),
+            Self::Resume(None) => "Resume".to_owned(),
+            Self::Resume(from) => format!("Resume from {}", said(from)),
+        }
+    }
 }
 
 impl Service {
@@ -37,11 +61,12 @@ impl Service {
     /// # Errors
     ///
     /// [`Error::Conflict`] where the id exists, unless it is to be replaced or left; [`Error::Invalid`] about `at` where it has
-    /// passed.
+    /// passed, and about `from` where it is too far.
     pub async fn add(&self, request: &Request, id: EntryId, entry: Entry, options: AddOptions) -> Result<Changes> {
         request.check()?;
         let flags = format!("{:?}", (options.is_replace, options.is_if_absent, options.is_paused, options.is_take));
-        let content = content("add", [id.as_str(), &entry.to_json(), options.owner.as_str(), &flags]);
+        let said_from = said(options.from.as_ref());
+        let content = content("add", [id.as_str(), &entry.to_json(), options.owner.as_str(), &flags, said_from]);
         let step = Step { request, shard: self.store.shard_of(&id), number: 0, content: &content };
         let entry = self.store.resolve(entry).await?;
         let fields = || decide::fields_when_added(&entry);
@@ -50,11 +75,23 @@ impl Service {
         }
         let (stored, now) = tokio::try_join!(self.store.entry(&id), self.store.now(step.shard))?;
         let owner = options.owner.as_str();
+        let mut warnings = Vec::new();
         let (decided, seen) = match &stored {
             None => {
-                decide::refuse_past(&id, &entry, None, now)?;
-                let anchored = decide::anchored(entry.clone(), None, now)?;
-                (decide::added(request, &id, anchored, owner, options.is_paused, now), None)
+                let from = options.from.as_ref().map(|from| from.at);
+                if from.is_some() && options.is_paused {
+                    return Err(Error::invalid("from", "does not go with paused").hint("upbeat resume ID --from T"));
+                }
+                let since = from.map_or(now, |from| Timestamp(from.0 - 1));
+                decide::refuse_past(&id, &entry, None, since)?;
+                let anchored = decide::anchored(entry.clone(), None, from.unwrap_or(now))?;
+                let mut added = decide::added(request, &id, anchored, owner, options.is_paused, now);
+                if let Some(from) = from {
+                    decide::check_owed(&entry, from, now)?;
+                    let (from, limit) = self.after_ledger(&id, from).await?;
+                    (added.from, warnings) = (Some(from), Vec::from_iter(limit));
+                }
+                (added, None)
             }
             Some(stored) if options.is_if_absent => return Ok(one(write::unchanged(stored))),
             Some(_) if !options.is_replace => return Err(exists(&id)),
@@ -71,6 +108,10 @@ impl Service {
                 }
             }
         };
+        if options.from.is_some() && seen.is_some() {
+            warnings.push(from_is_for_new(&id));
+        }
+        let since = decided.from.map_or(now, |from| Timestamp(from.0 - 1));
         let changed = self.write(&step, vec![decided]).await?;
         let changed = match only_one(changed, seen) {
             Err(_) if options.is_if_absent => match self.store.entry(&id).await? {
@@ -79,7 +120,23 @@ impl Service {
             },
             changed => changed?,
         };
-        self.with_warnings(one(write::view(changed, fields)), &[&entry], now).await
+        if let Some(stored) = &stored {
+            warnings.extend(self.drop_skips(request, stored, &entry, changed.revision, now).await?);
+        }
+        let changes = Changes { warnings, ..one(write::view(changed, fields)) };
+        self.with_warnings(changes, &[&entry], since).await
+    }
+
+    /// From when a new entry of this id counts: its ledger may have settled some of it before it was removed. With the warning
+    /// about that.
+    pub(super) async fn after_ledger(&self, id: &EntryId, from: Timestamp) -> Result<(Timestamp, Option<String>)> {
+        let text = self.store.ledger(self.store.shard_of(id), id).await?;
+        let end = ledger::read(&text).and_then(|stretches| ledger::end(&stretches));
+        let Some(end) = end.filter(|end| *end >= from) else { return Ok((from, None)) };
+        let at = end.to_rfc3339();
+        let hint = format!("upbeat backfill {id} --from T --to {at} runs what is on record as missed or skipped");
+        let why = format!("{id}: fire times up to {at} are on record from before it was removed, it counts after them");
+        Ok((Timestamp(end.0 + 1), Some(format!("{why}\n{hint}"))))
     }
 
     /// Changes fields of an entry, or takes them away.
@@ -114,7 +171,9 @@ impl Service {
             return Ok(one(write::unchanged(&stored)));
         };
         let changed = only_one(self.write(&step, vec![decided]).await?, Some(definition.revision))?;
-        self.with_warnings(one(write::view(changed, Vec::new)), &[&entry], now).await
+        let warnings = self.drop_skips(request, &stored, &entry, changed.revision, now).await?;
+        let changes = Changes { warnings, ..one(write::view(changed, Vec::new)) };
+        self.with_warnings(changes, &[&entry], now).await
     }
 
     /// Removes entries; each must exist. What is queued of them is cancelled, what is overdue is missed.
@@ -123,7 +182,7 @@ impl Service {
     ///
     /// [`Error::NotFound`]; [`Error::Conflict`] where it is one entry and somebody else changed it meanwhile.
     pub async fn remove(&self, request: &Request, ids: &[EntryId]) -> Result<Changes> {
-        self.each(request, Verb::Remove, ids).await
+        self.each(request, Each::Remove, ids).await
     }
 
     /// Pauses entries; each must exist. What is overdue is missed.
@@ -132,7 +191,17 @@ impl Service {
     ///
     /// As [`Service::remove`].
     pub async fn pause(&self, request: &Request, ids: &[EntryId]) -> Result<Changes> {
-        self.each(request, Verb::Pause, ids).await
+        self.each(request, Each::Pause(None), ids).await
+    }
+
+    /// As [`Service::pause`]; from `until` on they count as active, whoever notices, however late. An entry that is paused gets
+    /// this end instead of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Service::remove`]; [`Error::Invalid`] about `until` where it has passed.
+    pub async fn pause_until(&self, request: &Request, ids: &[EntryId], until: &Said) -> Result<Changes> {
+        self.each(request, Each::Pause(Some(until)), ids).await
     }
 
     /// Resumes entries; each must exist. What passed meanwhile is skipped.
@@ -141,20 +210,30 @@ impl Service {
     ///
     /// As [`Service::remove`].
     pub async fn resume(&self, request: &Request, ids: &[EntryId]) -> Result<Changes> {
-        self.each(request, Verb::Resume, ids).await
+        self.each(request, Each::Resume(None), ids).await
     }
 
-    async fn each(&self, request: &Request, verb: Verb, ids: &[EntryId]) -> Result<Changes> {
+    /// As [`Service::resume`]; what passed since `from` is not skipped but follows the rule of `catch_up`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Service::remove`]; [`Error::Invalid`] about `from` where it is in the future or before what is on record.
+    pub async fn resume_from(&self, request: &Request, ids: &[EntryId], from: &Said) -> Result<Changes> {
+        self.each(request, Each::Resume(Some(from)), ids).await
+    }
+
+    async fn each(&self, request: &Request, each: Each<'_>, ids: &[EntryId]) -> Result<Changes> {
         request.check()?;
         let mut seen = HashSet::new();
         let ids: Vec<&EntryId> = ids.iter().filter(|id| seen.insert(*id)).collect();
         let mut views: HashMap<String, ChangeView> = HashMap::new();
         let mut steps = Vec::new();
+        let mut warnings = Vec::new();
         for shard in self.store.shards() {
             let mine: Vec<EntryId> =
                 ids.iter().filter(|id| self.store.shard_of(id) == shard).map(|id| (*id).clone()).collect();
             for (number, page) in mine.chunks(STEP_ENTRIES).enumerate() {
-                let content = content(&format!("{verb:?}"), page.iter().map(EntryId::as_str));
+                let content = content(&each.words(), page.iter().map(EntryId::as_str));
                 let step = Step { request, shard, number, content: &content };
                 let (before, found) = tokio::try_join!(self.before(&step), self.store.entries(page))?;
                 if let Some(done) = before {
@@ -178,7 +257,10 @@ impl Service {
             let mut decided = Vec::new();
             for stored in &stored {
                 views.insert(stored.id.to_string(), write::unchanged(stored));
-                match decide_one(request, verb, stored, now) {
+                match decide_one(request, each, stored, now) {
+                    Ok(None) if matches!(each, Each::Resume(Some(_))) => {
+                        warnings.push(format!("{} is not paused: it owes nothing", stored.id));
+                    }
                     Ok(one) => decided.extend(one),
                     Err(why) if ids.len() == 1 => return Err(why),
                     Err(why) => {
@@ -193,7 +275,8 @@ impl Service {
             }
             views.extend(done.into_iter().map(|changed| (changed.id.clone(), write::view(changed, Vec::new))));
         }
-        Ok(Changes { changes: ids.iter().filter_map(|id| views.remove(id.as_str())).collect(), ..Changes::default() })
+        let changes = ids.iter().filter_map(|id| views.remove(id.as_str())).collect();
+        Ok(Changes { changes, warnings, ..Changes::default() })
     }
 
     /// Adds what deserves a look in entries that were written.
@@ -226,9 +309,9 @@ impl Service {
     }
 }
 
-fn decide_one(request: &Request, verb: Verb, stored: &StoredEntry, now: Timestamp) -> Result<Option<Decided>> {
+fn decide_one(request: &Request, each: Each<'_>, stored: &StoredEntry, now: Timestamp) -> Result<Option<Decided>> {
     let id = &stored.id;
-    if verb == Verb::Remove {
+    if matches!(each, Each::Remove) {
         let known = match &stored.definition {
             Ok(definition) => (definition.birth, definition.revision),
             Err(Error::Corrupt(_)) => stored.birth_and_revision(),
@@ -238,9 +321,18 @@ fn decide_one(request: &Request, verb: Verb, stored: &StoredEntry, now: Timestam
     }
     let definition = readable(stored)?;
     let entry = definition.parse(id)?;
-    Ok(match verb {
-        Verb::Pause => decide::pause(request, id, definition, entry, now),
-        _ => decide::resume(request, id, definition, entry, now),
+    Ok(match each {
+        Each::Pause(until) => {
+            let until = until.map(|until| until.at);
+            until.map_or(Ok(()), |until| decide::check_until(until, now))?;
+            decide::pause(request, id, definition, entry, until, now)
+        }
+        Each::Resume(Some(from)) if definition.paused_at(now).is_some() => {
+            decide::check_resume_from(id, definition, from.at, now)?;
+            decide::check_owed(&entry, from.at, now)?;
+            decide::resume(request, id, definition, entry, Some(from.at), now)
+        }
+        _ => decide::resume(request, id, definition, entry, None, now),
     })
 }
 
@@ -262,6 +354,11 @@ fn exists(id: &EntryId) -> Error {
 
 fn other_owner(id: &EntryId, owner: &str) -> Error {
     Error::Conflict(Problem::new("owner", why_not_yours(id, owner)).value(owner).hint("--take takes it over"))
+}
+
+/// What is said where an entry that exists was meant to count from an earlier instant.
+pub(super) fn from_is_for_new(id: &EntryId) -> String {
+    format!("{id} exists: --from counts for new entries only\nupbeat backfill {id} --from T --to T runs what it missed")
 }
 
 /// Why an entry of another owner stays as it is.

@@ -29,6 +29,8 @@ pub(super) struct Decided {
     pub outcome: Outcome,
     /// Names of the fields that differ.
     pub fields: Vec<String>,
+    /// From when it counts, where that is not now.
+    pub from: Option<Timestamp>,
 }
 
 /// What a change leaves behind.
@@ -59,6 +61,14 @@ impl Decided {
         Ok(())
     }
 
+    /// The pause that the entry is in afterwards.
+    pub fn pause(&self) -> Option<&Paused> {
+        match &self.outcome {
+            Outcome::Stands(definition, _) => definition.paused.as_ref(),
+            Outcome::Gone(_) => None,
+        }
+    }
+
     /// The definition, or what is left of it, as it is written.
     pub fn text(&self) -> String {
         match &self.outcome {
@@ -87,13 +97,13 @@ pub(super) fn added(
         actor: request.actor.clone(),
         reason: request.reason.clone(),
         owner: owner.to_owned(),
-        paused: is_paused.then(|| paused(request, now)),
+        paused: is_paused.then(|| paused(request, now, None)),
         calendars: BTreeMap::new(),
         entry: entry.fields().clone(),
     };
     let outcome = Outcome::Stands(Box::new(definition), Box::new(entry));
     // The fields of a new entry are those that the request names.
-    Decided { id: id.clone(), verb: Verb::Put, birth: 0, revision: 0, outcome, fields: Vec::new() }
+    Decided { id: id.clone(), verb: Verb::Put, birth: 0, revision: 0, outcome, fields: Vec::new(), from: None }
 }
 
 /// An entry with another definition; `None` where nothing differs.
@@ -133,18 +143,71 @@ pub(super) fn follows_calendar(
     stands(id, Verb::Put, old, definition, entry, vec!["exclude".to_owned()])
 }
 
-/// A paused entry; `None` where it is paused already.
+/// A paused entry, until then or without an end; `None` where it is paused so already.
 pub(super) fn pause(
     request: &Request,
     id: &EntryId,
     old: &Definition,
     entry: Entry,
+    until: Option<Timestamp>,
     now: Timestamp,
 ) -> Option<Decided> {
+    let before = old.paused_at(now);
+    if before.is_some_and(|before| before.until == until) {
+        return None;
+    }
     let mut definition = next_revision(request, old, now);
-    definition.paused = Some(paused(request, now));
-    let fields = vec!["paused".to_owned()];
-    old.paused.is_none().then(|| stands(id, Verb::Pause, old, definition, entry, fields))
+    let since = before.map_or(now, |before| before.at);
+    definition.paused = Some(paused(request, since, until));
+    Some(stands(id, Verb::Pause, old, definition, entry, vec!["paused".to_owned()]))
+}
+
+/// Until when a pause may last.
+pub(super) fn check_until(until: Timestamp, now: Timestamp) -> Result<()> {
+    if until > now {
+        return Ok(());
+    }
+    let why = format!("{} has passed, it is {}", until.to_rfc3339(), now.to_rfc3339());
+    Err(Error::invalid("until", why).value(until.to_rfc3339()).hint("write it like +2h, 18:00 or 2026-12-01T09:00"))
+}
+
+/// How far back an entry may count.
+const OWED_DAYS: i64 = 366;
+/// Fire times that are not evenly spaced and may be owed at once.
+const OWED_LISTED: usize = 100_000;
+
+/// Refuses to owe what is in the future, too old, or too much.
+pub(super) fn check_owed(entry: &Entry, from: Timestamp, now: Timestamp) -> Result<()> {
+    let at = from.to_rfc3339();
+    let refuse = |why: String| Err(Error::invalid("from", why).value(&at));
+    if from > now {
+        return refuse(format!("{at} is in the future, it is {}", now.to_rfc3339()))
+            .map_err(|why: Error| why.hint("start says when an entry begins"));
+    }
+    if now.0 - from.0 > OWED_DAYS * 86_400_000 {
+        return refuse(format!("{at} is more than {OWED_DAYS} days back"));
+    }
+    let is_listed = entry.schedule.fixed_period(from).is_none();
+    let owed = entry.schedule.times_after(Timestamp(from.0 - 1)).take_while(|time| *time <= now);
+    if is_listed && owed.take(OWED_LISTED + 1).count() > OWED_LISTED {
+        return refuse(format!("more than {OWED_LISTED} fire times came since {at}"));
+    }
+    Ok(())
+}
+
+/// From when a paused entry may count: what passed before its last change is on record already.
+pub(super) fn check_resume_from(id: &EntryId, old: &Definition, from: Timestamp, now: Timestamp) -> Result<()> {
+    let (since, at) = (old.at.to_rfc3339(), from.to_rfc3339());
+    if from > now {
+        let why = format!("{at} is in the future, it is {}", now.to_rfc3339());
+        return Err(Error::invalid("from", why).value(&at).hint(format!("upbeat pause {id} --until {at}")));
+    }
+    if from < old.at {
+        let why = format!("{at} is before {since}, what came until then is on record: {since} to now is possible");
+        let hint = format!("upbeat backfill {id} --from {at} --to {since} runs what is on record as missed or skipped");
+        return Err(Error::invalid("from", why).value(&at).hint(hint));
+    }
+    Ok(())
 }
 
 /// An entry that is active again; `None` where it is already.
@@ -153,12 +216,14 @@ pub(super) fn resume(
     id: &EntryId,
     old: &Definition,
     entry: Entry,
+    from: Option<Timestamp>,
     now: Timestamp,
 ) -> Option<Decided> {
     let mut definition = next_revision(request, old, now);
     definition.paused = None;
     let fields = vec!["paused".to_owned()];
-    old.paused.is_some().then(|| stands(id, Verb::Resume, old, definition, entry, fields))
+    let resumed = || Decided { from, ..stands(id, Verb::Resume, old, definition, entry, fields) };
+    old.paused_at(now).is_some().then(resumed)
 }
 
 /// A removal. `is_readable` is false where the definition is damaged, so that nobody can plan the entry.
@@ -178,7 +243,7 @@ pub(super) fn removed(
         reason: request.reason.clone(),
     };
     let verb = if is_readable { Verb::Remove } else { Verb::Discard };
-    Decided { id: id.clone(), verb, birth, revision, outcome: Outcome::Gone(left), fields: Vec::new() }
+    Decided { id: id.clone(), verb, birth, revision, outcome: Outcome::Gone(left), fields: Vec::new(), from: None }
 }
 
 fn stands(
@@ -196,6 +261,7 @@ fn stands(
         revision: old.revision,
         outcome: Outcome::Stands(Box::new(definition), Box::new(entry)),
         fields,
+        from: None,
     }
 }
 
@@ -205,12 +271,13 @@ fn next_revision(request: &Request, old: &Definition, now: Timestamp) -> Definit
         at: now,
         actor: request.actor.clone(),
         reason: request.reason.clone(),
+        paused: old.paused_at(now).cloned(),
         ..old.clone()
     }
 }
 
-fn paused(request: &Request, now: Timestamp) -> Paused {
-    Paused { at: now, actor: request.actor.clone(), reason: request.reason.clone() }
+fn paused(request: &Request, at: Timestamp, until: Option<Timestamp>) -> Paused {
+    Paused { until, at, actor: request.actor.clone(), reason: request.reason.clone() }
 }
 
 /// Names of the fields that differ, in the order of the contract.

@@ -31,12 +31,13 @@ impl Service {
     /// [`crate::error::Error::NotFound`] about `entry`; [`crate::error::Error::Corrupt`] where one can't be read.
     pub async fn export(&self, ids: &[EntryId]) -> Result<(ScheduleFile, BTreeSet<String>)> {
         let mut file = ScheduleFile::default();
+        let now = self.store.now(0).await?;
         let mut owners = BTreeSet::new();
         for (id, stored) in ids.iter().zip(self.store.entries(ids).await?) {
             let Some(stored) = stored else { return Err(self.no_entry(id).await?) };
             let definition = stored.definition?;
             let entry = definition.parse(id)?;
-            file.entries.push(FileEntry { id: id.clone(), entry, is_paused: definition.paused.is_some() });
+            file.entries.push(FileEntry { id: id.clone(), entry, is_paused: definition.paused_at(now).is_some() });
             owners.insert(definition.owner);
         }
         let mut names: Vec<CalendarName> =

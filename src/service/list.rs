@@ -13,7 +13,7 @@ use crate::domain::zone::Zone;
 use crate::error::{Error, Problem, Result};
 use crate::service::calendars::named;
 use crate::service::nodes::Fleet;
-use crate::service::view::{At, EntryDetail, EntryView, LastRun, RunView};
+use crate::service::view::{At, EntryDetail, EntryView, LastRun, RunView, SkipView};
 use crate::service::{Select, Service, run_views};
 use crate::store::{Place, StoredEntry};
 
@@ -34,6 +34,7 @@ impl Service {
         let (fleet, mut last) = tokio::try_join!(self.fleet(), self.newest_live())?;
         let mut views = Vec::new();
         for shard in self.store.shards() {
+            let now = self.store.now(shard).await?;
             let ids: Vec<EntryId> = self.ids(shard, filter).await?.into_iter().collect();
             let stored = self.store.entries(&ids).await?;
             let stored: Vec<StoredEntry> = stored
@@ -45,7 +46,7 @@ impl Service {
             let ids: Vec<EntryId> = stored.iter().map(|stored| stored.id.clone()).collect();
             for (stored, ended) in stored.iter().zip(self.store.last_ended(shard, &ids).await?) {
                 let newest = newest(last.remove(stored.id.as_str()), ended.map(RunView::from));
-                views.push(view(stored, &fleet, &calendars, newest));
+                views.push(view(stored, &fleet, &calendars, newest, now));
             }
         }
         views.retain(|view| !filter.only_warnings || !view.warnings.is_empty());
@@ -61,18 +62,20 @@ impl Service {
     pub async fn show(&self, id: &EntryId) -> Result<EntryDetail> {
         self.select(&Select::Ids(vec![id.clone()])).await?;
         let stored = self.stored(id).await?;
-        let (fleet, runs) = tokio::try_join!(self.fleet(), self.runs_of(id))?;
+        let now = self.store.now(self.store.shard_of(id));
+        let (fleet, runs, now) = tokio::try_join!(self.fleet(), self.runs_of(id), now)?;
         let calendars = self.calendars_of(std::slice::from_ref(&stored)).await?;
         let definition = stored.definition.as_ref().ok();
-        let paused = definition.and_then(|definition| definition.paused.as_ref());
+        let paused = definition.and_then(|definition| definition.paused_at(now));
         Ok(EntryDetail {
-            view: view(&stored, &fleet, &calendars, runs.iter().find(|run| run.state != "waiting").cloned()),
+            view: view(&stored, &fleet, &calendars, runs.iter().find(|run| run.state != "waiting").cloned(), now),
             entry: definition.map_or(Value::Null, |definition| Value::Object(definition.entry.clone())),
-            paused_by: paused.map_or(
-                Value::Null,
-                |paused| json!({"at": At(paused.at), "actor": paused.actor, "reason": paused.reason}),
-            ),
+            paused_by: paused.map_or(Value::Null, |paused| {
+                let until = paused.until.map(At);
+                json!({"at": At(paused.at), "actor": paused.actor, "reason": paused.reason, "until": until})
+            }),
             stats: stats(definition, &runs),
+            skips: stored.skips.iter().filter(|skip| skip.fire_at > now).map(SkipView::from).collect(),
         })
     }
 
@@ -169,13 +172,25 @@ fn newest(live: Option<RunView>, ended: Option<RunView>) -> Option<RunView> {
     }
 }
 
-fn view(stored: &StoredEntry, fleet: &Fleet, calendars: &Calendars, last_run: Option<RunView>) -> EntryView {
+fn view(
+    stored: &StoredEntry,
+    fleet: &Fleet,
+    calendars: &Calendars,
+    last_run: Option<RunView>,
+    now: Timestamp,
+) -> EntryView {
     let entry =
         stored.definition.clone().and_then(|definition| definition.parse(&stored.id)?.with_calendars(calendars));
     let definition = stored.definition.as_ref().ok();
     let mut warnings = Vec::new();
+    let until = definition.and_then(|definition| definition.paused_at(now)?.until);
+    let until = until.filter(|_| stored.place == Some(Place::Paused));
+    let has_woken =
+        definition.is_some_and(|definition| definition.paused.is_some() && definition.paused_at(now).is_none());
     let mut status = match stored.place {
         Some(Place::Due | Place::Parked) => "active",
+        // Its pause has ended, and no claim has noticed yet.
+        Some(Place::Paused) if has_woken => "active",
         Some(Place::Paused) => "paused",
         Some(Place::Finished) => "finished",
         Some(Place::Broken) | None => "broken",
@@ -207,6 +222,7 @@ fn view(stored: &StoredEntry, fleet: &Fleet, calendars: &Calendars, last_run: Op
         labels: fields.get("labels").cloned().unwrap_or_else(|| Value::Object(Map::new())),
         owner: definition.map(|definition| definition.owner.clone()).unwrap_or_default(),
         next_fire_at: next_fire_at(stored, entry.as_ref().ok()).map(At),
+        paused_until: until.map(At),
         last_run: last_run.map(|run| LastRun {
             run_id: run.run_id,
             fire_at: run.last_fire_at,
@@ -219,12 +235,20 @@ fn view(stored: &StoredEntry, fleet: &Fleet, calendars: &Calendars, last_run: Op
     }
 }
 
-/// As far as the plan knows it; of an entry that waits for a longer plan, computed.
+/// As far as the plan knows it, else computed; without what is to be skipped.
 fn next_fire_at(stored: &StoredEntry, entry: Option<&Entry>) -> Option<Timestamp> {
-    match stored.place? {
+    let next = match stored.place? {
         Place::Due => stored.next_fire_at(),
         Place::Parked => entry?.schedule.next_after(Timestamp(stored.cursor().0 - 1)),
-        Place::Paused | Place::Broken | Place::Finished => None,
+        Place::Paused => {
+            let until = stored.definition.as_ref().ok()?.paused.as_ref()?.until?;
+            entry?.schedule.next_after(Timestamp(until.max(stored.cursor()).0 - 1))
+        }
+        Place::Broken | Place::Finished => None,
+    }?;
+    match stored.skips.iter().any(|skip| skip.fire_at == next) {
+        true => entry?.schedule.times_after(next).find(|time| !stored.skips.iter().any(|skip| skip.fire_at == *time)),
+        false => Some(next),
     }
 }
 

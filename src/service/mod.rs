@@ -3,6 +3,7 @@
 //! Doors (the command line, later HTTP) translate a request into one call here and print the answer. Nothing here prints.
 
 mod apply;
+mod backfill;
 mod bench;
 mod calendars;
 mod change;
@@ -16,18 +17,20 @@ mod run_ref;
 mod run_views;
 mod runs;
 mod select;
+mod skip;
 mod trigger;
 mod view;
 mod write;
 
 pub use apply::ApplyOptions;
+pub use backfill::{BackfillRange, BackfillView};
 pub use bench::{ClaimRow, Load};
 pub use calendars::{CalendarChange, CalendarDetail, CalendarView};
 pub use change::AddOptions;
 pub use export::WhereToRun;
 pub use follow::Follow;
 pub use list::ListFilter;
-pub use request::Request;
+pub use request::{Request, Said};
 pub use run_ref::RunRef;
 pub use runs::{RunFilter, RunList};
 pub use select::Select;

@@ -1,5 +1,6 @@
 //! Who asks, and under which id: what every change by people carries.
 
+use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Problem, Result};
 
 /// Longest request id, bytes.
@@ -8,6 +9,26 @@ const ID_MAX_BYTES: usize = 200;
 const ACTOR_MAX_BYTES: usize = 256;
 /// Longest reason, bytes.
 const REASON_MAX_BYTES: usize = 1024;
+
+/// An instant that somebody named: what it was read as, and how it was written; the same words ask for the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// The instant.
+    pub at: Timestamp,
+    /// Its words.
+    pub text: String,
+}
+
+impl From<Timestamp> for Said {
+    fn from(at: Timestamp) -> Self {
+        Self { at, text: at.to_rfc3339() }
+    }
+}
+
+/// The words of an instant that need not be named, as part of what is asked for.
+pub(super) fn said(said: Option<&Said>) -> &str {
+    said.map_or("", |said| said.text.as_str())
+}
 
 /// A request that changes something.
 #[derive(Debug, Clone)]

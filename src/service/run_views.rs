@@ -77,13 +77,13 @@ impl From<EndedRun> for RunView {
     }
 }
 
-/// The fire times of an entry's back-log: runs that wait for their pace and stand nowhere else yet.
+/// The fire times of an entry's back-log, and those asked for after all: runs that wait for their pace and stand nowhere else yet.
 pub(super) fn back_log(store: &Store, id: &EntryId, stored: &StoredEntry) -> Vec<RunView> {
     let Ok(definition) = &stored.definition else { return Vec::new() };
-    let view = |fire_at: &Timestamp| RunView {
-        run_id: scheduled_run_id(store.namespace(), id, definition.birth, *fire_at),
+    let view = |fire_at: &Timestamp, run_id: String, trigger: Trigger| RunView {
+        run_id,
         entry_id: id.to_string(),
-        trigger: Trigger::CatchUp.word(),
+        trigger: trigger.word(),
         fire_at: At(*fire_at),
         due_at: At(*fire_at),
         enqueued_at: None,
@@ -103,7 +103,10 @@ pub(super) fn back_log(store: &Store, id: &EntryId, stored: &StoredEntry) -> Vec
         queue: None,
         revision: definition.revision,
     };
-    stored.back_log.iter().map(view).collect()
+    let own = |fire_at: &Timestamp| scheduled_run_id(store.namespace(), id, definition.birth, *fire_at);
+    let caught_up = stored.back_log.iter().map(|fire_at| view(fire_at, own(fire_at), Trigger::CatchUp));
+    let asked = stored.backfill.iter().map(|one| view(&one.fire_at, one.run_id.clone(), Trigger::Backfill));
+    caught_up.chain(asked).collect()
 }
 
 /// The fire time that a run id tells, else the id.

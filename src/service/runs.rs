@@ -119,11 +119,18 @@ impl Service {
     }
 }
 
+/// A run's id, and whether it is a backfill: what became of its fire time before stays on record beside it.
+type Key = (String, bool);
+
+fn key(run: &RunView) -> Key {
+    (run.run_id.clone(), run.trigger == Trigger::Backfill.word())
+}
+
 /// What has been found so far.
 struct Found<'a> {
     service: &'a Service,
     filter: &'a RunFilter,
-    runs: HashMap<String, RunView>,
+    runs: HashMap<Key, RunView>,
     loaded: HashSet<EntryId>,
 }
 
@@ -134,7 +141,7 @@ impl<'a> Found<'a> {
 
     fn add(&mut self, run: RunView) {
         if self.filter.matches(&run) {
-            self.runs.insert(run.run_id.clone(), run);
+            self.runs.insert(key(&run), run);
         }
     }
 
@@ -166,7 +173,7 @@ impl<'a> Found<'a> {
         let service = self.service;
         for (id, stored) in ids.iter().zip(&stored) {
             for run in stored.iter().flat_map(|stored| run_views::back_log(&service.store, id, stored)) {
-                if !self.runs.contains_key(&run.run_id) {
+                if !self.runs.contains_key(&key(&run)) {
                     self.add(run);
                 }
             }
@@ -176,7 +183,7 @@ impl<'a> Found<'a> {
         while let Some(page) = pages.try_next().await? {
             for run in page {
                 if self.filter.matches(&run) {
-                    self.runs.insert(run.run_id.clone(), run);
+                    self.runs.insert(key(&run), run);
                 }
             }
         }
@@ -229,7 +236,7 @@ impl<'a> Found<'a> {
 
     fn list(self, is_all: bool) -> RunList {
         let mut runs: Vec<RunView> = self.runs.into_values().collect();
-        runs.sort_by(|a, b| (b.fire_at, &b.run_id).cmp(&(a.fire_at, &a.run_id)));
+        runs.sort_by(|a, b| (b.fire_at, key(b)).cmp(&(a.fire_at, key(a))));
         let found = runs.len();
         runs.truncate(self.filter.limit.unwrap_or(usize::MAX));
         RunList { runs, found, is_all }

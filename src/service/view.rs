@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::domain::timestamp::Timestamp;
 use crate::service::calendars::CalendarChange;
+use crate::store::Skip;
 
 /// An instant in an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,8 +99,10 @@ pub struct EntryView {
     pub labels: Value,
     /// Who applies it.
     pub owner: String,
-    /// The next fire time.
+    /// The next fire time; of an entry that is paused until then, the first that is regular again.
     pub next_fire_at: Option<At>,
+    /// Until when it is paused, where the pause has an end.
+    pub paused_until: Option<At>,
     /// Its newest run, also an active one.
     pub last_run: Option<LastRun>,
     /// Its revision.
@@ -116,11 +119,28 @@ pub struct EntryDetail {
     pub view: EntryView,
     /// All fields of the definition, `anchor` included.
     pub entry: Value,
-    /// `{at, actor, reason}`, or null.
+    /// `{at, actor, reason, until}`, or null.
     pub paused_by: Value,
     /// `{changed_at, created_at, actor, reason, succeeded, failed, skipped, missed, cancelled, active}`; counts over the
     /// records that are kept.
     pub stats: Value,
+    /// Fire times to come that somebody asked to skip.
+    pub skips: Vec<SkipView>,
+}
+
+/// A fire time to come that somebody asked to skip.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SkipView {
+    /// The fire time.
+    pub fire_at: At,
+    /// Who and why.
+    pub message: String,
+}
+
+impl From<&Skip> for SkipView {
+    fn from(skip: &Skip) -> Self {
+        Self { fire_at: At(skip.fire_at), message: skip.words.clone() }
+    }
 }
 
 /// What became of one entry in a change.

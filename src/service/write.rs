@@ -143,7 +143,7 @@ impl Service {
 
     async fn compile(&self, shard: u16, decided: &[Decided]) -> Result<Vec<Change>> {
         let now = self.store.now(shard).await?;
-        let from = Timestamp((now.0 - BEFORE_NOW_MS).max(0));
+        let before_now = Timestamp((now.0 - BEFORE_NOW_MS).max(0));
         let change = |one: &Decided| Change {
             id: one.id.clone(),
             verb: one.verb,
@@ -158,10 +158,12 @@ impl Service {
                     revision: definition.revision,
                     entry,
                 }
-                .compile(from, LIST_TIMES),
+                .compile(one.from.unwrap_or(before_now), LIST_TIMES),
                 Outcome::Gone(_) => Compiled { plan: Vec::new(), message: Vec::new(), list: String::new() },
             },
-            is_paused: matches!(&one.outcome, Outcome::Stands(definition, _) if definition.paused.is_some()),
+            is_paused: one.pause().is_some(),
+            until: one.pause().and_then(|paused| paused.until),
+            from: one.from,
             fields: one.fields.clone(),
         };
         Ok(decided.iter().map(change).collect())
@@ -179,6 +181,11 @@ impl Service {
                 }
                 // Time went on: the next plan starts later.
                 "short" => {}
+                "woken" => has_moved = true,
+                "from" => {
+                    let why = format!("{id} was settled further meanwhile");
+                    return Err(Error::Conflict(Problem::new("from", why).hint("ask again")));
+                }
                 "busy" => {
                     let why = format!("too many runs are active to see which are of {id}, and its overlap needs that");
                     return Err(Error::Conflict(Problem::new("overlap", why).hint("ask again when fewer are active")));
@@ -191,13 +198,17 @@ impl Service {
         if !lists.is_empty() {
             self.store.refresh_lists(shard).await?;
             let known = self.store.lists(shard);
-            has_moved = lists.iter().all(|list| known.iter().any(|known| known == list));
+            has_moved |= lists.iter().all(|list| known.iter().any(|known| known == list));
         }
         let now = self.store.now(shard).await?;
         let late: Vec<usize> = (0..decided.len()).filter(|at| overdue.contains(decided[*at].id.as_str())).collect();
         let ids: Vec<EntryId> = late.iter().map(|at| decided[*at].id.clone()).collect();
-        let planned: Vec<Planned> =
-            stream::iter(&ids).map(|id| self.store.plan(id, now)).buffered(PLANNED_AT_ONCE).try_collect().await?;
+        let froms: Vec<Option<Timestamp>> = late.iter().map(|at| decided[*at].from).collect();
+        let planned: Vec<Planned> = stream::iter(ids.iter().zip(froms))
+            .map(|(id, from)| self.store.plan_from(id, now, from))
+            .buffered(PLANNED_AT_ONCE)
+            .try_collect()
+            .await?;
         for (at, planned) in late.into_iter().zip(planned) {
             match planned {
                 Planned::Written => has_moved = true,

@@ -57,6 +57,10 @@ pub struct Change {
     pub compiled: Compiled,
     /// Whether the entry is paused afterwards.
     pub is_paused: bool,
+    /// Until when it is paused, where the pause has an end.
+    pub until: Option<Timestamp>,
+    /// From when it counts, for a new entry or one that is resumed; else its first fire time is after now.
+    pub from: Option<Timestamp>,
     /// Names of the fields that differ, for the answer; none where the request itself says so.
     pub fields: Vec<String>,
 }
@@ -114,7 +118,8 @@ pub enum PutAnswer {
     /// The request id came before with other content.
     OtherRequest,
     /// No entry was written: these need a plan that reaches further first, or another look (`busy`: too many runs are
-    /// active to look through; else a waiting list that the registry did not name).
+    /// active to look through; `woken`: its pause had ended; `from`: settled as far already; else a waiting list that the
+    /// registry did not name).
     Again(Vec<(String, String)>),
     /// Carried out.
     Done(Vec<Changed>),
@@ -193,6 +198,9 @@ const PUT_KEYS: &[Key] = &[
     Key::Requested,
     Key::Leases,
     Key::Stale,
+    Key::Skips,
+    Key::Backfills,
+    Key::Backfilling,
 ];
 const REPLAN_KEYS: &[Key] = &[
     Key::Clock,
@@ -246,6 +254,8 @@ impl Store {
             args.push(change.compiled.list.as_str().into());
             args.push(if change.is_paused { "paused" } else { "active" }.into());
             args.push(change.fields.join(",").into());
+            args.push(change.until.map_or(0, Timestamp::ms).into());
+            args.push(change.from.map_or(0, Timestamp::ms).into());
         }
         let mut reply = Reply::list(self.eval(&self.scripts().put, &keys, args).await?)?;
         match reply.text()?.as_str() {

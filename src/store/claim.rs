@@ -138,7 +138,16 @@ impl Store {
         let lists = self.lists(shard);
         let mut keys = self.keys(shard).all(KEYS);
         keys.push(self.keys(shard).holds(call.incarnation));
-        keys.extend(self.keys(shard).all(&[Key::Lanes, Key::Nodes, Key::Seen, Key::Queues, Key::Stale]));
+        keys.extend(self.keys(shard).all(&[
+            Key::Lanes,
+            Key::Nodes,
+            Key::Seen,
+            Key::Queues,
+            Key::Stale,
+            Key::Skips,
+            Key::Backfills,
+            Key::Backfilling,
+        ]));
         keys.extend(self.list_keys(shard, &lists));
         let serves: String = lists.iter().map(|list| if call.serves.has(list) { '1' } else { '0' }).collect();
         let mut args: Vec<Value> = vec![

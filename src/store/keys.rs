@@ -71,6 +71,12 @@ pub enum Key {
     Fires,
     /// hash, in shard 0 only: name -> dates of a calendar, and who wrote them, JSON.
     Calendars,
+    /// hash: entry id -> fire times to skip.
+    Skips,
+    /// hash: entry id -> batches of past fire times to run.
+    Backfills,
+    /// zset: entry id -> when the next of them has its turn.
+    Backfilling,
 }
 
 impl Key {
@@ -109,6 +115,9 @@ impl Key {
             Self::Stale => "stale",
             Self::Fires => "fires",
             Self::Calendars => "calendars",
+            Self::Skips => "skips",
+            Self::Backfills => "backfills",
+            Self::Backfilling => "backfilling",
         }
     }
 }

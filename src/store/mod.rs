@@ -4,6 +4,7 @@
 //! every change names what it was decided on and is refused where that no longer holds.
 
 mod ask;
+mod backfill;
 mod calendars;
 mod change;
 mod claim;
@@ -20,6 +21,7 @@ mod reply;
 mod sabotage;
 mod scripts;
 mod server;
+mod skip;
 mod wake;
 mod work;
 mod zones;
@@ -29,6 +31,7 @@ use std::sync::{Arc, RwLock};
 use fred::types::Value;
 
 pub use ask::{Asked, CancelAnswer, CancelledBefore, Made, TriggerAnswer, TriggerCall};
+pub use backfill::{BACKFILL_MAX, Backfill, BackfillAnswer, BackfillCall};
 pub use calendars::{CALENDAR_VERSION, CalendarAnswer, CalendarCall};
 pub use change::{Change, ChangeCall, ChangeWord, Changed, PutAnswer, Replan, ReplanAnswer, Verb};
 pub use claim::{Claim, ClaimCall, ClaimReply, Started};
@@ -38,6 +41,7 @@ pub use planning::Planned;
 pub use read::{Place, StoredEntry};
 pub use rebuild::Rebuilt;
 pub use server::ServerReport;
+pub use skip::{SKIPS_MAX, Skip, SkipAnswer, SkipCall};
 pub use wake::{HintReader, Nudge, Nudges};
 pub use work::{Ended, EndedAs, FinishWord, WorkCall, WorkReply};
 pub use zones::Walked;

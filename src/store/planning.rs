@@ -25,6 +25,11 @@ pub enum Planned {
 impl Store {
     /// Plans one entry afresh from its cursor. `now` is the shard's time as last heard; it decides only how far to look.
     pub async fn plan(&self, id: &EntryId, now: Timestamp) -> Result<Planned> {
+        self.plan_from(id, now, None).await
+    }
+
+    /// As [`Store::plan`]; what passes of a pause is counted only before `from`.
+    pub async fn plan_from(&self, id: &EntryId, now: Timestamp, from: Option<Timestamp>) -> Result<Planned> {
         let shard = self.shard_of(id);
         let Some(stored) = self.entry(id).await? else {
             self.place_one(shard, id).await?;
@@ -54,7 +59,9 @@ impl Store {
             Place::Finished => return Ok(Planned::Unchanged),
             Place::Broken => self.cursor_from_ledger(shard, &stored, definition.at).await?,
             // Its score is no fire time, so its cursor has vanished.
-            Place::Parked if stored.cursor.is_none() => self.cursor_from_ledger(shard, &stored, definition.at).await?,
+            Place::Parked | Place::Paused if stored.cursor.is_none() => {
+                self.cursor_from_ledger(shard, &stored, definition.at).await?
+            }
             _ => stored.cursor(),
         };
         // Planned with other rules of its zone: where it stands is no fire time, and an earlier one may be owed.
@@ -62,7 +69,9 @@ impl Store {
             true => Some(zones::settled(&stored, &self.ledger(shard, id).await?, definition.at)),
             false => None,
         };
-        let passed = (place == Place::Paused).then(|| passed(&entry.schedule, &stored, now));
+        let till = from.map_or(now, |from| Timestamp(now.0.min(from.0 - 1)));
+        let passed =
+            (place == Place::Paused).then(|| passed(&entry.schedule, &stored, cursor, definition.paused_till(till)));
         let from = passed.map_or(anew.unwrap_or(cursor), |passed| passed.cursor);
         // Far behind: as many times as a script may read at once. Else a few, or as many again where the last list was full.
         let times = if now.0 - from.0 > 60_000 { LIST_TIMES_MAX } else { LIST_TIMES * 2 };
@@ -111,17 +120,23 @@ impl Store {
     }
 }
 
-/// Fire times that passed since the entry was paused, up to `now`, added to what was counted before.
-pub(super) fn passed(schedule: &Schedule, stored: &StoredEntry, now: Timestamp) -> Passed {
-    let before = stored.passed.unwrap_or_default();
+/// Fire times that passed since the entry was paused, up to `till`, added to what was counted before; where that goes beyond,
+/// counted anew.
+pub(super) fn passed(schedule: &Schedule, stored: &StoredEntry, cursor: Timestamp, till: Timestamp) -> Passed {
+    let mut before = stored.passed.unwrap_or_default();
+    let mut cursor = cursor;
+    if before[2] > 0 && cursor.0 > till.0 + 1 {
+        cursor = Timestamp(before[0].cast_signed());
+        before = [0; 5];
+    }
     let mut passed = Passed {
-        cursor: Timestamp(stored.cursor().0.max(now.0 + 1)),
+        cursor: Timestamp(cursor.0.max(till.0 + 1)),
         first: Timestamp(before[0].cast_signed()),
         last: Timestamp(before[1].cast_signed()),
         count: before[2],
         sum: before[3] << 26 | before[4],
     };
-    for time in schedule.times_after(Timestamp(stored.cursor().0 - 1)).take_while(|time| time.0 <= now.0) {
+    for time in schedule.times_after(Timestamp(cursor.0 - 1)).take_while(|time| time.0 <= till.0) {
         if passed.count == 0 {
             passed.first = time;
         }

@@ -8,8 +8,10 @@ use crate::domain::node::NodeInfo;
 use crate::domain::timestamp::Timestamp;
 use crate::error::Result;
 use crate::store::Store;
+use crate::store::backfill::{self, Backfill};
 use crate::store::keys::Key;
 use crate::store::reply::{Reply, bytes, maybe_bytes, number, pairs, text, texts};
+use crate::store::skip::{self, Skip};
 
 /// Where an entry stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +70,10 @@ pub struct StoredEntry {
     pub back_log: Vec<Timestamp>,
     /// For a paused entry: first, last, count and sum of what has passed, as far as counted.
     pub passed: Option<[u64; 5]>,
+    /// Fire times that somebody asked to skip, oldest first; some may have passed unseen.
+    pub skips: Vec<Skip>,
+    /// Past fire times that wait to run after all.
+    pub backfill: Vec<Backfill>,
 }
 
 /// Later than any fire time.
@@ -140,13 +146,17 @@ impl Store {
     }
 
     async fn page(&self, shard: u16, ids: &[EntryId]) -> Result<Vec<Option<StoredEntry>>> {
-        let (definitions, plans, cursors) = tokio::try_join!(
+        let (definitions, plans, cursors, skips, backfills) = tokio::try_join!(
             self.many("HMGET", shard, Key::Entries, ids),
             self.many("HMGET", shard, Key::Plans, ids),
             self.many("HMGET", shard, Key::Cursors, ids),
+            self.many("HMGET", shard, Key::Skips, ids),
+            self.many("HMGET", shard, Key::Backfills, ids),
         )?;
         let mut entries = Vec::with_capacity(ids.len());
-        for ((id, definition), (plan, cursor)) in ids.iter().zip(definitions).zip(plans.into_iter().zip(cursors)) {
+        let known =
+            ids.iter().zip(definitions).zip(plans.into_iter().zip(cursors).zip(skips.into_iter().zip(backfills)));
+        for ((id, definition), ((plan, cursor), (skips, backfill))) in known {
             let Some(text) = maybe_bytes(definition)? else {
                 entries.push(None);
                 continue;
@@ -163,6 +173,8 @@ impl Store {
                 cursor: numbers.first().map(instant),
                 back_log: numbers.iter().skip(2).map(instant).collect(),
                 passed: None,
+                skips: skip::read(&maybe_bytes(skips)?.unwrap_or_default()),
+                backfill: backfill::read(&maybe_bytes(backfill)?.unwrap_or_default()),
             }));
         }
         let [due, parked, paused, broken, finished] = Place::ALL.map(|(_, key)| self.many("ZMSCORE", shard, key, ids));

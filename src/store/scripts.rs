@@ -22,8 +22,32 @@ macro_rules! parts {
 }
 
 parts![
-    "words", "clock", "lease", "plan", "live", "history", "ledger", "fire", "settle", "cursor", "deliver", "flush",
-    "lanes", "expire", "zones", "usual", "take", "finish", "fetch", "requests", "nudge", "change",
+    "words",
+    "clock",
+    "lease",
+    "plan",
+    "live",
+    "history",
+    "ledger",
+    "fire",
+    "cursor",
+    "skips",
+    "settle",
+    "deliver",
+    "flush",
+    "lanes",
+    "expire",
+    "zones",
+    "paused",
+    "pauses",
+    "usual",
+    "take",
+    "backfills",
+    "finish",
+    "fetch",
+    "requests",
+    "nudge",
+    "change",
 ];
 
 macro_rules! scripts {
@@ -54,6 +78,7 @@ macro_rules! scripts {
 
 scripts![
     accept_clock,
+    backfill,
     cancel,
     claim,
     compact_ledger,
@@ -69,6 +94,7 @@ scripts![
     renew,
     replan,
     rescue,
+    skip,
     trigger,
     work,
     zones_done,

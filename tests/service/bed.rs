@@ -59,11 +59,12 @@ pub fn new() -> AddOptions {
         is_if_absent: false,
         is_paused: false,
         is_take: false,
+        from: None,
     }
 }
 
 pub fn owned_by(owner: &str) -> ApplyOptions {
-    ApplyOptions { owner: Owner::parse("owner", owner).unwrap(), is_take: false }
+    ApplyOptions { owner: Owner::parse("owner", owner).unwrap(), is_take: false, from: None }
 }
 
 pub fn file(toml: &str) -> ScheduleFile {
@@ -135,6 +136,13 @@ impl Bed {
         for shard in self.store().shards() {
             self.redis.cli(&["HSET", &self.key(shard, "clock"), "test_shift", &ms.to_string()]);
         }
+    }
+
+    /// Redis' own time, ms, without what the test moved it by.
+    pub fn real_now(&self) -> i64 {
+        let time = self.redis.ask(&["TIME"]);
+        let part = |at: usize| time.list()[at].text().parse::<i64>().unwrap();
+        part(0) * 1000 + part(1) / 1000
     }
 
     pub async fn now(&self) -> Timestamp {

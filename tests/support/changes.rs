@@ -19,7 +19,7 @@ pub async fn change_of(store: &Store, name: &str, verb: Verb, fields: &Value) ->
     definition.revision += 1;
     definition.at = now;
     definition.paused = match verb {
-        Verb::Pause => Some(Paused { at: now, actor: "test".to_owned(), reason: None }),
+        Verb::Pause => Some(Paused { until: None, at: now, actor: "test".to_owned(), reason: None }),
         Verb::Resume => None,
         _ => definition.paused,
     };
@@ -34,6 +34,8 @@ pub async fn change_of(store: &Store, name: &str, verb: Verb, fields: &Value) ->
         definition: definition.to_json(),
         compiled: Compiled { plan: Vec::new(), message: Vec::new(), list: String::new() },
         is_paused: definition.paused.is_some(),
+        until: definition.paused.as_ref().and_then(|paused| paused.until),
+        from: None,
         fields: Vec::new(),
     };
     if verb == Verb::Remove {

@@ -56,6 +56,8 @@ pub fn addition(store: &Store, name: &str, fields: Value, birth: u64, now: Times
         definition: definition.to_json(),
         compiled,
         is_paused: false,
+        until: None,
+        from: None,
         fields: Vec::new(),
     }
 }

@@ -33,6 +33,19 @@ local function read_item(item, definition, plan)
   old.is_meant, old.plan = true, p
   if is_dry_run or item.is_discarded or old.place == finished_key then return nil end
   if not p or not old.place or old.place == parked_key or old.place == broken_key then return 'overdue' end
+  if old.place == paused_key then
+    local till, place = pausing.till(item.id, old.score), cursors[item.id]
+    if till <= now then
+      item.wakes_at = pausing.reaches(item.id, p, till) and till or nil
+      return item.wakes_at and 'woken' or 'overdue'
+    end
+    if item.from then
+      -- What was counted together can't be taken apart here.
+      local is_beyond = place and (place.back[3] or 0) > 0 and place.cursor > item.from
+      local _, left = time_after(p, item.from - 1)
+      return (is_beyond or left == 'dry') and 'overdue' or nil
+    end
+  end
   if item.verb ~= 'pause' and item.verb ~= 'remove' and not p[P_IS_DIRECT] and not lists[p[P_LIST]] then return p[P_LIST] end
   if is_short(p, now) then
     item.is_far_behind = old.place == due_key and p[P_PHASE] >= LIST_FULL
@@ -60,8 +73,9 @@ end
 
 -- Reads all that the changes need. Returns { id, why, ... } of those that can't be done yet.
 local function read_items(items)
-  local ids, again, wanted, rings = {}, {}, {}, {}
+  local ids, again, wanted = {}, {}, {}
   for i = 1, #items do ids[i] = items[i].id end
+  load_cursors(ids)
   local definitions = redis.call('HMGET', entries_key, unpack(ids))
   local plans = redis.call('HMGET', plans_key, unpack(ids))
   local settled, with_message = {}, {}
@@ -69,7 +83,10 @@ local function read_items(items)
     local item = items[i]
     local why = read_item(item, definitions[i], plans[i])
     item.new = item.verb ~= 'remove' and read_plan(item.plan) or nil
-    if not why and item.new and is_short(item.new, now) then why = 'short' end
+    if not why and item.new then
+      local _, left = time_after(item.new, (item.from or now + 1) - 1)
+      if left == 'dry' or (not item.from and is_short(item.new, now)) then why = 'short' end
+    end
     if why then append(again, item.id, why) end
     if item.old and item.old.is_meant then
       local p = item.old.plan
@@ -80,9 +97,15 @@ local function read_items(items)
     end
   end
   load_lists()
-  load_cursors(settled)
   load_ledgers(settled)
+  skipping.load(settled)
   load_marks(settled)
+  for i = 1, #items do
+    local id, from = items[i].id, items[i].from
+    if from and not ledgers[id] then load_ledgers({ id }) end
+    -- Each fire time is settled once, also over `rm` and `add`.
+    if from and ledger_end(id) >= from then append(again, id, 'from') end
+  end
   load_messages(with_message)
   -- With too many runs to look through, what waits is dropped when a node fetches it.
   local is_scanned = #again > 0 or is_dry_run or scan_live(wanted)
@@ -95,14 +118,6 @@ local function read_items(items)
     end
   end
   return again
-end
-
--- The fire times that passed while the entry was paused, as one record.
-local function settle_pause(id, p, place)
-  local count, nth, sum = due_times(p, place.cursor)
-  local f, l, c, s = place.back[1], place.back[2], place.back[3] or 0, (place.back[4] or 0) * 67108864 + (place.back[5] or 0)
-  if count > 0 then f, l, c, s = f or nth(1), nth(count), c + count, (s + sum(1, count)) % MODULUS end
-  if c > 0 then pass_over(id, p, f, l, c, s, SKIPPED, PAUSED) end
 end
 
 -- All that is overdue ends `missed`, however young: the entry is paused or removed.
@@ -130,10 +145,10 @@ local function settle_old(item)
   if not p or not old.place or old.place == finished_key then return nil end
   local place = cursors[id] or { cursor = old.score, pace_at = 0, back = {} }
   if old.place == paused_key then
-    settle_pause(id, p, place)
+    pausing.settle(id, p, place, item.from and item.from - 1 or now)
     return nil
   end
-  local next_before = place.cursor < NEVER and place.cursor or nil
+  local next_before = place.cursor < NEVER and skipping.next(id, p, place.cursor) or nil
   local _, _, back, pace_at, look = settle_all(item, p, place)
   return next_before, back, pace_at, look
 end
@@ -155,11 +170,29 @@ local function settle_far_behind(items)
   return is_any
 end
 
+-- Ends the pauses whose time has come. Returns whether there were any.
+local function wake_items(items)
+  for i = 1, #items do
+    if items[i].wakes_at then pausing.wake(items[i].id, items[i].old.plan, items[i].wakes_at) end
+  end
+  return #pausing.removes > 0
+end
+
+-- What waits of a backfill ends with its entry, as one record.
+local function drop_backfill(id, p)
+  local text = redis.call('HLEN', backfills_key) > 0 and redis.call('HGET', backfills_key, id)
+  local count, first, last, run_id = backfilling.span(text)
+  if count == 0 then return end
+  remember({ id = id, run_id = run_id, keep = p[P_KEEP], state = CANCELLED, reason = ENTRY_REMOVED, trigger = BACKFILL, attempt = 0,
+    lost = 0, flags = REQUESTED, fire_at = first, due_at = first, enqueued_at = 0, started_at = 0, finished_at = now,
+    birth = p[P_BIRTH], revision = p[P_REVISION], exit = 0, fires = count, last_fire_at = last, node = '', message = '' })
+end
+
 -- Decides one change and gathers its writes. Returns { id, word, next before, next after, revision, fields that differ }.
 local function change(item)
   local id, old = item.id, item.old
   if not old and (item.revision > 0 or item.verb == 'remove') then return { id, 'gone', -1, -1, 0, '' } end
-  if old and not old.is_meant then
+  if old and (not old.is_meant or (item.from and old.place ~= paused_key)) then
     return { id, item.revision == 0 and 'exists' or 'conflict', -1, -1, old.revision, '' }
   end
   local revision = tonumber(string.match(item.definition, '"revision":(%d+)'))
@@ -172,6 +205,7 @@ local function change(item)
   end
   if item.verb == 'remove' then
     append(writes.removed, id, item.definition)
+    if old.plan then drop_backfill(id, old.plan) end
     removes.ids[#removes.ids + 1] = id
     return { id, 'removed', next_before or -1, -1, revision, item.fields }
   end
@@ -184,15 +218,17 @@ local function change(item)
   end
   if item.list ~= '' then writes.lists[item.list] = true end
   local p = item.new
-  local t, left = time_after(p, now)
+  -- What came between `from` and now is due: the next claim finds it late.
+  local t, left = time_after(p, (item.from or now + 1) - 1)
   if item.is_paused then
-    append(writes.paused, NEVER, id)
-    append(cursor_writes, id, pack_cursor(t or NEVER, 0, {}))
+    append(writes.paused, item.till or NEVER, id)
+    append(cursor_writes, id, pack_cursor(t or NEVER, item.till or 0, {}))
     t = nil
   else
     if cursors[id] then cursor_removes[#cursor_removes + 1] = id end
     cursors[id] = nil
     t = put_in_place(id, p, t, left, back or {}, pace_at or 0, look or NEVER, false)
+    t = t and skipping.next(id, p, t)
   end
   return { id, old and 'changed' or 'added', next_before or -1, t or -1, revision, item.fields }
 end
@@ -218,8 +254,8 @@ local function flush_changes()
   write_all('ZADD', paused_key, writes.paused)
   for i = 1, #removes.fields do redis.call('HDEL', removes.fields[i][1], removes.fields[i][2]) end
   for name in pairs(writes.lists) do redis.call('HSETNX', queues_key, name, 0) end
-  for _, key in ipairs({ entries_key, plans_key, messages_key, active_key, cursors_key }) do write_all('HDEL', key, removes.ids) end
-  write_all('ZREM', stale_key, removes.ids)
+  for _, key in ipairs({ entries_key, plans_key, messages_key, active_key, cursors_key, skips_key, backfills_key }) do write_all('HDEL', key, removes.ids) end
+  for _, key in ipairs({ stale_key, backfilling_key }) do write_all('ZREM', key, removes.ids) end
   zones.leave_behind(writes.entries)
   drop_runs()
 end

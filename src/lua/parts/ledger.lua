@@ -61,6 +61,13 @@ local function recast(id, first, last, count, sum, revision, outcome, reason)
   enter(id, first, last, count, sum, revision, outcome, reason)
 end
 
+-- The last fire time that the ledger of an entry names; 0 without any.
+local function ledger_end(id)
+  local last, text = 0, ledgers[id] or ''
+  for at = 2, #text - STRETCH_LEN + 1, STRETCH_LEN do last = math.max(last, (struct.unpack('>I6', text, at + 6))) end
+  return last
+end
+
 local function flush_ledgers()
   local write = ledger_writes
   for id, text in pairs(ledgers) do

@@ -1,10 +1,11 @@
 -- Settles the fire times of an entry up to now, by the rule "Late" of the contract. Needs `fire.lua`.
 local LATE_MS, LATE_WITH_NEWER_MS = 60000, 5000
 
--- The fire times from `cursor` to `now`: their number, the i-th, and the sum of i to j; and whether the plan knows what comes next.
-local function due_times(p, cursor)
+-- The fire times from `cursor` to `limit`, else to `now`: their number, the i-th, and the sum of i to j; and whether the plan knows what comes next.
+local function due_times(p, cursor, limit)
+  limit = limit or now
   if p[P_IS_ARITHMETIC] then
-    local till = (p[P_STOP] > 0 and p[P_STOP] <= now) and p[P_STOP] - 1 or now
+    local till = (p[P_STOP] > 0 and p[P_STOP] <= limit) and p[P_STOP] - 1 or limit
     -- The cursor of a paused entry may stand between two fire times.
     local first = time_after(p, cursor - 1) or NEVER
     local count = till >= first and math.floor((till - first) / p[P_PERIOD]) + 1 or 0
@@ -14,7 +15,7 @@ local function due_times(p, cursor)
   end
   local times = {}
   local t, why = time_after(p, cursor - 1)
-  while t and t <= now do
+  while t and t <= limit do
     times[#times + 1] = t
     t, why = time_after(p, t)
   end
@@ -37,13 +38,21 @@ local function older_than(count, nth, age)
 end
 
 local function range_over(id, p, nth, sum, i, j, state, reason)
-  if j >= i then pass_over(id, p, nth(i), nth(j), j - i + 1, sum(i, j), state, reason) end
+  while i <= j do
+    local k = skipping.run_end(id, i, j)
+    skipping.emit(id, p, nth(i))
+    pass_over(id, p, nth(i), nth(k), k - i + 1, sum(i, k), state, reason)
+    i = k + 1
+  end
 end
 
 -- What is late, by `catch_up`; `back` is the back-log, a list of fire times. Returns how many are settled.
 local function settle_many(id, p, cursor, back)
   local count, nth, sum, is_known = due_times(p, cursor)
   if count == 0 then return cursor, nil end
+  local last = nth(count)
+  if skipping.of[id] then count, nth, sum = skipping.without(id, count, nth, sum) end
+  if count == 0 then return time_after(p, last) end
   -- Where the plan ran dry nobody knows yet whether the newest has a newer one behind it: it waits for the next plan.
   local till = count
   if not is_known and now - nth(count) > LATE_WITH_NEWER_MS then till = count - 1 end
@@ -55,7 +64,13 @@ local function settle_many(id, p, cursor, back)
     if p[P_CATCH_UP] == CATCH_UP_ALL then
       local from = math.max(gone + 1, late - p[P_MAX_RUNS] + 1)
       range_over(id, p, nth, sum, gone + 1, from - 1, MISSED, CATCH_UP_LIMIT)
-      enter(id, nth(from), nth(late), late - from + 1, sum(from, late), p[P_REVISION], SUCCEEDED, PACE)
+      local i = from
+      while i <= late do
+        local k = skipping.run_end(id, i, late)
+        skipping.emit(id, p, nth(i))
+        enter(id, nth(i), nth(k), k - i + 1, sum(i, k), p[P_REVISION], SUCCEEDED, PACE)
+        i = k + 1
+      end
       for i = from, late do back[#back + 1] = nth(i) end
       while #back > p[P_MAX_RUNS] do
         local t = table.remove(back, 1)
@@ -63,14 +78,18 @@ local function settle_many(id, p, cursor, back)
       end
     elseif p[P_CATCH_UP] == CATCH_UP_LATEST and late == count then
       range_over(id, p, nth, sum, gone + 1, late - 1, MISSED, SUPERSEDED)
+      skipping.emit(id, p, nth(late))
       fire(id, p, nth(late), CATCH_UP)
     else
       range_over(id, p, nth, sum, gone + 1, late, MISSED, p[P_CATCH_UP] == CATCH_UP_LATEST and SUPERSEDED or TOO_LATE)
     end
   end
-  for i = math.max(late, gone) + 1, till do fire(id, p, nth(i), SCHEDULED) end
+  for i = math.max(late, gone) + 1, till do
+    skipping.emit(id, p, nth(i))
+    fire(id, p, nth(i), SCHEDULED)
+  end
   if till < count then return nth(count), 'dry' end
-  return time_after(p, nth(count))
+  return time_after(p, last)
 end
 
 -- The usual case: one fire time is due, and it is not late. Returns what `settle` does, or nothing where it is not that case.
@@ -87,9 +106,17 @@ end
 -- Settles what is due of one entry. Returns the next fire time, or nil and 'dry' | 'over'; where a time is returned with 'dry'
 -- it is settled once the next plan is there.
 local function settle(id, p, cursor, back)
-  local t, left = settle_usual(id, p, cursor)
-  if left then return t, left end
-  return settle_many(id, p, cursor, back)
+  local t, left
+  if cursor > now or not skipping.of[id] then
+    t, left = settle_usual(id, p, cursor)
+    if left then return t, left end
+  end
+  t, left = settle_many(id, p, cursor, back)
+  if skipping.of[id] then
+    local is_dry = not t and left == 'dry'
+    skipping.done(id, p, t or (is_dry and struct.unpack('>I6', p[P_TEXT], #p[P_TEXT] - 5) + 1) or NEVER)
+  end
+  return t, left
 end
 
 -- Lets the oldest of the back-log go, if its pace and the runs before it allow. Returns the time to look again, or nil.

@@ -95,6 +95,7 @@ local function take(limit)
   end
   load_lists()
   load_cursors(ids)
+  skipping.load(ids)
   local ledgers_of = redis.call('HMGET', ledger_key, unpack(ids))
   local marks_of = #with_marks > 0 and redis.call('HMGET', active_key, unpack(with_marks))
   local messages_of = #with_message > 0 and redis.call('HMGET', messages_key, unpack(with_message))
@@ -116,7 +117,7 @@ local function take(limit)
       way, tail = read_message(messages_of[messages_seen])
       if rings_of[messages_seen] then tails[id] = rings_of[messages_seen] else ring = id end
     end
-    local is_usual = not mark and not cursors[id] and (way or not is_direct)
+    local is_usual = not mark and not cursors[id] and not skipping.of[id] and (way or not is_direct)
     if not (is_usual and take_usual(id, plans[i], cursors_of[i], ledgers_of[i], flags >= 2, way, tail, ring)) then
       others[#others + 1] = i
       ledgers[id] = ledgers_of[i] or ''
@@ -200,7 +201,7 @@ end
 local function next_times(is_full)
   local found = redis.call('ZRANGEBYSCORE', due_key, is_full and '-inf' or '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
   local look = NEVER
-  for _, key in ipairs({ parked_key, broken_key, start_by_key, leases_key }) do
+  for _, key in ipairs({ parked_key, broken_key, paused_key, backfilling_key, start_by_key, leases_key }) do
     local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
     if first[2] then look = math.min(look, math.max(tonumber(first[2]), key == leases_key and hold or 0)) end
   end

@@ -1,9 +1,9 @@
 -- Numbers that stand for words in packed records; the order of the lists in `domain/run.rs`, held equal by a test. As all
 -- numbers with names in capitals they are put in place when a script is joined: a Lua function has room for 200 locals only.
 local WAITING, QUEUED, RUNNING, RETRYING, SUCCEEDED, FAILED, CANCELLED, SKIPPED, MISSED = 1, 2, 3, 4, 5, 6, 7, 8, 9
-local SCHEDULED, CATCH_UP, MANUAL = 1, 2, 3
+local SCHEDULED, CATCH_UP, MANUAL, BACKFILL = 1, 2, 3, 4
 local DELIVERED, TARGET, TARGET_FULL, LOST = 1, 7, 8, 11
-local OVERLAP, PAUSED, SUPERSEDED, TOO_LATE, CATCH_UP_LIMIT, REMOVED = 13, 14, 16, 17, 18, 20
+local OVERLAP, PAUSED, SKIP_ASKED, SUPERSEDED, TOO_LATE, CATCH_UP_LIMIT, REMOVED = 13, 14, 15, 16, 17, 18, 20
 local BY_USER, ENTRY_REMOVED, PACE = 21, 23, 25
 -- Later than any fire time: the cursor of an entry that has none left.
 local NEVER = 281474976710655
