@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "cli/asked.rs"]
+mod asked;
 #[path = "cli/repeats.rs"]
 mod repeats;
 #[path = "cli/words.rs"]
@@ -308,9 +310,6 @@ fn what_comes_later_is_refused_by_name() {
         &["queues", "pause", "q"],
         &["import", "celery", "x.json"],
         &["apply", "-f", "x", "--prune"],
-        &["pause", "a", "--until", "+2h"],
-        &["resume", "a", "--from", "-1h"],
-        &["add", "a", "--from", "-1h"],
         &["node", "--listen", "127.0.0.1:1"],
     ] {
         let (line, _) = refused(&user, 2, args);

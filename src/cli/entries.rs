@@ -253,6 +253,8 @@ pub async fn next(app: &App, args: NextArgs) -> Ended {
     if let Some(id) = args.id.as_deref().filter(|_| !args.stray.is_empty()) {
         refuse_next_stray(&args, id)?;
     }
+    let mut until = None;
+    let mut skips = Vec::new();
     let (schedule, now) = match (&args.id, &args.cron[..]) {
         (None, []) => {
             let error = Error::invalid("id", "an entry, or --cron EXPRESSION, is needed");
@@ -268,8 +270,14 @@ pub async fn next(app: &App, args: NextArgs) -> Ended {
         (Some(id), []) => {
             let id = EntryId::parse("id", id)?;
             let service = app.service().await?;
-            let (_, entry) = service.entry(&id).await?;
-            (entry.schedule, service.store().now(service.store().shard_of(&id)).await?)
+            let (definition, entry) = service.entry(&id).await?;
+            let now = service.store().now(service.store().shard_of(&id)).await?;
+            until = definition.paused_at(now).and_then(|paused| paused.until);
+            skips = service.skips(&id).await?;
+            if definition.paused_at(now).is_some_and(|paused| paused.until.is_none()) {
+                app.printer.note("it is paused: these are when it would fire");
+            }
+            (entry.schedule, now)
         }
         (None, crons) => (cron_schedule(crons, args.tz.as_deref())?, clock::now()),
     };
@@ -277,12 +285,24 @@ pub async fn next(app: &App, args: NextArgs) -> Ended {
         Some(text) => parse_moment("from", text, &schedule.zone, now, Direction::Past)?,
         None => now,
     };
-    let times: Vec<Timestamp> = schedule.times_after(from).take(count).collect();
+    // What is to be skipped, and what a pause skips, does not fire.
+    let from = until.map_or(from, |until| from.max(Timestamp(until.0 - 1)));
+    let is_skipped = |time: &Timestamp| skips.iter().any(|skip| skip.fire_at == *time);
+    let times: Vec<Timestamp> = schedule.times_after(from).filter(|time| !is_skipped(time)).take(count).collect();
     let instants: Vec<String> = times.iter().map(|at| at.to_rfc3339()).collect();
     app.printer.list(&instants, String::clone, || {
         let wall = Wall { zone: schedule.zone.clone(), now };
         times.iter().map(|at| format!("{}\n", wall.full(*at))).collect()
     });
+    let wall = Wall { zone: schedule.zone.clone(), now };
+    for skip in
+        skips.iter().filter(|skip| skip.fire_at > from && times.last().is_some_and(|last| skip.fire_at <= *last))
+    {
+        app.printer.note(format!("{} is skipped, {}", wall.at(skip.fire_at), skip.words));
+    }
+    if let Some(until) = until {
+        app.printer.note(format!("it is paused until {}", wall.at(until)));
+    }
     if times.is_empty() && !app.printer.is_json() && count > 0 {
         app.printer.note("it does not fire any more");
     }
