@@ -48,6 +48,9 @@
 //! - **Numbered calls.** fred may not repeat a command; a node repeats a call until it is answered, and the script gives the same
 //!   number the same answer (`lua/parts/lanes.lua`). So a reply can be lost, never a run. Requests of people carry an id in the
 //!   same sense (`lua/parts/requests.lua`).
+//! - **What people ask for stands beside the schedule.** The end of a pause (`lua/parts/pauses.lua`), single fire times to skip
+//!   (`lua/parts/skips.lua`) and past ones to run (`lua/parts/backfills.lua`) are keys of their own, looked at by the claim while
+//!   they are not empty; an entry that counts from an instant simply gets its place there.
 //! - **Leases and fences.** A node holds one lease for all that it executes. Each attempt has a fence that grows with every attempt
 //!   in the shard; only the holder of the current one may finish it. When nobody could renew because no script ran, no lease ends.
 //! - **Zone data.** One release per process, chosen at start ([`domain::zone::ZoneData`]). Nodes tell theirs with each claim; only

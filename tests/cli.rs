@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "cli/asked.rs"]
+mod asked;
 #[path = "cli/calendars.rs"]
 mod calendars;
 #[path = "cli/repeats.rs"]

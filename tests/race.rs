@@ -6,6 +6,8 @@ mod support;
 
 #[path = "race/able.rs"]
 mod able;
+#[path = "race/asked.rs"]
+mod asked;
 #[path = "race/bed.rs"]
 mod bed;
 #[path = "race/changes.rs"]

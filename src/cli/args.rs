@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::cli::asked_args::{PAUSE_EXAMPLES, PauseArgs, RESUME_EXAMPLES, ResumeArgs, TriggerArgs};
+use crate::cli::asked_args::{
+    BACKFILL_EXAMPLES, BackfillArgs, PAUSE_EXAMPLES, PauseArgs, RESUME_EXAMPLES, ResumeArgs, SKIP_EXAMPLES, SkipArgs,
+    TRIGGER_EXAMPLES, TriggerArgs,
+};
 use crate::cli::fields::{Fields, whole};
 use crate::cli::node_command::NodeArgs;
 use crate::cli::output::Format;
@@ -120,7 +123,14 @@ pub enum Command {
     /// The next fire times of an entry, or of a cron expression
     Next(NextArgs),
     /// Run an entry now
+    #[command(after_help = TRIGGER_EXAMPLES)]
     Trigger(TriggerArgs),
+    /// Skip one fire time to come
+    #[command(after_help = SKIP_EXAMPLES)]
+    Skip(SkipArgs),
+    /// Run past fire times that were missed or skipped
+    #[command(after_help = BACKFILL_EXAMPLES)]
+    Backfill(BackfillArgs),
 
     /// Make the entries of files so: apply -f FILE|DIR|-
     Apply(ApplyArgs),

@@ -1,4 +1,4 @@
-//! The words of what people ask for: pause, resume, trigger.
+//! The words of what people ask for: pause, resume, trigger, skip, backfill.
 
 use clap::Args;
 
@@ -52,3 +52,54 @@ pub struct TriggerArgs {
     #[arg(last = true, value_name = "ARG")]
     pub args: Vec<String>,
 }
+
+pub const TRIGGER_EXAMPLES: &str = "\
+Examples:
+  upbeat trigger report --wait=10m
+  upbeat trigger report --payload '{\"day\": \"2026-11-20\"}'
+  upbeat trigger report -- --verbose --day 2026-11-20    behind the entry's own arguments (exec, shell)
+  upbeat trigger report --overlap allow                  also while another run is active
+Its schedule stays as it is; it also works while the entry is paused.";
+
+#[derive(Debug, Args)]
+pub struct SkipArgs {
+    pub id: String,
+    /// This fire time instead of the next: an instant, 02:00, +2h
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub at: Option<String>,
+    /// Take it back, as long as it has not come
+    #[arg(long)]
+    pub undo: bool,
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+pub const SKIP_EXAMPLES: &str = "\
+Examples:
+  upbeat skip report --reason 'data centre move'    its next fire time ends skipped, the others stay
+  upbeat skip report --at 2026-11-27T09:00
+  upbeat skip report --at 2026-11-27T09:00 --undo
+At most 100 an entry; upbeat pause --until skips a range.";
+
+#[derive(Debug, Args)]
+pub struct BackfillArgs {
+    pub id: String,
+    /// From this instant on, in the entry's zone
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub from: String,
+    /// Up to this instant
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub to: String,
+    /// Also run again what has fired
+    #[arg(long)]
+    pub again: bool,
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+pub const BACKFILL_EXAMPLES: &str = "\
+Examples:
+  upbeat backfill report --from 2026-11-20T02:00 --to 2026-11-20T04:00 --dry-run    lists the fire times
+  upbeat backfill report --from -8h --to now
+  upbeat backfill report --from -8h --to now --again    also those that ran
+Oldest first, one per 60 s / per_minute of catch_up, 500 a request; each waits for the run before it where overlap says so.";

@@ -265,6 +265,7 @@ pub async fn next(app: &App, args: NextArgs) -> Ended {
         refuse_next_stray(&args, id)?;
     }
     let mut of_entry = None;
+    let mut until = None;
     let (schedule, now) = match (&args.id, &args.cron[..]) {
         (None, []) => {
             let error = Error::invalid("id", "an entry, or --cron EXPRESSION, is needed");
@@ -280,8 +281,12 @@ pub async fn next(app: &App, args: NextArgs) -> Ended {
         (Some(id), []) => {
             let id = EntryId::parse("id", id)?;
             let service = app.service().await?;
-            let (_, entry) = service.entry(&id).await?;
+            let (definition, entry) = service.entry(&id).await?;
             let now = service.store().now(service.store().shard_of(&id)).await?;
+            until = definition.paused_at(now).and_then(|paused| paused.until);
+            if definition.paused_at(now).is_some_and(|paused| paused.until.is_none()) {
+                app.printer.note("it is paused: these are when it would fire");
+            }
             let (_, entry, _) = of_entry.insert((service, entry, id));
             (entry.schedule.clone(), now)
         }
@@ -291,9 +296,11 @@ pub async fn next(app: &App, args: NextArgs) -> Ended {
         Some(text) => parse_moment("from", text, &schedule.zone, now, Direction::Past)?,
         None => now,
     };
-    let times: Vec<Timestamp> = match &of_entry {
-        Some((service, entry, id)) => service.upcoming(id, entry, from, count).await?,
-        None => schedule.times_after(from).take(count).collect(),
+    // What is to be skipped, and what a pause skips, does not fire.
+    let from = until.map_or(from, |until| from.max(Timestamp(until.0 - 1)));
+    let (times, skips) = match &of_entry {
+        Some((service, entry, id)) => tokio::try_join!(service.upcoming(id, entry, from, count), service.skips(id))?,
+        None => (schedule.times_after(from).take(count).collect(), Vec::new()),
     };
     let instants: Vec<String> = times.iter().map(|at| at.to_rfc3339()).collect();
     app.printer.list(&instants, String::clone, || {
@@ -307,6 +314,15 @@ pub async fn next(app: &App, args: NextArgs) -> Ended {
         let remarks: String = change.into_iter().chain(doubt).map(|words| format!("{words}\n")).collect();
         format!("{}\n{lines}{remarks}", schedule.describe())
     });
+    let wall = Wall { zone: schedule.zone.clone(), now };
+    for skip in
+        skips.iter().filter(|skip| skip.fire_at > from && times.last().is_some_and(|last| skip.fire_at <= *last))
+    {
+        app.printer.note(format!("{} is skipped, {}", wall.at(skip.fire_at), skip.words));
+    }
+    if let Some(until) = until {
+        app.printer.note(format!("it is paused until {}", wall.at(until)));
+    }
     if times.is_empty() && !app.printer.is_json() && count > 0 {
         app.printer.note("it does not fire any more");
     }

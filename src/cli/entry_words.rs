@@ -98,18 +98,26 @@ async fn describe(service: &Service, change: &ChangeView) -> Result<()> {
     let now = service.store().now(service.store().shard_of(&id)).await?;
     let wall = Wall { zone: entry.schedule.zone.clone(), now };
     let mut lines = vec![("when", when(&entry, &wall))];
+    let skips = service.skips(&id).await?;
     let next = match change.next_after {
         Some(next) => Some(service.upcoming(&id, &entry, Timestamp(next.0.0 - 1), NEXT_SHOWN).await?),
         None => None,
     };
     lines.push((
         "next",
-        match (&definition.paused, next) {
+        match (definition.paused_at(now), next) {
+            (Some(crate::domain::definition::Paused { until: Some(until), .. }), _) => {
+                format!("paused until {}", wall.full(*until))
+            }
             (Some(_), _) => format!("paused; upbeat resume {id}"),
             (None, Some(next)) if change.next_before == change.next_after => format!("unchanged: {}", wall.list(&next)),
             (None, next) => wall.list(&next.unwrap_or_default()),
         },
     ));
+    if !skips.is_empty() {
+        let times: Vec<Timestamp> = skips.iter().map(|skip| skip.fire_at).collect();
+        lines.push(("skips", wall.list(&times)));
+    }
     lines.extend(zone_words::next_change(&entry.schedule, now).map(|words| ("zone", words)));
     lines.extend(zone_words::doubt(&entry.schedule).map(|words| ("note", words.to_owned())));
     lines.push(("what", entry.reads()));
@@ -141,7 +149,10 @@ pub fn list(entries: &[EntryView], now: Timestamp) -> String {
             .map(|last| format!("{}, {}", last.state, wall.relative(last.finished_at.unwrap_or(last.fire_at).0)));
         vec![
             view.id.clone(),
-            view.status.to_owned(),
+            match view.paused_until {
+                Some(until) => format!("{} until {}", view.status, wall.at(until.0)),
+                None => view.status.to_owned(),
+            },
             entry.as_ref().map(Entry::reads_when).unwrap_or_default(),
             view.next_fire_at.map(|at| wall.full(at.0)).unwrap_or_default(),
             last.unwrap_or_else(|| "never".to_owned()),
@@ -169,11 +180,16 @@ pub fn detail(detail: &EntryDetail, entry: Option<&Entry>, upcoming: &[Timestamp
     if let Some(next) = view.next_fire_at {
         lines.push(("next", wall.list(if upcoming.is_empty() { std::slice::from_ref(&next.0) } else { upcoming })));
     }
+    for skip in &detail.skips {
+        lines.push(("skips", format!("{}, {}", wall.full(skip.fire_at.0), skip.message)));
+    }
     if let Some(by) = detail.paused_by.as_object() {
         let text = |name: &str| by.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let reason = Some(text("reason")).filter(|reason| !reason.is_empty());
         let reason = reason.map(|reason| format!(" ({reason:?})")).unwrap_or_default();
-        lines.push(("paused", format!("by {} since {}{reason}", text("actor"), wall.localised(&text("at")))));
+        let until = by.get("until").and_then(Value::as_str);
+        let until = until.map(|until| format!(", until {}", wall.localised(until))).unwrap_or_default();
+        lines.push(("paused", format!("by {} since {}{until}{reason}", text("actor"), wall.localised(&text("at")))));
     }
     if let Some(entry) = &entry {
         lines.push(("what", entry.reads()));

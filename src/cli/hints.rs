@@ -10,10 +10,8 @@ use crate::error::{Error, Problem};
 /// Commands of the contract that are not built yet.
 const LATER_COMMANDS: &[&str] = &[
     "once",
-    "backfill",
     "plan",
     "lint",
-    "skip",
     "audit",
     "why",
     "forecast",

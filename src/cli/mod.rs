@@ -2,6 +2,7 @@
 
 mod actor;
 mod args;
+mod asked;
 mod asked_args;
 mod bench;
 mod calendars;
@@ -103,6 +104,8 @@ async fn dispatch(cli: Cli, printer: Printer) -> Ended {
         Command::Resume(args) => entries::change(&app, entries::Verb::Resume(args.from), args.selected).await,
         Command::Next(args) => entries::next(&app, args).await,
         Command::Trigger(args) => runs::trigger(&app, args).await,
+        Command::Skip(args) => asked::skip(&app, args).await,
+        Command::Backfill(args) => asked::backfill(&app, args).await,
         Command::Apply(args) => files::apply(&app, args).await,
         Command::Export { ids, select } => files::export(&app, &ids, &select).await,
         Command::Import { from: ImportFrom::Crontab { file, tz } } => files::import_crontab(&app, &file, tz.as_deref()),

@@ -73,7 +73,7 @@ if number > 0 then
 end
 zones.read({ unpack(marks_of_clock, 5, 8) })
 local ids, is_full = take(batch)
-is_full = pausing.wake_due(batch) or is_full
+pausing.wake_due(batch)
 backfilling.take_turns(batch)
 guard_keys()
 
@@ -91,6 +91,8 @@ if number > 0 then keep_lane(':claim', table.concat(started, ' ')) end
 for i = 1, #unknown_lists do redis.call('HSETNX', queues_key, unknown_lists[i], 0) end
 expire_queued()
 local outage_ms = note_claim(tonumber(marks_of_clock[3]), is_full)
+-- What a pause that ended owes is due at once.
+is_full = is_full or #pausing.removes > 0
 local is_unbalanced = check_balance(tonumber(marks_of_clock[4]) or 0)
 backfilling.heal(tonumber(marks_of_clock[4]) or 0)
 hand_out(parked_key)

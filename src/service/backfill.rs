@@ -3,6 +3,7 @@
 //! Which they are is computed from the revision that held, and counted against the ledger: what can't be told is refused.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use serde::{Deserialize, Serialize};
 
@@ -180,10 +181,10 @@ impl Service {
         let mut schedules: BTreeMap<u64, Schedule> = BTreeMap::from([(definition.revision, current)]);
         for at in order {
             let stretch = &stretches[at];
-            if !schedules.contains_key(&stretch.revision) {
-                schedules.insert(stretch.revision, self.schedule_of(id, stretch.revision).await?);
-            }
-            let schedule = &schedules[&stretch.revision];
+            let schedule = match schedules.entry(stretch.revision) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => place.insert(self.schedule_of(id, stretch.revision).await?),
+            };
             picked.take(at, stretch, schedule, range).ok_or_else(|| {
                 let why = format!(
                     "what became of the fire times from {} to {} is on record only in sum",

@@ -100,7 +100,7 @@ impl Service {
         self.store.calendars(&names).await
     }
 
-    /// At most `count` fire times of an entry after `after`, as many as its `max_fires` leaves.
+    /// At most `count` fire times of an entry after `after`, as many as its `max_fires` leaves, without those to skip.
     pub async fn upcoming(
         &self,
         id: &EntryId,
@@ -112,8 +112,9 @@ impl Service {
             Some(most) => u64::from(most).saturating_sub(self.store.fires_of(id).await?),
             None => u64::MAX,
         };
-        let count = count.min(usize::try_from(left).unwrap_or(usize::MAX));
-        Ok(entry.schedule.times_after(after).take(count).collect())
+        let skips = self.skips(id).await?;
+        let times = entry.schedule.times_after(after).take(usize::try_from(left).unwrap_or(usize::MAX));
+        Ok(times.filter(|time| !skips.iter().any(|skip| skip.fire_at == *time)).take(count).collect())
     }
 
     async fn stored(&self, id: &EntryId) -> Result<StoredEntry> {

@@ -236,7 +236,7 @@ impl<'a> Found<'a> {
 
     fn list(self, is_all: bool) -> RunList {
         let mut runs: Vec<RunView> = self.runs.into_values().collect();
-        runs.sort_by(|a, b| (b.fire_at, key(b)).cmp(&(a.fire_at, key(a))));
+        runs.sort_by_key(|run| std::cmp::Reverse((run.fire_at, key(run))));
         let found = runs.len();
         runs.truncate(self.filter.limit.unwrap_or(usize::MAX));
         RunList { runs, found, is_all }

@@ -5,10 +5,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use upbeat::domain::record::requested_run_id;
 use upbeat::domain::run::{Reason, State};
+use upbeat::domain::timestamp::Timestamp;
 use upbeat::error::{Error, Result};
 use upbeat::store::{
-    Asked, CancelAnswer, ChangeCall, ChangeWord, ClaimReply, EndedAs, FinishWord, Made, Planned, PutAnswer, Rescued,
-    Store, TriggerAnswer, TriggerCall,
+    Asked, Backfill, BackfillAnswer, BackfillCall, CancelAnswer, ChangeCall, ChangeWord, ClaimReply, EndedAs,
+    FinishWord, Made, Planned, PutAnswer, Rescued, SkipAnswer, SkipCall, Store, TriggerAnswer, TriggerCall,
 };
 
 use crate::support::entries::{addition, id, open};
@@ -167,6 +168,53 @@ async fn a_trigger_of_the_same_request_makes_one_run() {
     assert_eq!(answer, TriggerAnswer::Made { run_id: run_id.clone(), fire_at, made: Made::Queued });
     assert_eq!(cut.world.on("HKEYS", "live", &[]), run_id);
     assert_eq!(cut.store.triggered(0, asked).await.unwrap(), Some(answer));
+}
+
+#[tokio::test]
+async fn a_skip_of_the_same_request_is_answered_the_same() {
+    let cut = Cut::with(&[("a", entry())]).await;
+    let target = id("a");
+    let next = cut.store.entry(&target).await.unwrap().unwrap().next_fire_at();
+    let asked = Asked { request: "r", content: "skip a" };
+    let (is_undo, words) = (false, "ana");
+    let times = [next.unwrap()];
+    let call = SkipCall {
+        asked,
+        id: &target,
+        birth: 1,
+        revision: 1,
+        is_undo,
+        words,
+        next_before: next,
+        next_after: None,
+        times: &times,
+    };
+    let answer = cut.lose("skip", async || cut.store.skip(0, &call).await).await;
+    assert!(matches!(answer, SkipAnswer::Done { is_changed: true, .. }), "{answer:?}");
+    assert_eq!(cut.store.skipped(0, asked).await.unwrap(), Some(answer));
+    assert_eq!(cut.store.entry(&target).await.unwrap().unwrap().skips.len(), 1);
+}
+
+#[tokio::test]
+async fn a_backfill_of_the_same_request_waits_once() {
+    let cut = Cut::with(&[("a", entry())]).await;
+    let target = id("a");
+    cut.world.pass(400_000);
+    cut.hand().settle(0).await;
+    let ledger = cut.store.ledger(0, &target).await.unwrap();
+    let asked = Asked { request: "r", content: "backfill a" };
+    let run_id = requested_run_id(cut.store.namespace(), &target, "r", Timestamp(1_000));
+    let times = [Backfill { fire_at: Timestamp(1_000), run_id }];
+    let (old, new, answer) = (&ledger[..30], &ledger[..30], "{}");
+    let call = BackfillCall { asked, id: &target, birth: 1, old, new, times: &times, extras: "{}", answer };
+    let answer = cut.lose("backfill", async || cut.store.backfill(0, &call).await).await;
+    assert_eq!(answer, BackfillAnswer::Done("{}".to_owned()));
+    assert_eq!(cut.store.backfilled(0, asked).await.unwrap(), Some(answer));
+    assert_eq!(cut.store.entry(&target).await.unwrap().unwrap().backfill, times);
+    let changed = [&ledger[..29], &[ledger[29] ^ 1]].concat();
+    let asked = Asked { request: "s", content: "backfill a" };
+    let other = BackfillCall { asked, old: &changed, ..call.clone() };
+    assert_eq!(cut.store.backfill(0, &other).await.unwrap(), BackfillAnswer::Changed);
 }
 
 #[tokio::test]

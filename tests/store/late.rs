@@ -3,8 +3,11 @@
 use serde_json::{Value, json};
 use upbeat::domain::plan::end_of_list;
 use upbeat::domain::run::{Reason, State, Trigger};
-use upbeat::store::EndedAs;
+use upbeat::domain::timestamp::Timestamp;
+use upbeat::service::{Request, Said, Service};
+use upbeat::store::{EndedAs, Verb};
 
+use crate::support::changes::change;
 use crate::support::entries::id;
 use crate::support::hand::{Hand, World, distinct};
 
@@ -249,4 +252,23 @@ async fn an_outage_is_an_event() {
     let outage = hand.settle(0).await.outage_ms;
     assert!((6_000..12_000).contains(&outage), "{outage}");
     assert_eq!(world.events("outage").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_change_that_was_decided_while_a_pause_held_keeps_the_back_log_that_came_after_it() {
+    let world = World::with(&[("a", json!({"every": "10s", "shell": "true", "catch_up": "all"}))]).await;
+    let service = Service::new(world.store.clone());
+    let request = Request { id: "r".to_owned(), actor: "ana".to_owned(), reason: None, is_dry_run: false };
+    let until = Timestamp(world.store.now(0).await.unwrap().0 + 5_000);
+    service.pause_until(&request, &[id("a")], &Said::from(until)).await.unwrap();
+    let mut hand = Hand::new(&world.store, 'a');
+    world.pass(125_000);
+    hand.settle(0).await;
+    let back_log = async || world.store.entry(&id("a")).await.unwrap().unwrap().back_log;
+    let before = back_log().await;
+    assert!(before.len() > 5, "{before:?}");
+    // It still names the pause, as one that was decided before its end would.
+    change(&world.store, "a", Verb::Put, json!({"note": "x"})).await;
+    assert_eq!(back_log().await, before);
+    world.assert_conserved();
 }

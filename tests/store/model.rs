@@ -7,6 +7,8 @@ use upbeat::domain::ledger;
 use upbeat::domain::record::requested_run_id;
 use upbeat::domain::run::Trigger;
 use upbeat::domain::timestamp::Timestamp;
+use upbeat::error::Error;
+use upbeat::service::{BackfillRange, Request, Said, Service};
 use upbeat::store::{Asked, Ended, EndedAs, Place, Started, TriggerAnswer, TriggerCall, Verb};
 
 use crate::support::changes::change;
@@ -56,11 +58,76 @@ async fn recorded(world: &World, name: &str) -> u64 {
     let shard = world.store.shard_of(&id(name));
     let (live, next) = world.store.live_runs(shard, None).await.unwrap();
     assert!(next.is_none(), "one page");
-    let live = live.iter().filter(|run| run.entry_id == name && run.trigger != Trigger::Manual).count();
+    let is_asked = |trigger: Trigger| matches!(trigger, Trigger::Manual | Trigger::Backfill);
+    let live = live.iter().filter(|run| run.entry_id == name && !is_asked(run.trigger)).count();
     let back = world.store.entry(&id(name)).await.unwrap().unwrap().back_log.len();
     let ended = world.store.ended_runs(shard, &id(name), 10_000).await.unwrap();
-    let ended: u64 = ended.iter().filter(|run| run.trigger != Trigger::Manual).map(|run| run.fires).sum();
+    let ended: u64 = ended.iter().filter(|run| !is_asked(run.trigger)).map(|run| run.fires).sum();
     ended + live as u64 + back as u64
+}
+
+/// Past fire times that run after all, each once: ended, active, and waiting for their turn.
+async fn backfilled(world: &World, name: &str) -> u64 {
+    let shard = world.store.shard_of(&id(name));
+    let (live, _) = world.store.live_runs(shard, None).await.unwrap();
+    let live = live.into_iter().filter(|run| run.entry_id == name && run.trigger == Trigger::Backfill);
+    let mut ids: Vec<String> = live.map(|run| run.run_id).collect();
+    ids.extend(world.store.entry(&id(name)).await.unwrap().unwrap().backfill.into_iter().map(|one| one.run_id));
+    let ended = world.store.ended_runs(shard, &id(name), 10_000).await.unwrap();
+    ids.extend(ended.into_iter().filter(|run| run.trigger == Trigger::Backfill).map(|run| run.run_id));
+    let all = ids.len();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), all, "{name}: a fire time ran twice after all");
+    all as u64
+}
+
+/// Another thing that a person may do: end a pause at an instant, catch up a part of it, skip a fire time, run past ones.
+/// Returns how many past ones run after all.
+async fn ask(world: &World, dice: &mut Dice, name: &str) -> u64 {
+    let service = Service::new(world.store.clone());
+    let target = id(name);
+    let stored = world.store.entry(&target).await.unwrap().unwrap();
+    let now = world.store.now(world.store.shard_of(&target)).await.unwrap();
+    let request = Request {
+        id: format!("ask-{}", dice.below(u64::MAX >> 33)),
+        actor: "ana".to_owned(),
+        reason: None,
+        is_dry_run: false,
+    };
+    let ids = [target.clone()];
+    let ahead = Said::from(Timestamp(now.0 + 1 + dice.below(60_000) as i64));
+    let definition = stored.definition.as_ref().unwrap();
+    match dice.below(4) {
+        0 if definition.paused_at(now).is_some() => {
+            let back = dice.below((now.0 - definition.at.0).max(1).cast_unsigned()) as i64;
+            drop(service.resume_from(&request, &ids, &Said::from(Timestamp(now.0 - back))).await.unwrap());
+        }
+        0 | 1 => drop(service.pause_until(&request, &ids, &ahead).await.unwrap()),
+        2 => {
+            let entry = definition.parse(&target).unwrap();
+            let at = entry.schedule.times_after(now).nth(dice.below(3) as usize).map(Said::from);
+            match service.skip(&request, &target, at.as_ref(), dice.below(4) == 0).await {
+                Ok(_) | Err(Error::Conflict(_)) => {}
+                Err(why) => panic!("{why}"),
+            }
+        }
+        _ => {
+            let text = world.store.ledger(world.store.shard_of(&target), &target).await.unwrap();
+            let stretches = ledger::read(&text).unwrap();
+            if let Some(at) = stretches.get(dice.below(1 + stretches.len() as u64) as usize) {
+                let length = (at.last.0 - at.first.0).max(1).cast_unsigned();
+                let from = Timestamp(at.first.0 + dice.below(length) as i64);
+                let range = BackfillRange { from: Said::from(from), to: Said::from(at.last), is_again: false };
+                match service.backfill(&request, &target, &range).await {
+                    Ok(done) => return done.runs,
+                    Err(Error::Conflict(full)) => assert!(full.message.contains("wait for their turn"), "{full:?}"),
+                    Err(why) => panic!("{why}"),
+                }
+            }
+        }
+    }
+    0
 }
 
 async fn check(world: &World, firsts: &BTreeMap<String, Timestamp>) {
@@ -81,7 +148,9 @@ async fn check(world: &World, firsts: &BTreeMap<String, Timestamp>) {
         let sum = stretches.iter().fold(0, |sum, stretch| (sum + stretch.sum) % (1 << 52));
         let expected_sum = expected.iter().fold(0, |sum, time| (sum + time.0.cast_unsigned()) % (1 << 52));
         assert_eq!((count, sum), (expected.len() as u64, expected_sum), "{name}: the ledger");
-        assert_eq!(recorded(world, name).await, expected.len() as u64, "{name}: the records");
+        let ended = world.store.ended_runs(world.store.shard_of(&target), &target, 10_000).await.unwrap();
+        let found = recorded(world, name).await;
+        assert_eq!(found, expected.len() as u64, "{name}: the records {expected:?} {stretches:#?} {ended:#?}");
     }
 }
 
@@ -135,12 +204,13 @@ async fn play(seed: u64, shards: u16) {
         firsts.insert((*name).to_owned(), world.store.entry(&id(name)).await.unwrap().unwrap().cursor());
     }
     let mut hands = [Hand::new(&world.store, 'a'), Hand::new(&world.store, 'b'), Hand::new(&world.store, 'c')];
+    let mut asked: BTreeMap<String, u64> = BTreeMap::new();
     let mut running: Vec<Vec<Vec<Started>>> = vec![vec![Vec::new(); usize::from(shards)]; hands.len()];
     for _ in 0..60 {
         let (who, shard) = (dice.below(3) as usize, dice.below(u64::from(shards)) as u16);
         let hand = &mut hands[who];
         let mine = &mut running[who][usize::from(shard)];
-        match dice.below(14) {
+        match dice.below(17) {
             0..=3 => world.pass(dice.below(4_000) as i64),
             4 => world.pass([6_000, 70_000, 400_000][dice.below(3) as usize]),
             5 | 6 => {
@@ -163,6 +233,10 @@ async fn play(seed: u64, shards: u16) {
             9..=11 => {
                 let name = format!("e{}", dice.below(12));
                 Box::pin(meddle(&world, &mut dice, &name)).await;
+            }
+            14..=16 => {
+                let name = format!("e{}", dice.below(12));
+                *asked.entry(name.clone()).or_default() += Box::pin(ask(&world, &mut dice, &name)).await;
             }
             12 => {
                 let name = ["due", "parked", "broken"][dice.below(3) as usize];
@@ -187,6 +261,7 @@ async fn play(seed: u64, shards: u16) {
     }
     Box::pin(check(&world, &firsts)).await;
     for name in firsts.keys() {
+        assert_eq!(backfilled(&world, name).await, asked.get(name).copied().unwrap_or(0), "{name}: run after all");
         assert_eq!(world.store.entry(&id(name)).await.unwrap().unwrap().place, Some(Place::Due), "{name}");
     }
     world.assert_conserved();

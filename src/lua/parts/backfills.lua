@@ -68,6 +68,8 @@ function backfilling.take_turns(limit)
   local ids = redis.call('ZRANGEBYSCORE', backfilling_key, '-inf', now, 'LIMIT', 0, BACKFILLS_LOOKED)
   if #ids == 0 then return end
   local texts, packed = redis.call('HMGET', backfills_key, unpack(ids)), redis.call('HMGET', plans_key, unpack(ids))
+  -- What `usual` has fired just now is active, too.
+  for i = 1, #mark_writes, 2 do marks[mark_writes[i]] = mark_writes[i + 1] end
   local plans, unmarked, unread = {}, {}, {}
   for i = 1, #ids do
     plans[i] = read_plan(packed[i])

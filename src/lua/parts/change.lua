@@ -220,7 +220,8 @@ local function change(item)
   local p = item.new
   -- What came between `from` and now is due: the next claim finds it late.
   local t, left = time_after(p, (item.from or now + 1) - 1)
-  if item.is_paused then
+  -- A pause that has ended meanwhile is none: the entry keeps its back-log.
+  if item.is_paused and (item.till or NEVER) > now then
     append(writes.paused, item.till or NEVER, id)
     append(cursor_writes, id, pack_cursor(t or NEVER, item.till or 0, {}))
     t = nil

@@ -33,10 +33,10 @@ function pausing.wake(id, p, till)
   pausing.removes[#pausing.removes + 1] = id
 end
 
--- Ends the pauses whose time has come. Returns whether there were any: what they owe is due at once.
+-- Ends the pauses whose time has come.
 function pausing.wake_due(limit)
   local found = limit > 0 and redis.call('ZRANGEBYSCORE', paused_key, '-inf', now, 'WITHSCORES', 'LIMIT', 0, PAUSES_ENDED) or {}
-  if #found == 0 then return false end
+  if #found == 0 then return end
   local ids = {}
   for i = 1, #found, 2 do ids[#ids + 1] = found[i] end
   local texts = redis.call('HMGET', plans_key, unpack(ids))
@@ -56,7 +56,6 @@ function pausing.wake_due(limit)
       if why ~= 'newer' then to_plan[#to_plan + 1] = id end
     end
   end
-  return #pausing.removes > 0
 end
 
 function pausing.flush()
