@@ -49,10 +49,13 @@ impl Service {
         }
         let (stored, now) = tokio::try_join!(self.store.entry(&id), self.store.now(step.shard))?;
         let owner = options.owner.as_str();
+        // With its anchor, without which nobody knows when a rule ends.
+        let on_record = stored.as_ref().and_then(|stored| stored.definition.as_ref().ok());
+        let anchored = decide::anchored(entry.clone(), on_record.map(|definition| &definition.entry), now)?;
+        let written = self.store.resolve(anchored.clone()).await?;
         let (decided, seen) = match &stored {
             None => {
                 decide::refuse_past(&id, &entry, None, now)?;
-                let anchored = decide::anchored(entry.clone(), None, now)?;
                 (decide::added(request, &id, anchored, owner, options.is_paused, now), None)
             }
             Some(stored) if options.is_if_absent => return Ok(one(write::unchanged(stored))),
@@ -63,7 +66,6 @@ impl Service {
                     return Err(other_owner(&id, &definition.owner));
                 }
                 decide::refuse_past(&id, &entry, definition.parse(&id).ok().as_ref(), now)?;
-                let anchored = decide::anchored(entry.clone(), Some(&definition.entry), now)?;
                 match decide::changed(request, &id, definition, anchored, owner, now) {
                     Some(decided) => (decided, Some(definition.revision)),
                     None => return Ok(one(write::unchanged(stored))),
@@ -78,7 +80,7 @@ impl Service {
             },
             changed => changed?,
         };
-        self.with_warnings(one(write::view(changed, fields)), &[&entry], now).await
+        self.with_warnings(one(write::view(changed, fields)), &[&written], now).await
     }
 
     /// Changes fields of an entry, or takes them away.

@@ -162,7 +162,8 @@ async fn a_paused_entry_follows_and_stays_paused_and_a_finished_one_comes_back()
     let begun = bed.now().await;
     put(&bed, "cal", &[day(begun, 1), day(begun, 2)]).await;
     let at = Timestamp(begun.0 + DAY_MS).to_rfc3339();
-    bed.add("once", json!({"at": at, "exec": ["true"], "exclude": ["cal"]})).await;
+    let added = bed.add("once", json!({"at": at, "exec": ["true"], "exclude": ["cal"]})).await;
+    assert_eq!(added.warnings[0], format!("once: at {at} lies on a date that is excluded: it is stored finished"));
     assert_eq!(bed.store().entry(&id("once")).await.unwrap().unwrap().place, Some(Place::Finished));
     bed.add("paused", six_hourly(&json!(["cal"]))).await;
     bed.pause("paused").await;
@@ -327,7 +328,8 @@ async fn a_rule_begins_when_its_entry_is_created_and_keeps_that_when_it_changes(
 async fn a_rule_that_has_ended_leaves_its_entry_finished() {
     let bed = Bed::new().await;
     let rule = json!({"rrule": "FREQ=HOURLY;COUNT=3", "exec": ["true"], "overlap": "allow"});
-    bed.add("a", rule).await;
+    let added = bed.add("a", rule).await;
+    assert!(!added.warnings.iter().any(|warning| warning.contains("finished")), "{:?}", added.warnings);
     play(&bed, 0, 4 * HOUR_MS).await;
     assert_eq!(bed.store().entry(&id("a")).await.unwrap().unwrap().place, Some(Place::Finished));
     assert_eq!(settled(&bed.stretches("a").await).0, 2, "the first of the three was the beginning itself");
