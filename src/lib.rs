@@ -50,6 +50,8 @@
 //!   same sense (`lua/parts/requests.lua`).
 //! - **Leases and fences.** A node holds one lease for all that it executes. Each attempt has a fence that grows with every attempt
 //!   in the shard; only the holder of the current one may finish it. When nobody could renew because no script ran, no lease ends.
+//! - **Calendars.** They stand in shard 0; every plan is made from their dates as they stand, and a change of one puts each entry
+//!   that names it, so that `put.lua` settles what is overdue before the new dates count ([`service`], `calendars.rs`).
 //! - **Conservation.** Once a minute a claim compares sums: each entry stands in one place, each run in one. What an eviction or a
 //!   `DEL` took is rebuilt from `entries`, `live` and the ledger, never from now.
 //!

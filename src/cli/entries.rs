@@ -13,6 +13,7 @@ use crate::domain::cron::Cron;
 use crate::domain::entry::{Entry, take_paused};
 use crate::domain::id::{EntryId, Owner};
 use crate::domain::moment::{Direction, parse_moment};
+use crate::domain::rrule::Rrule;
 use crate::domain::schedule::{Schedule, When};
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
@@ -240,6 +241,9 @@ pub async fn next(app: &App, args: NextArgs) -> Ended {
     if let Some(id) = args.id.as_deref().filter(|_| !args.stray.is_empty()) {
         refuse_next_stray(&args, id)?;
     }
+    if let Some(rule) = &args.rrule {
+        return next_of_rule(app, &args, rule, count);
+    }
     let mut of_entry = None;
     let (schedule, now) = match (&args.id, &args.cron[..]) {
         (None, []) => {
@@ -271,15 +275,34 @@ pub async fn next(app: &App, args: NextArgs) -> Ended {
         Some((service, entry, id)) => service.upcoming(id, entry, from, count).await?,
         None => schedule.times_after(from).take(count).collect(),
     };
+    say_times(app, &schedule.zone, now, &times, count);
+    Ok(0)
+}
+
+/// `upbeat next --rrule R [--tz Z] [--from T]`: of a rule that begins at T, else now.
+fn next_of_rule(app: &App, args: &NextArgs, rule: &str, count: usize) -> Ended {
+    let zone = args.tz.as_deref().map_or_else(|| Ok(Zone::utc()), |name| Zone::parse("tz", name))?;
+    let now = clock::now();
+    let from = match &args.from {
+        Some(text) => parse_moment("from", text, &zone, now, Direction::Past)?,
+        None => now,
+    };
+    let rule = Rrule::parse("rrule", rule, Some(from), &zone)?;
+    let next = |at: &Timestamp| rule.next_after(&zone, *at);
+    let times: Vec<Timestamp> = std::iter::successors(rule.next_after(&zone, from), next).take(count).collect();
+    say_times(app, &zone, now, &times, count);
+    Ok(0)
+}
+
+fn say_times(app: &App, zone: &Zone, now: Timestamp, times: &[Timestamp], count: usize) {
     let instants: Vec<String> = times.iter().map(|at| at.to_rfc3339()).collect();
     app.printer.list(&instants, String::clone, || {
-        let wall = Wall { zone: schedule.zone.clone(), now };
+        let wall = Wall { zone: zone.clone(), now };
         times.iter().map(|at| format!("{}\n", wall.full(*at))).collect()
     });
     if times.is_empty() && !app.printer.is_json() && count > 0 {
         app.printer.note("it does not fire any more");
     }
-    Ok(0)
 }
 
 fn refuse_next_stray(args: &NextArgs, id: &str) -> Result<()> {
