@@ -369,3 +369,22 @@ async fn an_entry_that_is_added_while_its_calendar_changes_follows_it() {
         assert_eq!(bed.definition(&called).await.calendars["cal"], changed.revision, "round {round}");
     }
 }
+
+#[tokio::test]
+async fn a_calendar_can_be_written_while_an_entry_misses_another_one() {
+    let bed = Bed::new().await;
+    let begun = bed.now().await;
+    for called in ["cal", "lost"] {
+        put(&bed, called, &[day(begun, 1)]).await;
+    }
+    bed.add("both", six_hourly(&json!(["cal", "lost"]))).await;
+    bed.add("one", six_hourly(&json!(["cal"]))).await;
+    bed.redis.cli(&["HDEL", &bed.key(0, "calendars"), "lost"]);
+    let changed = put(&bed, "cal", &[day(begun, 2)]).await;
+    assert_eq!(changed.entries.iter().map(|one| one.id.as_str()).collect::<Vec<_>>(), ["one"]);
+    let listed = bed.service.list(&Default::default()).await.unwrap();
+    assert!(listed[0].status == "broken" && listed[0].warnings[0].contains("no calendar is called lost"), "{listed:?}");
+    put(&bed, "lost", &[day(begun, 3)]).await;
+    put(&bed, "cal", &[day(begun, 2)]).await;
+    assert_eq!(bed.definition("both").await.calendars["cal"], 2);
+}
