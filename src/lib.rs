@@ -52,6 +52,9 @@
 //!   in the shard; only the holder of the current one may finish it. When nobody could renew because no script ran, no lease ends.
 //! - **Calendars.** They stand in shard 0; every plan is made from their dates as they stand, and a change of one puts each entry
 //!   that names it, so that `put.lua` settles what is overdue before the new dates count ([`service`], `calendars.rs`).
+//! - **Zone data.** One release per process, chosen at start ([`domain::zone::ZoneData`]). Nodes tell theirs with each claim; only
+//!   those with the greatest live one are asked to plan, and what was planned with an older one is planned anew from what is settled
+//!   (`lua/parts/zones.lua`, `store/zones.rs`).
 //! - **Conservation.** Once a minute a claim compares sums: each entry stands in one place, each run in one. What an eviction or a
 //!   `DEL` took is rebuilt from `entries`, `live` and the ledger, never from now.
 //!

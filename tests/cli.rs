@@ -176,7 +176,9 @@ fn next_needs_no_redis_and_lists_instants_strictly_after() {
     assert_eq!(user.json(&["next", "--cron", "@daily"]).as_array().unwrap().len(), 5);
     assert_eq!(user.json(&["next", "--cron", "@daily", "--count", "0"]), json!([]));
     let table = user.ok(&["next", "--cron", "30 2 * * *", "--tz", "Europe/Berlin", "--from", "2027-03-28T00:00"]);
-    assert!(table.starts_with("28 Mar 2027 03:00:00 CEST (in "), "{table}");
+    assert!(table.starts_with("at 02:30 every day, Europe/Berlin\n28 Mar 2027 03:00:00 CEST (in "), "{table}");
+    let change = "clocks in Europe/Berlin go forward on 2027-03-28 02:00 -> 03:00: the run of 02:30 comes at 03:00\n";
+    assert!(table.ends_with(change), "{table}");
     let ids = user.ok(&["-o", "id", "next", "--cron", "0 9 * * *", "--from", from, "--count", "1"]);
     assert_eq!(ids, "2026-11-21T09:00:00.000Z\n");
     refused(&user, 2, &["next", "--cron", "H 9 * * *"]);

@@ -5,7 +5,7 @@
 use upbeat::domain::cron::Cron;
 use upbeat::domain::schedule::{Schedule, When};
 use upbeat::domain::timestamp::Timestamp;
-use upbeat::domain::zone::Zone;
+use upbeat::domain::zone::{Dst, Zone};
 
 #[derive(serde::Deserialize)]
 struct Valid {
@@ -33,12 +33,14 @@ fn instant(text: &str) -> Timestamp {
 fn schedule(expression: &str, zone: &str) -> upbeat::error::Result<Schedule> {
     let zone = Zone::parse("tz", zone)?;
     let cron = Cron::parse("cron", expression)?;
+    let dst = Dst::default();
     Ok(Schedule {
         when: When::Cron(vec![cron]),
         zone,
         start: None,
         end: None,
         anchor: None,
+        dst,
         exclude: Default::default(),
     })
 }

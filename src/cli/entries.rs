@@ -8,7 +8,7 @@ use crate::cli::fields::Fields;
 use crate::cli::output::Ended;
 use crate::cli::request::{request, until_answered};
 use crate::cli::times::Wall;
-use crate::cli::{clock, entry_words, hints, selection};
+use crate::cli::{clock, entry_words, hints, selection, zone_words};
 use crate::domain::cron::Cron;
 use crate::domain::entry::{Entry, take_paused};
 use crate::domain::id::{EntryId, Owner};
@@ -16,7 +16,7 @@ use crate::domain::moment::{Direction, parse_moment};
 use crate::domain::rrule::Rrule;
 use crate::domain::schedule::{Schedule, When};
 use crate::domain::timestamp::Timestamp;
-use crate::domain::zone::Zone;
+use crate::domain::zone::{Dst, Zone};
 use crate::error::{Error, Problem, Result};
 use crate::service::{AddOptions, Changes, ListFilter, Service};
 
@@ -27,7 +27,7 @@ pub async fn add(app: &App, args: AddArgs) -> Ended {
     let read = |now: Timestamp| {
         let mut fields = values(&args.fields, &args.argv, now)?;
         let is_paused = take_paused(&mut fields)?.unwrap_or(false);
-        Ok::<_, Error>((Entry::parse(fields)?, is_paused))
+        Ok::<_, Error>((Entry::parse_for(&id, fields)?, is_paused))
     };
     // What is wrong with the words is said before Redis is asked; what counts from now counts from its now.
     let (mut entry, is_paused) = read(clock::now())?;
@@ -275,7 +275,7 @@ pub async fn next(app: &App, args: NextArgs) -> Ended {
         Some((service, entry, id)) => service.upcoming(id, entry, from, count).await?,
         None => schedule.times_after(from).take(count).collect(),
     };
-    say_times(app, &schedule.zone, now, &times, count);
+    say_times(app, &schedule, (from, now), &times, count);
     Ok(0)
 }
 
@@ -287,18 +287,25 @@ fn next_of_rule(app: &App, args: &NextArgs, rule: &str, count: usize) -> Ended {
         Some(text) => parse_moment("from", text, &zone, now, Direction::Past)?,
         None => now,
     };
-    let rule = Rrule::parse("rrule", rule, Some(from), &zone)?;
-    let next = |at: &Timestamp| rule.next_after(&zone, *at);
-    let times: Vec<Timestamp> = std::iter::successors(rule.next_after(&zone, from), next).take(count).collect();
-    say_times(app, &zone, now, &times, count);
+    let when = When::Rrule(Rrule::parse("rrule", rule, Some(from), &zone)?);
+    let schedule = Schedule { anchor: Some(from), ..plain(when, zone) };
+    let times: Vec<Timestamp> = schedule.times_after(from).take(count).collect();
+    say_times(app, &schedule, (from, now), &times, count);
     Ok(0)
 }
 
-fn say_times(app: &App, zone: &Zone, now: Timestamp, times: &[Timestamp], count: usize) {
+fn say_times(app: &App, schedule: &Schedule, (from, now): (Timestamp, Timestamp), times: &[Timestamp], count: usize) {
     let instants: Vec<String> = times.iter().map(|at| at.to_rfc3339()).collect();
     app.printer.list(&instants, String::clone, || {
-        let wall = Wall { zone: zone.clone(), now };
-        times.iter().map(|at| format!("{}\n", wall.full(*at))).collect()
+        let wall = Wall { zone: schedule.zone.clone(), now };
+        let lines: String = times.iter().map(|at| format!("{}\n", wall.full(*at))).collect();
+        if app.printer.is_quiet {
+            return lines;
+        }
+        let change = zone_words::next_change(schedule, from);
+        let doubt = zone_words::doubt(schedule).map(|words| format!("note: {words}"));
+        let remarks: String = change.into_iter().chain(doubt).map(|words| format!("{words}\n")).collect();
+        format!("{}\n{lines}{remarks}", schedule.describe())
     });
     if times.is_empty() && !app.printer.is_json() && count > 0 {
         app.printer.note("it does not fire any more");
@@ -321,5 +328,9 @@ fn refuse_next_stray(args: &NextArgs, id: &str) -> Result<()> {
 fn cron_schedule(crons: &[String], tz: Option<&str>) -> Result<Schedule> {
     let zone = tz.map_or_else(|| Ok(Zone::utc()), |name| Zone::parse("tz", name))?;
     let crons = crons.iter().map(|text| Cron::parse("cron", text)).collect::<Result<_>>()?;
-    Ok(Schedule { when: When::Cron(crons), zone, start: None, end: None, anchor: None, exclude: Default::default() })
+    Ok(plain(When::Cron(crons), zone))
+}
+
+fn plain(when: When, zone: Zone) -> Schedule {
+    Schedule { when, zone, start: None, end: None, anchor: None, dst: Dst::default(), exclude: Default::default() }
 }

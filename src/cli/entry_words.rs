@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::cli::output::{Format, Printer, complain, facts, print, printable, table};
 use crate::cli::times::Wall;
-use crate::cli::{App, output};
+use crate::cli::{App, output, zone_words};
 use crate::domain::entry::Entry;
 use crate::domain::id::EntryId;
 use crate::domain::schedule::When;
@@ -15,8 +15,6 @@ use crate::service::{ChangeView, Changes, EntryDetail, EntryView, Service};
 
 /// Fire times that are shown after a change.
 pub const NEXT_SHOWN: usize = 3;
-/// How far a change of the clocks is announced.
-const ZONE_REACH_MS: i64 = 366 * 86_400_000;
 
 /// Prints what became of a request; the exit code is 4 where an entry was refused. `verb` is what people asked for, where it
 /// says more than `changed`.
@@ -112,9 +110,8 @@ async fn describe(service: &Service, change: &ChangeView) -> Result<()> {
             (None, next) => wall.list(&next.unwrap_or_default()),
         },
     ));
-    if let Some(words) = clock_change(&entry, now) {
-        lines.push(("zone", words));
-    }
+    lines.extend(zone_words::next_change(&entry.schedule, now).map(|words| ("zone", words)));
+    lines.extend(zone_words::doubt(&entry.schedule).map(|words| ("note", words.to_owned())));
     lines.push(("what", entry.reads()));
     let served = service.where_to_run(&entry).await?;
     if entry.action.kind().is_some() {
@@ -131,48 +128,6 @@ fn when(entry: &Entry, wall: &Wall) -> String {
         (When::Rrule(_), Some(anchor)) => format!("{words}, begun {}", wall.at(anchor)),
         _ => words,
     }
-}
-
-/// What the next change of the clocks does to the fire times, if it touches one.
-fn clock_change(entry: &Entry, now: Timestamp) -> Option<String> {
-    let (schedule, zone) = (&entry.schedule, &entry.schedule.zone);
-    if !matches!(schedule.when, When::Cron(_) | When::Rrule(_)) || schedule.fixed_period().is_some() {
-        return None;
-    }
-    let mut change = zone.next_change(now)?;
-    let offset = |at: Timestamp| i64::from(zone.offset_seconds(at)) * 1000;
-    while offset(change) == offset(Timestamp(change.0 - 1)) {
-        change = zone.next_change(change)?;
-    }
-    if change.0 - now.0 > ZONE_REACH_MS {
-        return None;
-    }
-    let jump = offset(change) - offset(Timestamp(change.0 - 1));
-    let wall_time = |at: Timestamp, format: &str| zone.to_local(at).format(format).to_string();
-    let first = schedule.next_after(Timestamp(change.0 - 1))?;
-    if jump > 0 {
-        let before = zone.to_local(Timestamp(change.0 - 1)) + chrono::TimeDelta::milliseconds(1);
-        let usual = |at: Timestamp| schedule.next_after(Timestamp(at.0 - 1)) == Some(at);
-        let is_moved = first == change && !usual(Timestamp(change.0 + 86_400_000));
-        let day = wall_time(change, "%-d %b %Y");
-        return is_moved.then(|| {
-            format!(
-                "clocks go forward on {day}, {}: that day it fires at {}",
-                before.format("%H:%M"),
-                wall_time(change, "%H:%M")
-            )
-        });
-    }
-    let fold_begins = Timestamp(change.0 + jump);
-    let in_fold = schedule.next_after(Timestamp(fold_begins.0 - 1)).filter(|at| *at < change)?;
-    let repeats = schedule.next_after(Timestamp(in_fold.0 - jump - 1)) == Some(Timestamp(in_fold.0 - jump));
-    (!repeats).then(|| {
-        format!(
-            "clocks go back on {}: {} comes twice, it fires at the first",
-            wall_time(fold_begins, "%-d %b %Y"),
-            wall_time(in_fold, "%H:%M")
-        )
-    })
 }
 
 /// The table of `ls`.
@@ -261,33 +216,5 @@ pub fn detail(detail: &EntryDetail, entry: Option<&Entry>, upcoming: &[Timestamp
 pub fn entry_of(view: &EntryView) -> Option<Entry> {
     let mut fields = view.schedule.as_object()?.clone();
     fields.extend(view.action.as_object()?.clone());
-    Entry::parse(fields).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn words(cron: &str, now: &str) -> Option<String> {
-        let fields = serde_json::json!({"cron": cron, "tz": "Europe/Berlin", "shell": "true"});
-        let entry = Entry::parse(fields.as_object().unwrap().clone()).unwrap();
-        clock_change(&entry, Timestamp::parse("now", now, None).unwrap())
-    }
-
-    #[test]
-    fn a_change_of_the_clocks_is_announced_where_it_moves_a_fire_time() {
-        let winter = "2026-11-20T12:00:00Z";
-        assert_eq!(
-            words("30 2 * * *", winter).as_deref(),
-            Some("clocks go forward on 28 Mar 2027, 02:00: that day it fires at 03:00")
-        );
-        assert_eq!(words("30 4 * * *", winter), None);
-        assert_eq!(words("*/10 * * * *", winter), None);
-        let summer = "2026-07-01T12:00:00Z";
-        assert_eq!(
-            words("30 2 * * *", summer).as_deref(),
-            Some("clocks go back on 25 Oct 2026: 02:30 comes twice, it fires at the first")
-        );
-        assert_eq!(words("0 9 * * mon-fri", summer), None);
-    }
+    Entry::parse_for(&EntryId::parse("entry", &view.id).ok()?, fields).ok()
 }

@@ -59,6 +59,7 @@ fn about(field: &str) -> (Form, &'static str, &'static str) {
         "start" => (Form::Text, "T", "No fire time before it"),
         "end" => (Form::Text, "T", "No fire time at or after it"),
         "anchor" => (Form::Text, "T", "The first fire time of every, where rrule begins"),
+        "dst" => (Form::Texts, "RULE", "Clock changes: gap=run_after|skip|run_before, fold=first|last|both"),
         "max_fires" => (Form::Whole, "N", "Fire times in all; then it is finished"),
         "exclude" => (Form::List, "DATE", "Dates without fire times, or names of calendars; may be repeated"),
         "spread" => (Form::Text, "DURATION", "Each run up to this long after its fire time, to spread the load"),

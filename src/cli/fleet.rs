@@ -18,11 +18,27 @@ pub async fn nodes(app: &App) -> Ended {
                 app.printer.note("no nodes; start one: upbeat node");
                 return String::new();
             }
-            let head = ["NODE", "STATE", "RUNNING", "QUEUES", "MAY RUN", "VERSION", "SKEW", "PID", "HOST"];
+            let head = ["NODE", "STATE", "RUNNING", "QUEUES", "MAY RUN", "VERSION", "TZDATA", "SKEW", "PID", "HOST"];
             table(&head, nodes.iter().map(node_row))
         },
     );
+    if !app.printer.is_json() {
+        older_zone_data(&nodes).into_iter().for_each(|note| app.printer.note(note));
+    }
     Ok(0)
+}
+
+/// Said where nodes have zone data of different age.
+fn older_zone_data(nodes: &[NodeView]) -> Option<String> {
+    let live = || nodes.iter().filter(|node| node.state != "lost");
+    let newest = live().map(|node| node.tzdata.as_str()).max()?;
+    let older: Vec<&str> = live().filter(|node| node.tzdata != newest).map(|node| node.node.as_str()).collect();
+    (!older.is_empty()).then(|| {
+        format!(
+            "fire times are planned by nodes with zone data {newest}; {} have older, update tzdata there",
+            older.join(", ")
+        )
+    })
 }
 
 fn node_row(node: &NodeView) -> Vec<String> {
@@ -33,6 +49,7 @@ fn node_row(node: &NodeView) -> Vec<String> {
         node.queues.as_ref().map_or_else(|| "all".to_owned(), |queues| queues.join(",")),
         if node.kinds.is_empty() { "nothing".to_owned() } else { node.kinds.join(",") },
         node.version.clone(),
+        node.tzdata.clone(),
         format!("{} ms", node.clock_skew_ms),
         node.pid.to_string(),
         node.host.clone(),

@@ -23,6 +23,8 @@ mod runs;
 mod selection;
 mod times;
 mod waiting;
+mod zone_words;
+mod zoneinfo;
 
 use std::process::ExitCode;
 
@@ -61,6 +63,9 @@ pub fn main(words: Vec<String>) -> ExitCode {
 }
 
 fn run(cli: Cli, printer: Printer) -> Ended {
+    if let Some(remark) = zoneinfo::choose_zones()?.filter(|_| !printer.is_json()) {
+        printer.warning(&remark);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|why| Error::internal(format!("can't start threads: {why}")))?;
     let code = runtime.block_on(dispatch(cli, printer));

@@ -6,6 +6,8 @@
 mod days;
 mod describe;
 mod field;
+mod hashed;
+mod hints;
 mod next;
 mod period;
 
@@ -15,6 +17,7 @@ use std::sync::Arc;
 use self::days::{MonthDays, WeekDays};
 use self::field::{Field, Refusal};
 use self::next::Part;
+use crate::domain::id::EntryId;
 use crate::error::{Error, Result};
 
 /// A valid expression that fires at least once; cheap to clone.
@@ -27,6 +30,8 @@ pub struct Cron {
 }
 
 struct Compiled {
+    /// With numbers where `H` stands in the text.
+    resolved: String,
     fields: Fields,
     parts: Vec<Part>,
 }
@@ -42,8 +47,8 @@ struct Fields {
     week_days: WeekDays,
     /// Either day word begins with `*`: both must match. Otherwise one is enough.
     needs_both_days: bool,
-    /// The minute or the hour word begins with `*`: fires whenever the wall clock matches. Otherwise each matching wall
-    /// time fires once.
+    /// The minute or the hour word begins with `*`, and no word is `H`: fires whenever the wall clock matches. Otherwise
+    /// each matching wall time fires once.
     is_wildcard: bool,
 }
 
@@ -61,12 +66,20 @@ const NICKNAMES: [(&str, &str); 7] = [
 const MAX_BYTES: usize = 256;
 
 impl Cron {
-    /// Reads five fields as in crontab, six with leading seconds, or `@daily` and its kin.
+    /// Reads five fields as in crontab, six with leading seconds, or `@daily` and its kin; no `H`, which needs an entry id.
     ///
     /// # Errors
     /// Invalid, about `field`; the message begins with the cron field that is wrong.
     pub fn parse(field: &str, text: &str) -> Result<Self> {
-        let fields = read(text).map_err(|refusal| {
+        Self::parse_for(field, text, None)
+    }
+
+    /// As [`Cron::parse`], of an expression of this entry: `H` as minute, hour or day word is a number made of the entry id.
+    ///
+    /// # Errors
+    /// Invalid, about `field`; the message begins with the cron field that is wrong.
+    pub fn parse_for(field: &str, text: &str, id: Option<&EntryId>) -> Result<Self> {
+        let (resolved, fields) = read(text, id).map_err(|refusal| {
             let error = Error::invalid(field, refusal.reason).value(text.chars().take(MAX_BYTES).collect::<String>());
             match refusal.hint {
                 Some(hint) => error.hint(hint),
@@ -79,12 +92,20 @@ impl Cron {
             let message = "day-of-month: no such calendar date, it would never fire";
             return Err(Error::invalid(field, message).value(text));
         }
-        Ok(Self { text: text.trim_matches(BLANKS).into(), compiled: Arc::new(Compiled { fields, parts }) })
+        Ok(Self { text: text.trim_matches(BLANKS).into(), compiled: Arc::new(Compiled { resolved, fields, parts }) })
     }
 
     /// As it was written, without blanks around it.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// What may be meant otherwise by who wrote it, for people: six fields with a day of the week as a number.
+    pub fn doubt(&self) -> Option<&'static str> {
+        let words: Vec<&str> = self.compiled.resolved.split(' ').collect();
+        let is_doubtful = matches!(words[..], [_, _, _, _, _, day] if day.bytes().any(|byte| byte.is_ascii_digit()));
+        is_doubtful
+            .then_some("six fields begin with seconds; days of the week count from 0, Sunday, not from 1 as in Quartz")
     }
 
     /// Whether it stands for the same fire times, however it is written.
@@ -109,7 +130,8 @@ impl fmt::Debug for Cron {
 
 const BLANKS: [char; 2] = [' ', '\t'];
 
-fn read(text: &str) -> Result<Fields, Refusal> {
+/// The expression with numbers for `H`, and its fields.
+fn read(text: &str, id: Option<&EntryId>) -> Result<(String, Fields), Refusal> {
     if text.len() > MAX_BYTES {
         return Err(Refusal::new(format!("is longer than {MAX_BYTES} bytes")));
     }
@@ -121,7 +143,7 @@ fn read(text: &str) -> Result<Fields, Refusal> {
         return Err(Refusal::new("is empty").hint("write five fields: minute hour day-of-month month day-of-week"));
     };
     if first.starts_with('@') {
-        return read(nickname(&words)?);
+        return read(nickname(&words)?, id);
     }
     if let Some((name, _)) =
         first.split_once('=').filter(|(name, _)| name.starts_with(|c: char| c.is_ascii_alphabetic()))
@@ -133,11 +155,43 @@ fn read(text: &str) -> Result<Fields, Refusal> {
             refusal
         });
     }
-    match words.len() {
-        5 => read_words("0", &words),
-        6 => read_words(words[0], &words[1..]).map_err(|refusal| hint_for_six(refusal, &words)),
-        count => Err(wrong_count(count, &words)),
-    }
+    let resolved = resolve(&words, id)?;
+    let has_hashed = words.iter().any(|word| hashed::is_hashed(word));
+    let words: Vec<&str> = resolved.iter().map(String::as_str).collect();
+    let mut fields = match words.len() {
+        5 => read_words("0", &words).map_err(|refusal| hints::for_quartz(refusal, &words)),
+        6 => read_words(words[0], &words[1..]).map_err(|refusal| hints::for_six(refusal, &words)),
+        count => Err(hints::for_count(count, &words)),
+    }?;
+    fields.is_wildcard &= !has_hashed;
+    Ok((resolved.join(" "), fields))
+}
+
+/// The words with numbers for `H`. What is wrong with their count is said elsewhere.
+fn resolve(words: &[&str], id: Option<&EntryId>) -> Result<Vec<String>, Refusal> {
+    const FIELDS: [&Field; 6] =
+        [&field::SECOND, &field::MINUTE, &field::HOUR, &field::MONTH_DAY, &field::MONTH, &field::WEEK_DAY];
+    let fields = match words.len() {
+        5 => &FIELDS[1..],
+        6 => &FIELDS[..],
+        _ => &[],
+    };
+    let resolve = |(at, word): (usize, &&str)| match fields.get(at) {
+        Some(field) if hashed::is_hashed(word) => {
+            if [field::SECOND.name, field::MONTH.name].contains(&field.name) {
+                let refusal = Refusal::new("H is for minute, hour and the two day words").hint("write a number");
+                return Err(refusal.about(field.name));
+            }
+            let Some(id) = id else {
+                let refusal = Refusal::new("H needs an entry id to spread by");
+                let hint = "an entry takes it: upbeat add ID --cron ..., then upbeat next ID; here write a number";
+                return Err(refusal.about(field.name).hint(hint));
+            };
+            Ok(hashed::value(field, id).to_string())
+        }
+        _ => Ok((*word).to_owned()),
+    };
+    words.iter().enumerate().map(resolve).collect()
 }
 
 fn read_words(second: &str, words: &[&str]) -> Result<Fields, Refusal> {
@@ -184,44 +238,6 @@ fn nickname(words: &[&str]) -> Result<&'static str, Refusal> {
     match words.len() {
         1 => Ok(expression),
         _ => Err(Refusal::new(format!("{known} stands alone, but {:?} follows", words[1]))),
-    }
-}
-
-fn wrong_count(count: usize, words: &[&str]) -> Refusal {
-    let refusal = Refusal::new(format!(
-        "has {count} {}, expected 5, or 6 with seconds first",
-        if count == 1 { "field" } else { "fields" }
-    ));
-    let is_expression = read_words("0", words.get(..5).unwrap_or(&[])).is_ok();
-    match count {
-        1 if words[0].contains('*') && words[0].len() > 1 => {
-            refusal.hint("put blanks between the fields, like */5 * * * *")
-        }
-        1 => refusal.hint("the shell split the expression and turned * into file names; quote it"),
-        7 if read_words(words[0], &words[1..6]).is_ok() => {
-            refusal.hint("a year is not part of it; limit the entry with start and end")
-        }
-        _ if is_expression => {
-            refusal.hint("this looks like a whole crontab line; give the command as the action of the entry")
-        }
-        _ if count > 6 => refusal.hint("quote the expression, or the shell turns * into file names"),
-        _ => refusal.hint("write minute hour day-of-month month day-of-week, like 30 2 * * *"),
-    }
-}
-
-/// What people who wrote six words may have had in mind.
-fn hint_for_six(refusal: Refusal, words: &[&str]) -> Refusal {
-    let last = words[5];
-    let is_number = last.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_number && read_words("0", &words[..5]).is_ok() && !field::WEEK_DAY.is_near(last) {
-        return Refusal::new(format!("{last:?} is not a day of the week")).about(field::WEEK_DAY.name).hint(
-            "this looks like a crontab line with its user or command; give the command as the action of the entry",
-        );
-    }
-    match refusal.hint {
-        Some(_) => refusal,
-        None if is_number && last.len() == 4 => refusal.hint("six fields begin with seconds; a year is not part of it"),
-        None => refusal.hint("six fields begin with seconds; leave them out for the usual five"),
     }
 }
 

@@ -98,7 +98,7 @@ impl Definition {
     ///
     /// [`Error::Corrupt`] where this program does not accept it.
     pub fn parse(&self, id: &EntryId) -> Result<Entry> {
-        Entry::parse(self.entry.clone()).map_err(|why| {
+        Entry::parse_for(id, self.entry.clone()).map_err(|why| {
             Error::Corrupt(
                 Problem::new("entry", format!("{id} can't be read by this upbeat: {why}")).value(id.as_str()),
             )

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::domain::action::{Action, DirectForm};
 use crate::domain::calendar::Calendars;
 use crate::domain::fields::{ACTION_KINDS, SCHEDULE_FIELDS, SCHEDULE_KINDS, unknown_field};
-use crate::domain::id::QueueName;
+use crate::domain::id::{EntryId, QueueName};
 use crate::domain::policy::{CatchUp, Overlap};
 use crate::domain::reading::{Complaints, flag};
 use crate::domain::schedule::Schedule;
@@ -24,10 +24,12 @@ pub use crate::domain::fields::FIELDS;
 pub(crate) use crate::domain::fields::is_later;
 pub(crate) use action::is_env_name;
 
-/// What a user registers: schedule, action and policies.
-#[derive(Debug, Clone, PartialEq)]
+/// What a user registers: schedule, action and policies. Two are equal if they are written alike.
+#[derive(Debug, Clone)]
 pub struct Entry {
     fields: Map<String, Value>,
+    /// What `H` in its cron expressions is made of.
+    id: Option<EntryId>,
     /// When it fires.
     pub schedule: Schedule,
     /// Each run is due up to this long after its fire time, always by the same length; shorter than the distance of two.
@@ -67,20 +69,35 @@ pub fn take_paused(fields: &mut Map<String, Value>) -> Result<Option<bool>> {
 }
 
 impl Entry {
-    /// Reads a definition and checks all of it; the first complaint.
+    /// Reads a definition whose id nobody knows, and checks all of it; the first complaint. `H` in a cron expression is one.
     pub fn parse(fields: Map<String, Value>) -> Result<Entry> {
         Self::parse_all(fields).map_err(|mut errors| errors.swap_remove(0))
     }
 
-    /// Reads a definition and checks all of it; every complaint, at least one.
+    /// Reads the definition of the entry `id` and checks all of it; the first complaint.
+    pub fn parse_for(id: &EntryId, fields: Map<String, Value>) -> Result<Entry> {
+        Self::parse_all_for(Some(id), fields).map_err(|mut errors| errors.swap_remove(0))
+    }
+
+    /// As [`Entry::parse`], with every complaint, at least one.
     pub fn parse_all(fields: Map<String, Value>) -> Result<Entry, Vec<Error>> {
+        Self::parse_all_for(None, fields)
+    }
+
+    /// As [`Entry::parse_for`], with every complaint, at least one.
+    pub fn parse_all_for(id: Option<&EntryId>, fields: Map<String, Value>) -> Result<Entry, Vec<Error>> {
         let mut complaints = Complaints::default();
-        let entry = read::read(fields, &mut complaints);
+        let entry = read::read(id, fields, &mut complaints);
         match entry {
             Some(entry) if complaints.0.is_empty() => Ok(entry),
             _ if complaints.0.is_empty() => Err(vec![Error::internal("a definition was refused without a reason")]),
             _ => Err(complaints.0),
         }
+    }
+
+    /// The same entry with exactly these fields.
+    pub fn with_fields(&self, fields: Map<String, Value>) -> Result<Entry> {
+        Self::parse_all_for(self.id.as_ref(), fields).map_err(|mut errors| errors.swap_remove(0))
     }
 
     /// The definition, as the user wrote it, in the order of the contract.
@@ -157,8 +174,8 @@ impl Entry {
         }
     }
 
-    /// The entry with other fields. Another kind of schedule or action takes the place of the old one; `labels` and
-    /// `env` are merged key by key; `unset` takes fields away, or one key as `labels.KEY` and `env.KEY`.
+    /// The entry with other fields. Another kind of schedule or action takes the place of the old one; `labels`, `env` and
+    /// `dst` are merged key by key; `unset` takes fields away, or one key as `labels.KEY` and `env.KEY`.
     pub fn with(&self, set: Map<String, Value>, unset: &[String]) -> Result<Entry> {
         if set.contains_key("paused") || unset.iter().any(|field| field == "paused") {
             return Err(Error::invalid("paused", "counts only when the entry is created")
@@ -185,7 +202,9 @@ impl Entry {
         }
         for (field, value) in set {
             match (fields.get_mut(&field), value) {
-                (Some(Value::Object(old)), Value::Object(new)) if field == "labels" || field == "env" => {
+                (Some(Value::Object(old)), Value::Object(new))
+                    if ["labels", "env", "dst"].contains(&field.as_str()) =>
+                {
                     old.extend(new);
                 }
                 (_, value) => {
@@ -193,7 +212,13 @@ impl Entry {
                 }
             }
         }
-        Entry::parse(fields)
+        self.with_fields(fields)
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.fields == other.fields
     }
 }
 

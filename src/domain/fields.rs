@@ -53,7 +53,7 @@ pub const SCHEDULE_KINDS: &[&str] = &["cron", "every", "at", "rrule", "after"];
 pub const ACTION_KINDS: &[&str] = &["exec", "shell", "http", "handler", "celery", "stream", "list", "publish"];
 /// All fields that say *when*, without those that come later.
 pub const SCHEDULE_FIELDS: &[&str] =
-    &["cron", "every", "at", "rrule", "tz", "start", "end", "anchor", "max_fires", "exclude", "spread"];
+    &["cron", "every", "at", "rrule", "tz", "start", "end", "anchor", "max_fires", "exclude", "spread", "dst"];
 /// What `[defaults]` of a file may hold.
 pub const DEFAULT_FIELDS: &[&str] = &[
     "tz",
@@ -75,7 +75,7 @@ pub const DEFAULT_FIELDS: &[&str] = &[
 
 /// Refused whatever their value is: accepting a policy that is not kept would be a lie.
 const LATER: &[&str] =
-    &["after", "max_fires", "spread", "dst", "handler", "celery", "retry", "max_running", "concurrency_key"];
+    &["after", "max_fires", "spread", "handler", "celery", "retry", "max_running", "concurrency_key"];
 
 /// Words of other schedulers and the field that is meant.
 const SYNONYMS: &[(&str, &str)] = &[

@@ -293,7 +293,7 @@ fn read_entry(key: &str, value: Value, defaults: &Defaults, complaints: &mut Com
     }
     let paused = take_paused(&mut fields).map_err(|error| error.under(&place));
     let paused = complaints.note(paused);
-    match Entry::parse_all(defaults.under(fields)) {
+    match Entry::parse_all_for(id.as_ref(), defaults.under(fields)) {
         Ok(entry) => Some(FileEntry { id: id?, entry, is_paused: paused?.unwrap_or(defaults.is_paused) }),
         Err(errors) => {
             complaints.0.extend(errors.into_iter().map(|error| error.under(&place)));

@@ -27,6 +27,8 @@ const FLAG_DIRECT: u8 = 1;
 const FLAG_MARKS: u8 = 2;
 const HEAD_LEN: usize = 81;
 const LIST_LEN_AT: usize = 80;
+/// Phase, behind the stop and before the period, 6 bytes each.
+const PHASE_AT: usize = 18;
 
 /// An entry as it is registered: what its plan is made from.
 #[derive(Debug, Clone, Copy)]
@@ -102,7 +104,8 @@ impl Registered<'_> {
             Some(kind) => format!("{}:{}", entry.queue, kind.word()),
             None => String::new(),
         };
-        let fixed = schedule.fixed_period().and_then(|fixed| {
+        let first = schedule.start.map_or(from, |start| start.max(from));
+        let fixed = schedule.fixed_period(first).and_then(|fixed| {
             let phase = match schedule.start {
                 Some(start) => schedule.next_after(Timestamp(start.0 - 1))?,
                 None => fixed.phase,
@@ -173,6 +176,44 @@ pub fn end_of_list(plan: &[u8]) -> Option<(Timestamp, bool)> {
     let mut last = [0_u8; 8];
     last[2..].copy_from_slice(&plan[plan.len() - 6..]);
     Some((Timestamp(i64::from_be_bytes(last)), form & FINAL != 0))
+}
+
+/// Whether two packed plans say the same fire times from `from` on, as far as both reach; damaged ones say nothing alike.
+pub fn fires_alike(one: &[u8], other: &[u8], from: Timestamp) -> bool {
+    let (Some(one), Some(other)) = (Times::read(one, from), Times::read(other, from)) else { return false };
+    let reaches_both = one.listed.len().min(other.listed.len());
+    let ends_alike = |one: &Times, other: &Times| !one.is_final || other.listed.len() <= one.listed.len();
+    one.by_arithmetic == other.by_arithmetic
+        && one.stop == other.stop
+        && one.listed[..reaches_both] == other.listed[..reaches_both]
+        && ends_alike(&one, &other)
+        && ends_alike(&other, &one)
+}
+
+/// What a packed plan says of its fire times.
+struct Times {
+    stop: i64,
+    /// Phase and period.
+    by_arithmetic: Option<(i64, i64)>,
+    listed: Vec<i64>,
+    is_final: bool,
+}
+
+impl Times {
+    fn read(plan: &[u8], from: Timestamp) -> Option<Self> {
+        let six = |bytes: &[u8]| bytes.iter().fold(0_i64, |sum, byte| sum << 8 | i64::from(*byte));
+        let form = *plan.get(1)?;
+        let listed = plan.get(HEAD_LEN + usize::from(*plan.get(LIST_LEN_AT)?)..)?;
+        let at = |place: usize| Some(six(plan.get(place..place + 6)?));
+        let is_arithmetic = form & !FINAL == ARITHMETIC;
+        let (phase, period) = (at(PHASE_AT)?, at(PHASE_AT + 6)?);
+        Some(Self {
+            stop: at(PHASE_AT - 6)?,
+            by_arithmetic: is_arithmetic.then_some((phase, period)),
+            listed: listed.chunks_exact(6).map(six).filter(|time| *time >= from.0).collect(),
+            is_final: form & FINAL != 0,
+        })
+    }
 }
 
 fn list_times(times: impl Iterator<Item = Timestamp>, wanted: usize) -> (Vec<Timestamp>, bool) {

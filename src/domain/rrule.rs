@@ -17,7 +17,7 @@ use self::dates::Dates;
 use self::next::Form;
 use self::read::{Ending, Parts};
 use crate::domain::timestamp::Timestamp;
-use crate::domain::zone::Zone;
+use crate::domain::zone::{Dst, Zone};
 use crate::error::{Error, Result};
 
 /// A valid rule with its first possible time, which fires at least once; cheap to clone.
@@ -78,7 +78,7 @@ impl Rrule {
             Ending::Until(last) => compiled.until = Some(last),
         }
         let rule = Self { text: text.trim().into(), compiled: Arc::new(compiled) };
-        if rule.next_after(zone, Timestamp(i64::MIN)).is_none() {
+        if rule.next_after(zone, Dst::default(), Timestamp(i64::MIN)).is_none() {
             let why = format!("UNTIL: it ends before its first time, {}", first.format("%Y-%m-%dT%H:%M:%S"));
             return Err(Error::invalid(field, why).value(text));
         }

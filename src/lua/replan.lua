@@ -1,6 +1,6 @@
--- replan: give an entry a plan that reaches further, from where it stands; never from now.
+-- replan: give an entry a plan that reaches further, or one made with other zone data, from where it stands; never from now.
 --
--- Refused unless revision, cursor and the end of the list that the planner saw all still hold.
+-- Refused unless revision, cursor and plan that the planner saw all still hold.
 --
 -- KEYS[1] clock    hash    the shard's clock and counters
 -- KEYS[2] due      zset    entry id -> when to look at it, ms
@@ -13,6 +13,7 @@
 -- KEYS[9] paused   zset    entry id -> until when
 -- KEYS[10] messages hash   entry id -> message of a direct action
 -- KEYS[11] queues  hash    list -> ids in it whose run has ended
+-- KEYS[12] stale   zset    entry id -> when to hand it out for planning with newer zone data
 -- ARGV[1] entry id
 -- ARGV[2] birth
 -- ARGV[3] revision
@@ -25,14 +26,16 @@
 -- ARGV[10] paused: cursor to go on from
 -- ARGV[11] paused: back-log field of what has passed, packed
 -- ARGV[12] channel of nudges
+-- ARGV[13] release of the planner's zone data
+-- ARGV[14] planned anew with newer zone data: all before it is settled, its next fire time is the first from there on; else 0
 -- Returns 'written' | 'changed' | 'forgotten' (an entry without definition was taken off)
 local clock_key, due_key, plans_key, entries_key, cursors_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local parked_key, broken_key, finished_key, paused_key = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
-local messages_key, queues_key = KEYS[10], KEYS[11]
+local messages_key, queues_key, stale_key = KEYS[10], KEYS[11], KEYS[12]
 local id, birth, revision, place, cursor = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local seen_plan, new_plan, message, list = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
-local new_cursor, passed, channel = tonumber(ARGV[10]), ARGV[11], ARGV[12]
--- use words clock plan cursor nudge
+local new_cursor, passed, channel, release, anew = tonumber(ARGV[10]), ARGV[11], ARGV[12], ARGV[13], tonumber(ARGV[14])
+-- use words clock plan cursor nudge zones
 local keys = { due = due_key, parked = parked_key, broken = broken_key, paused = paused_key }
 local score = tonumber(redis.call('ZSCORE', keys[place], id) or nil)
 if not score then return 'changed' end
@@ -41,6 +44,7 @@ if not definition then
   for _, key in pairs(keys) do redis.call('ZREM', key, id) end
   redis.call('HDEL', plans_key, id)
   redis.call('HDEL', cursors_key, id)
+  redis.call('ZREM', stale_key, id)
   return 'forgotten'
 end
 if string.match(definition, '^{"v":%d+,"birth":' .. birth .. ',"revision":' .. revision .. '[,}]') == nil then return 'changed' end
@@ -51,17 +55,24 @@ local p = read_plan(new_plan)
 if not p then return 'changed' end
 for _, key in ipairs({ messages_key, queues_key }) do redis.call('HLEN', key) end
 redis.call('ZCARD', finished_key)
+redis.call('ZCARD', stale_key)
+zones.read(redis.call('HMGET', clock_key, 'zone', 'zone_at', 'zone_done'))
 
 keep_clock()
 redis.call('HSET', plans_key, id, new_plan)
 if message ~= '' then redis.call('HSET', messages_key, id, message) end
 if list ~= '' then redis.call('HSETNX', queues_key, list, 0) end
-if place == 'due' then return 'written' end
+if release < zones.greatest then
+  zones.leave_to_newer({ id })
+elseif anew > 0 then
+  redis.call('ZREM', stale_key, id)
+end
+if place == 'due' and anew == 0 then return 'written' end
 if place == 'paused' then
   redis.call('HSET', cursors_key, id, struct.pack('>I6I6', new_cursor, 0) .. passed)
   return 'written'
 end
-local t, left = time_after(p, cursor - 1)
+local t, left = time_after(p, (anew > 0 and anew or cursor) - 1)
 redis.call('ZREM', keys[place], id)
 -- A paused entry that had lost its place or its plan; what passed before is kept beside its cursor.
 local paused_at = string.find(definition, ',"paused":{', 1, true)

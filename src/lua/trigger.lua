@@ -51,8 +51,8 @@ if not p[P_IS_DIRECT] and not lists[p[P_LIST]] then return { 'unknown', p[P_LIST
 load_lists()
 load_marks({ id })
 load_messages({ id })
-if message ~= '' then templates[id] = read_message(message) end
-if p[P_IS_DIRECT] and not templates[id] then return { 'broken' } end
+if message ~= '' then templates[id] = message end
+if p[P_IS_DIRECT] and not read_message(templates[id]) then return { 'broken' } end
 if overlap ~= '' then p[P_OVERLAP] = tonumber(overlap) end
 if p[P_OVERLAP] == SKIP and not p[P_NEEDS_MARKS] then
   -- Runs of an entry that allows overlap are not marked.
@@ -77,7 +77,7 @@ if p[P_OVERLAP] == SKIP and marks[id] ~= '' then
     revision = p[P_REVISION], exit = 0, fires = 1, last_fire_at = fire_at, node = '', message = other })
   answer = { 'skipped', run_id, fire_at, other }
 elseif p[P_IS_DIRECT] then
-  directs[1] = { id, p, run_id, fire_at, MANUAL, false }
+  directs[1] = { id, text, run_id, fire_at, MANUAL }
   local why = deliver_all()
   answer = { why and 'failed' or 'delivered', run_id, fire_at, why and why[2] or '' }
 else

@@ -1,6 +1,7 @@
 //! What a claim's reply asks of the node beside running things: plans, take-overs, the registry, rebuilding, hints, ledgers.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
 
@@ -27,6 +28,14 @@ pub fn care(shared: &Arc<Shared>, shard: u16, claim: &Claim) {
                 report("taking over from a lost node", rescue(&shared, shard, &incarnation).await);
             }
         });
+    }
+    if claim.walks_zones {
+        let shared = shared.clone();
+        tokio::spawn(async move { report("planning by newer zone data", walk_zones(&shared, shard).await) });
+    }
+    if !claim.to_plan_anew.is_empty() {
+        let (shared, ids) = (shared.clone(), claim.to_plan_anew.clone());
+        tokio::spawn(async move { report("planning anew", plan_anew(&shared, &ids).await) });
     }
     if claim.is_unbalanced {
         let shared = shared.clone();
@@ -68,6 +77,37 @@ async fn rescue(shared: &Shared, shard: u16, incarnation: &str) -> Result<()> {
             }
         }
     }
+    Ok(())
+}
+
+/// Plans what an older program has planned; the claim hands an entry out again until that is done.
+async fn plan_anew(shared: &Shared, ids: &[String]) -> Result<()> {
+    for id in ids {
+        let Ok(id) = EntryId::parse("entry", id) else { continue };
+        let planned = shared.store.plan_anew(&id, shared.last_now()).await?;
+        if planned == Planned::Written {
+            tracing::debug!(entry.id = %id, tzdata = shared.store.zone_data(), "planned anew: older zone data was used");
+        }
+    }
+    Ok(())
+}
+
+async fn walk_zones(shared: &Shared, shard: u16) -> Result<()> {
+    let is_walking = &shared.lanes[usize::from(shard)].is_walking;
+    if is_walking.swap(true, Ordering::AcqRel) {
+        return Ok(());
+    }
+    let walked = shared.store.walk_zones(shard, || shared.last_now()).await;
+    is_walking.store(false, Ordering::Release);
+    let walked = walked?;
+    tracing::info!(
+        shard.id = shard,
+        tzdata = shared.store.zone_data(),
+        entries = walked.entries,
+        planned = walked.planned,
+        left = walked.left,
+        "looked at all entries with newer zone data"
+    );
     Ok(())
 }
 

@@ -134,7 +134,7 @@ async fn begin(
         .shards()
         .map(|_| {
             let (ended, ends) = mpsc::unbounded_channel();
-            (Lane { wake: Notify::new(), has_work: true.into(), ended }, ends)
+            (Lane { wake: Notify::new(), has_work: true.into(), is_walking: false.into(), ended }, ends)
         })
         .unzip();
     let name = free_name(&store, &config.name).await?;
@@ -170,6 +170,7 @@ async fn say_hello(shared: &Shared) {
         queues = serves.queues.as_ref().map_or_else(|| "all".to_owned(), |queues| queues.join(",")),
         allow = if serves.kinds.is_empty() { "none".to_owned() } else { serves.kinds.join(",") },
         concurrency = shared.config.concurrency,
+        tzdata = shared.store.zone_data(),
         "started"
     );
     match shared.store.report().await {

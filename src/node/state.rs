@@ -46,6 +46,8 @@ pub struct Lane {
     pub wake: Notify,
     /// Work is believed to wait in the shard.
     pub has_work: AtomicBool,
+    /// The zones of all entries of the shard are being looked at.
+    pub is_walking: AtomicBool,
     /// Attempts that ended.
     pub ended: mpsc::UnboundedSender<Ended>,
 }
@@ -145,7 +147,7 @@ impl Shared {
             running: self.slots.used(),
             concurrency: self.config.concurrency,
             serves: self.config.serves.clone(),
-            tzdata: crate::domain::zone::Zone::data_version().to_owned(),
+            tzdata: self.store.zone_data().to_owned(),
             clock_skew_ms: self.skew_ms.load(Ordering::Relaxed),
             lease_ms: self.lease_ms(),
             asked_name: self.config.name.clone(),

@@ -113,6 +113,7 @@ impl Service {
             views.get(one.id.as_str()).is_some_and(|view| matches!(view.change, "added" | "changed"))
         };
         warnings.extend(self.unserved(file.entries.iter().filter(is_written).map(|one| &one.entry)).await?);
+        warnings.extend(self.older_zone_data(file.entries.iter().map(|one| &one.entry)).await?);
         let changes = file.entries.iter().filter_map(|one| views.remove(one.id.as_str())).collect();
         Ok(Changes { changes, calendars: changed, warnings })
     }

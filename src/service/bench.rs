@@ -13,9 +13,9 @@ use crate::domain::id::EntryId;
 use crate::domain::node::Serves;
 use crate::domain::plan::{LIST_TIMES, Registered};
 use crate::domain::timestamp::Timestamp;
-use crate::error::{Error, Result};
+use crate::error::{Error, Problem, Result};
 use crate::service::Service;
-use crate::store::{Change, ChangeCall, ClaimCall, ClaimReply, PutAnswer, Spent, Verb};
+use crate::store::{Change, ChangeCall, ClaimCall, ClaimReply, PutAnswer, Verb};
 
 /// What a claim bench fires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,30 +43,55 @@ pub struct ClaimRow {
     pub native_us_per_pair: f64,
     /// Native over ours: 1 is as fast as Redis itself.
     pub ratio: f64,
+    /// The ratio of each round, in their order.
+    pub ratios: Vec<f64>,
     /// Redis CPU to write one entry, us.
     pub redis_us_per_entry_written: f64,
     /// Whether the ratio is at least a half.
     pub verdict: &'static str,
+    /// How long it took to write the entries, ms.
+    pub writing_ms: u64,
+}
+
+impl ClaimRow {
+    /// The round with the median ratio; it names the ratios of all. Other programs on the machine disturb single rounds.
+    ///
+    /// # Panics
+    /// Without a round.
+    pub fn median(mut rounds: Vec<ClaimRow>) -> ClaimRow {
+        let ratios = rounds.iter().map(|row| row.ratio).collect();
+        rounds.sort_by(|a, b| a.ratio.total_cmp(&b.ratio));
+        let middle = (rounds.len() - 1) / 2;
+        ClaimRow { ratios, ..rounds.swap_remove(middle) }
+    }
 }
 
 const BATCH: usize = 250;
 
 impl Service {
-    /// Writes `entries` entries that are due at one instant, lets it come, and claims them all.
-    pub async fn bench_claim(&self, load: Load, entries: usize) -> Result<ClaimRow> {
+    /// Writes `entries` entries that are due at one instant `ahead_ms` from now, lets it come, and claims them all. Half of the
+    /// native limit is measured before, half after.
+    ///
+    /// # Errors
+    /// Conflict where writing took longer than that.
+    pub async fn bench_claim(&self, load: Load, entries: usize, ahead_ms: u64) -> Result<ClaimRow> {
         let store = self.store();
-        let native_from = store.spent().await?;
-        store.native_pairs(entries).await?;
-        let native = store.spent().await?.cpu_s - native_from.cpu_s;
-        let ahead_ms = 5_000 + i64::try_from(entries / 10).unwrap_or(0);
+        let mut native = self.native(entries.div_ceil(2)).await?;
+        let ahead_ms = i64::try_from(ahead_ms).unwrap_or(i64::MAX / 2);
         let instant = Timestamp((store.now(0).await?.0 + ahead_ms) / 1_000 * 1_000);
-        let writing = store.spent().await?;
+        let (before, writing) = (store.spent().await?, Instant::now());
         for shard in store.shards() {
             self.write_all(shard, load, entries, instant).await?;
             store.refresh_lists(shard).await?;
         }
-        let written = store.spent().await?;
-        while store.now(0).await?.0 < instant.0 {
+        let (written, writing) = (store.spent().await?, writing.elapsed());
+        if store.now(0).await? >= instant {
+            let said = format!("writing {entries} entries took {} s, longer than the bench waits", writing.as_secs());
+            return Err(Error::Conflict(
+                Problem::new("entries", said).hint("try with fewer, or when the machine has less to do"),
+            ));
+        }
+        while store.now(0).await? < instant {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let from = store.spent().await?;
@@ -75,9 +100,32 @@ impl Service {
         for shard in store.shards() {
             fires += self.claim_all(shard).await?;
         }
-        let wall = started.elapsed().as_secs_f64();
+        let wall = started.elapsed();
         let spent = store.spent().await?;
-        Ok(row(load, entries, fires, wall, &[from, spent], native, written.cpu_s - writing.cpu_s))
+        native += self.native(entries / 2).await?;
+        let us_per = |cpu_s: f64, count: usize| (cpu_s * 1e8 / count.max(1) as f64).round() / 100.0;
+        let (ours, native) = (us_per(spent.cpu_s - from.cpu_s, fires), us_per(native, entries));
+        let ratio = (native / ours * 100.0).round() / 100.0;
+        Ok(ClaimRow {
+            load: if load == Load::List { "list action" } else { "queue, mixed" },
+            entries,
+            fires,
+            fires_per_s: (fires as f64 / wall.as_secs_f64()).round(),
+            redis_us_per_fire: ours,
+            native_us_per_pair: native,
+            ratio,
+            ratios: vec![ratio],
+            redis_us_per_entry_written: us_per(written.cpu_s - before.cpu_s, entries),
+            verdict: if ratio >= 0.5 { "ok" } else { "short" },
+            writing_ms: u64::try_from(writing.as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+
+    /// Redis CPU of that many native pairs, s.
+    async fn native(&self, pairs: usize) -> Result<f64> {
+        let from = self.store().spent().await?;
+        self.store().native_pairs(pairs).await?;
+        Ok(self.store().spent().await?.cpu_s - from.cpu_s)
     }
 
     async fn write_all(&self, shard: u16, load: Load, entries: usize, instant: Timestamp) -> Result<()> {
@@ -176,23 +224,5 @@ fn fields(load: Load, number: usize, instant: Timestamp) -> Map<String, Value> {
     match fields {
         Value::Object(map) => map,
         _ => Map::new(),
-    }
-}
-
-fn row(load: Load, entries: usize, fires: usize, wall: f64, spent: &[Spent; 2], native: f64, writing: f64) -> ClaimRow {
-    let us_per = |cpu: f64, count: usize| (cpu * 1e8 / count.max(1) as f64).round() / 100.0;
-    let ours = us_per(spent[1].cpu_s - spent[0].cpu_s, fires);
-    let native = us_per(native, entries);
-    let ratio = (native / ours * 100.0).round() / 100.0;
-    ClaimRow {
-        load: if load == Load::List { "list action" } else { "queue, mixed" },
-        entries,
-        fires,
-        fires_per_s: (fires as f64 / wall).round(),
-        redis_us_per_fire: ours,
-        native_us_per_pair: native,
-        ratio,
-        redis_us_per_entry_written: us_per(writing, entries),
-        verdict: if ratio >= 0.5 { "ok" } else { "short" },
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::domain::entry::Entry;
 use crate::domain::id::{EntryId, Owner};
 use crate::domain::timestamp::Timestamp;
+use crate::domain::zone::Zone;
 use crate::error::{Error, Problem, Result};
 use crate::service::decide::{self, Decided};
 use crate::service::request::content;
@@ -210,7 +211,20 @@ impl Service {
             }
         }
         changes.warnings.extend(self.unserved(written.iter().copied()).await?);
+        changes.warnings.extend(self.older_zone_data(written.iter().copied()).await?);
         Ok(changes)
+    }
+
+    /// Whether nodes plan with newer zone data than this process has, and one of the entries asks for any.
+    pub(super) async fn older_zone_data(&self, written: impl Iterator<Item = &Entry>) -> Result<Option<String>> {
+        if written.map(|entry| &entry.schedule.zone).all(Zone::has_constant_offset) {
+            return Ok(None);
+        }
+        let own = self.store.zone_data();
+        let newest = self.store.newest_zone_data(0).await?.filter(|newest| newest.as_str() > own);
+        Ok(newest.map(|newest| {
+            format!("zone data here is {own}, nodes have {newest} and fire by it: times shown here may be others; update tzdata or upbeat")
+        }))
     }
 }
 

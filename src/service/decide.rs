@@ -250,7 +250,7 @@ pub(super) fn anchored(entry: Entry, on_record: Option<&Map<String, Value>>, now
         Some(anchor) => fields.insert("anchor".to_owned(), anchor),
         None => fields.shift_remove("anchor"),
     };
-    Entry::parse(fields)
+    entry.with_fields(fields)
 }
 
 /// Why an entry will never fire, where its times have passed.

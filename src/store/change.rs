@@ -139,6 +139,8 @@ pub struct Replan<'a> {
     pub compiled: &'a Compiled,
     /// For a paused entry: where it goes on, and what has passed since the pause.
     pub passed: Option<Passed>,
+    /// Planned anew with newer zone data: from there on nothing is settled, and the next fire time is the first of the new plan.
+    pub anew: Option<Timestamp>,
 }
 
 /// Fire times that passed while an entry was paused.
@@ -190,6 +192,7 @@ const PUT_KEYS: &[Key] = &[
     Key::Requests,
     Key::Requested,
     Key::Leases,
+    Key::Stale,
 ];
 const REPLAN_KEYS: &[Key] = &[
     Key::Clock,
@@ -203,6 +206,7 @@ const REPLAN_KEYS: &[Key] = &[
     Key::Paused,
     Key::Messages,
     Key::Queues,
+    Key::Stale,
 ];
 
 fn packed(bytes: &[u8]) -> Value {
@@ -227,6 +231,7 @@ impl Store {
             digest(&[call.content.as_bytes()]).into(),
             keys::nudges(self.namespace()).into(),
             i64::from(call.is_dry_run).into(),
+            self.zone_data().into(),
             (lists.len() as i64).into(),
         ];
         args.extend(lists.iter().map(|list| Value::from(list.as_str())));
@@ -285,6 +290,8 @@ impl Store {
             replan.passed.map_or(0, |passed| passed.cursor.ms()).into(),
             packed(&passed),
             keys::nudges(self.namespace()).into(),
+            self.zone_data().into(),
+            replan.anew.map_or(0, Timestamp::ms).into(),
         ];
         match text(self.eval(&self.scripts().replan, &keys, args).await?)?.as_str() {
             "written" => Ok(ReplanAnswer::Written),

@@ -101,6 +101,10 @@ pub struct Claim {
     pub ended_nodes: Vec<String>,
     /// Entries whose ledger should be compacted.
     pub long_ledgers: Vec<String>,
+    /// Entries that were planned with older zone data than the caller's.
+    pub to_plan_anew: Vec<String>,
+    /// The caller is asked to look at the zones of all entries.
+    pub walks_zones: bool,
 }
 
 const KEYS: &[Key] = &[
@@ -134,7 +138,7 @@ impl Store {
         let lists = self.lists(shard);
         let mut keys = self.keys(shard).all(KEYS);
         keys.push(self.keys(shard).holds(call.incarnation));
-        keys.extend(self.keys(shard).all(&[Key::Lanes, Key::Nodes, Key::Seen, Key::Queues]));
+        keys.extend(self.keys(shard).all(&[Key::Lanes, Key::Nodes, Key::Seen, Key::Queues, Key::Stale]));
         keys.extend(self.list_keys(shard, &lists));
         let serves: String = lists.iter().map(|list| if call.serves.has(list) { '1' } else { '0' }).collect();
         let mut args: Vec<Value> = vec![
@@ -147,6 +151,7 @@ impl Store {
             call.beat.as_str().into(),
             (lists.len() as i64).into(),
             serves.into(),
+            self.zone_data().into(),
         ];
         args.extend(lists.iter().map(|list| Value::from(list.as_str())));
         let mut reply = Reply::list(self.eval(&self.scripts().claim, &keys, args).await?)?;
@@ -183,11 +188,13 @@ fn read_claim(mut reply: Reply) -> Result<Claim> {
         is_unbalanced: counts.number()? == 1,
         outage_ms: counts.number()?,
         now_micros: counts.number()?.max(0).cast_unsigned(),
+        walks_zones: counts.number()? == 1,
         started: read_started(reply.pairs()?),
         to_plan: reply.texts()?,
         unknown_lists: reply.texts()?,
         waiting: reply.texts()?,
         ended_nodes: reply.texts()?,
         long_ledgers: reply.texts()?,
+        to_plan_anew: reply.texts()?,
     })
 }

@@ -65,6 +65,8 @@ pub enum Key {
     OutputOrder,
     /// hash: entry id -> what its last run left for the next.
     Results,
+    /// zset: entry id -> when to hand it out for planning with newer zone data.
+    Stale,
     /// hash: entry id -> fire times since it was created, of entries with a limit.
     Fires,
     /// hash, in shard 0 only: name -> dates of a calendar, and who wrote them, JSON.
@@ -104,6 +106,7 @@ impl Key {
             Self::Outputs => "outputs",
             Self::OutputOrder => "output_order",
             Self::Results => "results",
+            Self::Stale => "stale",
             Self::Fires => "fires",
             Self::Calendars => "calendars",
         }

@@ -22,6 +22,7 @@ mod scripts;
 mod server;
 mod wake;
 mod work;
+mod zones;
 
 use std::sync::{Arc, RwLock};
 
@@ -39,10 +40,12 @@ pub use rebuild::Rebuilt;
 pub use server::ServerReport;
 pub use wake::{HintReader, Nudge, Nudges};
 pub use work::{Ended, EndedAs, FinishWord, WorkCall, WorkReply};
+pub use zones::Walked;
 
 use crate::config::Connection;
 use crate::domain::id::{EntryId, Namespace};
 use crate::domain::timestamp::Timestamp;
+use crate::domain::zone::Zone;
 use crate::error::{Error, Result};
 use client::{Client, Use};
 use keys::{Key, ShardKeys};
@@ -56,6 +59,8 @@ pub const DEFAULT_SHARDS: u16 = 1;
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    /// Release of the zone data that plans are made with here.
+    zone_data: Arc<str>,
 }
 
 struct Inner {
@@ -101,7 +106,8 @@ impl Store {
         let shards = (0..u16::try_from(count).unwrap_or(1).max(1))
             .map(|number| Shard { keys: ShardKeys::new(&namespace, number), lists: RwLock::default() })
             .collect();
-        let store = Self { inner: Arc::new(Inner { client, connection, scripts, namespace, shards }) };
+        let inner = Inner { client, connection, scripts, namespace, shards };
+        let store = Self { inner: Arc::new(inner), zone_data: Zone::data_version().into() };
         for shard in store.shards() {
             store.refresh_lists(shard).await?;
         }

@@ -4,12 +4,12 @@
 
 use crate::domain::id::EntryId;
 use crate::domain::ledger;
-use crate::domain::plan::{LIST_TIMES, LIST_TIMES_MAX, Registered, end_of_list};
+use crate::domain::plan::{LIST_TIMES, LIST_TIMES_MAX, end_of_list};
 use crate::domain::schedule::Schedule;
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Result};
 use crate::store::change::{Passed, Replan, ReplanAnswer};
-use crate::store::{Place, Store, StoredEntry};
+use crate::store::{Place, Store, StoredEntry, zones};
 
 /// What planning an entry came to.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,19 +57,18 @@ impl Store {
             Place::Parked if stored.cursor.is_none() => self.cursor_from_ledger(shard, &stored, definition.at).await?,
             _ => stored.cursor(),
         };
+        // Planned with other rules of its zone: where it stands is no fire time, and an earlier one may be owed.
+        let anew = match place == Place::Due && !zones::stands_at_fire_time(&entry.schedule, &stored, cursor) {
+            true => Some(zones::settled(&stored, &self.ledger(shard, id).await?, definition.at)),
+            false => None,
+        };
         let passed = (place == Place::Paused).then(|| passed(&entry.schedule, &stored, now));
-        let from = passed.map_or(cursor, |passed| passed.cursor);
+        let from = passed.map_or(anew.unwrap_or(cursor), |passed| passed.cursor);
         // Far behind: as many times as a script may read at once. Else a few, or as many again where the last list was full.
         let times = if now.0 - from.0 > 60_000 { LIST_TIMES_MAX } else { LIST_TIMES * 2 };
-        let registered = Registered {
-            namespace: self.namespace(),
-            id,
-            birth: definition.birth,
-            revision: definition.revision,
-            entry: &entry,
-        };
-        let compiled = registered.compile(from, times);
+        let compiled = self.registered(id, definition, &entry).compile(from, times);
         if place == Place::Due
+            && anew.is_none()
             && end_of_list(&compiled.plan) == end_of_list(&stored.plan)
             && compiled.plan == stored.plan
         {
@@ -84,6 +83,7 @@ impl Store {
             seen_plan: &stored.plan,
             compiled: &compiled,
             passed,
+            anew,
         };
         Ok(match self.replan(shard, &replan).await? {
             ReplanAnswer::Written => Planned::Written,
@@ -112,7 +112,7 @@ impl Store {
 }
 
 /// Fire times that passed since the entry was paused, up to `now`, added to what was counted before.
-fn passed(schedule: &Schedule, stored: &StoredEntry, now: Timestamp) -> Passed {
+pub(super) fn passed(schedule: &Schedule, stored: &StoredEntry, now: Timestamp) -> Passed {
     let before = stored.passed.unwrap_or_default();
     let mut passed = Passed {
         cursor: Timestamp(stored.cursor().0.max(now.0 + 1)),

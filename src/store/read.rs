@@ -127,7 +127,13 @@ impl Store {
         Ok(self.entries(std::slice::from_ref(id)).await?.pop().flatten())
     }
 
-    async fn many(&self, command: &'static str, shard: u16, key: Key, ids: &[EntryId]) -> Result<Vec<Value>> {
+    pub(super) async fn many(
+        &self,
+        command: &'static str,
+        shard: u16,
+        key: Key,
+        ids: &[EntryId],
+    ) -> Result<Vec<Value>> {
         let mut args: Vec<Value> = vec![self.key(shard, key).into()];
         args.extend(ids.iter().map(|id| Value::from(id.as_str())));
         Ok(Reply::list(self.inner.client.command(command, args).await?)?.rest())

@@ -31,9 +31,9 @@ impl Store {
     pub async fn ended_runs(&self, shard: u16, id: &EntryId, keep: u16) -> Result<Vec<EndedRun>> {
         let slots = keep.div_ceil(CHUNK);
         let mut all = Vec::new();
-        for ring in ["s", "f"] {
-            let mut args: Vec<Value> = vec![self.key(shard, Key::History).into(), format!("{ring}:{id}").into()];
-            args.extend((0..slots).map(|slot| Value::from(format!("{ring}:{id}\0{slot}"))));
+        for ring in [id.as_str().to_owned(), format!("{id}!")] {
+            let mut args: Vec<Value> = vec![self.key(shard, Key::History).into(), ring.as_str().into()];
+            args.extend((0..slots).map(|slot| Value::from(format!("{ring}\0{slot}"))));
             let chunks = Reply::list(self.inner.client.command("HMGET", args).await?)?.rest();
             let mut runs = Vec::new();
             for chunk in chunks {
@@ -53,7 +53,7 @@ impl Store {
         for page in ids.chunks(250) {
             let mut args: Vec<Value> = vec![self.key(shard, Key::History).into()];
             for id in page {
-                args.extend([Value::from(format!("s:{id}")), Value::from(format!("f:{id}"))]);
+                args.extend([Value::from(id.as_str()), Value::from(format!("{id}!"))]);
             }
             let chunks = Reply::list(self.inner.client.command("HMGET", args).await?)?.rest();
             for (id, pair) in page.iter().zip(chunks.chunks(2)) {
@@ -75,7 +75,7 @@ impl Store {
 
     /// The newest record of an entry that succeeded.
     pub async fn last_success(&self, shard: u16, id: &EntryId) -> Result<Option<EndedRun>> {
-        let args = vec![self.key(shard, Key::History).into(), format!("s:{id}").into()];
+        let args = vec![self.key(shard, Key::History).into(), id.as_str().into()];
         let chunk = maybe_bytes(self.inner.client.command("HGET", args).await?)?.unwrap_or_default();
         let runs = EndedRun::read_chunk(self.namespace(), id, &chunk);
         Ok(runs.into_iter().filter(|run| run.state == State::Succeeded).max_by_key(|run| run.finished_at))
@@ -84,10 +84,7 @@ impl Store {
     /// Ids of entries with history, also of removed ones, a page at a time.
     pub async fn ids_with_history(&self, shard: u16, cursor: Option<String>) -> Result<(Vec<EntryId>, Option<String>)> {
         let (pairs, next) = self.scan(shard, Key::History, cursor).await?;
-        let ids = pairs.iter().filter_map(|(field, _)| {
-            let id = field.get(2..)?;
-            EntryId::parse("entry", id.split('\0').next()?).ok()
-        });
+        let ids = pairs.iter().filter_map(|(field, _)| EntryId::parse("entry", field.split(['!', '\0']).next()?).ok());
         Ok((ids.collect(), next))
     }
 

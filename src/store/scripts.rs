@@ -23,7 +23,7 @@ macro_rules! parts {
 
 parts![
     "words", "clock", "lease", "plan", "live", "history", "ledger", "fire", "settle", "cursor", "deliver", "flush",
-    "lanes", "expire", "take", "finish", "fetch", "requests", "nudge", "change",
+    "lanes", "expire", "zones", "usual", "take", "finish", "fetch", "requests", "nudge", "change",
 ];
 
 macro_rules! scripts {
@@ -71,6 +71,7 @@ scripts![
     rescue,
     trigger,
     work,
+    zones_done,
 ];
 
 /// The line that names the parts, in the order in which they are joined.

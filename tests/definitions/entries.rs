@@ -70,7 +70,6 @@ fn what_comes_later_is_refused_by_name_whatever_it_says() {
         ("after", "{ entry = 'a', on = 'success' }"),
         ("max_fires", "200"),
         ("spread", "'30s'"),
-        ("dst", "{ gap = 'skip' }"),
         ("handler", "'send-report'"),
         ("celery", "'app.tasks.report'"),
         ("retry", "{ max_attempts = 3 }"),

@@ -9,7 +9,7 @@ use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
 use super::CALENDAR_DATES_MAX;
 use crate::domain::rrule::Rrule;
 use crate::domain::timestamp::Timestamp;
-use crate::domain::zone::Zone;
+use crate::domain::zone::{Dst, Zone};
 use crate::error::{Error, Problem, Result};
 
 /// An event, property by property, each with its line.
@@ -204,8 +204,8 @@ fn repeat(rule: &Property, start: &Property, from: NaiveDateTime, begins: &mut B
     let zone = start.parameter("TZID").and_then(|name| Zone::parse("tz", name).ok()).unwrap_or_else(Zone::utc);
     let begin = zone.from_local(from).first();
     let read = Rrule::parse("RRULE", &rule.value, Some(begin), &zone).map_err(|why| (rule.line, why.to_string()))?;
-    let next = |at: &Timestamp| read.next_after(&zone, *at);
-    let times = std::iter::successors(read.next_after(&zone, Timestamp(begin.0 - 1)), next);
+    let next = |at: &Timestamp| read.next_after(&zone, Dst::default(), *at);
+    let times = std::iter::successors(read.next_after(&zone, Dst::default(), Timestamp(begin.0 - 1)), next);
     begins.extend(times.take(CALENDAR_DATES_MAX + 1).map(|at| zone.to_local(at)));
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! A plain reading of an expression; nothing where none is short and right.
+//! A plain reading of any expression: short where a short one is right, else field by field.
 
 use super::days::{MonthDays, WeekDays};
-use super::field::{HOUR, MONTH};
+use super::field::{HOUR, MINUTE, MONTH};
 use super::period::values;
 use super::{Cron, Fields};
 use crate::domain::span::Span;
@@ -27,9 +27,9 @@ const WEEK_DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thurs
 const NUMBERS: [&str; 5] = ["first", "second", "third", "fourth", "fifth"];
 
 impl Cron {
-    /// `at 02:30 every day`, `every 5 min`, `at 09:00, Monday to Friday`; where no good reading exists, the expression.
+    /// `at 02:30 every day`, `every 5 min`, `at 09:00, Monday to Friday`; `H` as what it stands for.
     pub fn describe(&self) -> String {
-        self.compiled.fields.read_aloud().unwrap_or_else(|| format!("cron {}", self.text))
+        self.compiled.fields.read_aloud()
     }
 
     /// Whether the zone makes no difference to what [`Cron::describe`] says.
@@ -40,14 +40,34 @@ impl Cron {
 }
 
 impl Fields {
-    fn read_aloud(&self) -> Option<String> {
-        let (times, is_list) = self.times()?;
-        let days = self.days()?;
-        Some(match (days.as_str(), is_list) {
+    fn read_aloud(&self) -> String {
+        let (times, is_list) = self.times().unwrap_or_else(|| (self.times_by_field(), false));
+        match (self.days().as_str(), is_list) {
             ("", true) => format!("{times} every day"),
             ("", false) => times,
-            _ => format!("{times}, {days}"),
-        })
+            (days, _) => format!("{times}, {days}"),
+        }
+    }
+
+    /// `at minutes 7, 11 and 13 of every hour`, `every 5 min of hours 0 to 6 and 20 to 23`.
+    fn times_by_field(&self) -> String {
+        let minutes = within(self.minutes, "minute", "min");
+        let minutes = match (self.seconds, self.minutes == MINUTE.all()) {
+            (1, _) => minutes,
+            (_, true) => format!("{} of every minute", within(self.seconds, "second", "s")),
+            _ => format!("{} of {minutes}", within(self.seconds, "second", "s")),
+        };
+        let at = if minutes.starts_with("every") { "" } else { "at " };
+        let hours: Vec<i64> = values(self.hours).collect();
+        let hours = match (hours.as_slice(), distance(&hours)) {
+            _ if self.hours == HOUR.all() => "every hour".to_owned(),
+            ([hour], _) => format!("hour {hour}"),
+            ([first, .., last], Some(step @ 2..)) if hours.len() > MAX_TIMES => {
+                format!("every {} hour from {first} to {last}", ordinal(step))
+            }
+            _ => format!("hours {}", stretches(self.hours, |hour| hour.to_string())),
+        };
+        format!("{at}{minutes} of {hours}")
     }
 
     /// The times of a day, and whether they are a list of times.
@@ -67,9 +87,7 @@ impl Fields {
             _ => format!("{hour:02}:{minute:02}:{second:02}"),
         };
         if self.hours == HOUR.all() {
-            let minutes: Vec<String> = minutes.iter().map(i64::to_string).collect();
-            return (second == 0 && minutes.len() <= MAX_TIMES)
-                .then(|| (format!("at minutes {} of every hour", and(&minutes)), false));
+            return None;
         }
         let count = hours.len() * minutes.len();
         let is_stretch = distance(&hours) == Some(1) && count > 2;
@@ -91,37 +109,32 @@ impl Fields {
             (None, Some(step), _) if hours.len() == 1 => human(step * 60),
             _ => return None,
         };
-        Some((format!("every {} from {first} to {last}", step.strip_prefix("1 ").unwrap_or(&step)), false))
+        let step = if step == "1 min" { "minute" } else { &step };
+        Some((format!("every {step} from {first} to {last}"), false))
     }
 
     /// The days; nothing for every day.
-    fn days(&self) -> Option<String> {
-        let months: Vec<&str> = values(self.months)
-            .filter_map(|month| MONTHS.get(usize::try_from(month).ok()?.checked_sub(1)?).copied())
-            .collect();
+    fn days(&self) -> String {
+        let name =
+            |month: i64| usize::try_from(month - 1).ok().and_then(|at| MONTHS.get(at)).copied().unwrap_or_default();
+        let months = stretches(self.months, |month| name(month).to_owned());
         let is_each_month = self.months == MONTH.all();
-        let in_months = match is_each_month {
-            true => String::new(),
-            false => format!(" in {}", range_or_list(self.months, &months)),
-        };
+        let of = if is_each_month { "the month" } else { &months };
+        let (month_days, week_days) = (month_days(&self.month_days, of), week_days(&self.week_days, of));
         match (self.month_days.is_all(), self.week_days.is_all()) {
-            (true, true) => Some(if is_each_month { String::new() } else { format!("every day{in_months}") }),
-            (true, false) if self.needs_both_days => {
-                Some(format!("{}{in_months}", week_days(&self.week_days, is_each_month)?))
-            }
-            (false, true) if self.needs_both_days => {
-                let days = month_days(&self.month_days)?;
-                Some(match (is_each_month, &months[..]) {
-                    (true, _) => format!("on the {days} of the month"),
-                    (false, _) => format!("on the {days}{}", in_months.replacen(" in ", " of ", 1)),
-                })
-            }
-            (false, false) if !self.needs_both_days && is_each_month => Some(format!(
-                "on the {} of the month or {}",
-                month_days(&self.month_days)?,
-                week_days(&self.week_days, true)?
-            )),
-            _ => None,
+            (false, false) if self.needs_both_days => format!("{week_days}, only {month_days}"),
+            (false, false) => match is_each_month || self.week_days.plain == 0 {
+                true => format!("{month_days} or {week_days}"),
+                false => format!("{month_days} or {week_days} in {months}"),
+            },
+            (false, true) if self.needs_both_days => month_days,
+            (true, false) if self.needs_both_days => match is_each_month || self.week_days.plain == 0 {
+                true => week_days,
+                false => format!("{week_days} in {months}"),
+            },
+            // every day, also where the other day word is no star: one of the two is enough
+            _ if is_each_month => String::new(),
+            _ => format!("every day in {months}"),
         }
     }
 }
@@ -146,47 +159,80 @@ fn human(seconds: i64) -> String {
     Span(u64::try_from(seconds * 1000).unwrap_or_default()).human()
 }
 
-/// `1st`, `1st and 15th`, `last day`, `weekday nearest the 15th`.
-fn month_days(days: &MonthDays) -> Option<String> {
-    let mut names: Vec<String> = values(days.plain).map(ordinal).collect();
+/// `on the 1st and 15th of the month`, `on every 2nd day from the 1st to the 31st of January`.
+fn month_days(days: &MonthDays, of: &str) -> String {
+    let plain: Vec<i64> = values(days.plain).collect();
+    if let ([first, .., last], Some(step @ 2..), true) =
+        (plain.as_slice(), distance(&plain), days.is_plain() && plain.len() > MAX_TIMES)
+    {
+        return format!(
+            "on every {} day from the {} to the {} of {of}",
+            ordinal(step),
+            ordinal(*first),
+            ordinal(*last)
+        );
+    }
+    let mut names = stretch_names(days.plain, ordinal);
     names.extend(values(days.nearest).map(|day| format!("weekday nearest the {}", ordinal(day))));
     names.extend(days.last.then(|| "last day".to_owned()));
     names.extend(days.last_weekday.then(|| "last weekday".to_owned()));
-    let plain: Vec<i64> = values(days.plain).collect();
-    if days.is_plain() && plain.len() > 2 && distance(&plain) == Some(1) {
-        return Some(format!("{} to {}", names.first()?, names.last()?));
-    }
-    (names.len() <= MAX_TIMES).then(|| and(&names))
+    format!("on the {} of {of}", and(&names))
 }
 
 /// `Monday to Friday`, `Saturday and Sunday`, `on the second Monday of the month`.
-fn week_days(days: &WeekDays, is_each_month: bool) -> Option<String> {
+fn week_days(days: &WeekDays, of: &str) -> String {
     let name = |day: i64| usize::try_from(day).ok().and_then(|day| WEEK_DAYS.get(day % 7)).copied().unwrap_or_default();
-    if days.is_plain() {
-        // weeks begin on Monday for most who read this, and Saturday and Sunday belong together
-        let from_monday = (days.plain & !1) | (days.plain & 1) << 7;
-        let list: Vec<i64> = values(from_monday).collect();
-        let names: Vec<&str> = list.iter().map(|day| name(*day)).collect();
-        return Some(match list.len() > 2 && distance(&list) == Some(1) {
-            true => format!("{} to {}", names.first()?, names.last()?),
-            false => and(&names),
-        });
-    }
+    // weeks begin on Monday for most who read this, and Saturday and Sunday belong together
+    let from_monday = (days.plain & !1) | (days.plain & 1) << 7;
+    let plain = stretches(from_monday, |day| name(day).to_owned());
     let mut names: Vec<String> = Vec::new();
     for (number, set) in NUMBERS.iter().zip(days.nth) {
         names.extend(values(set).map(|day| format!("{number} {}", name(day))));
     }
     names.extend(values(days.last).map(|day| format!("last {}", name(day))));
-    let of_the_month = if is_each_month { " of the month" } else { "" };
-    (days.plain == 0 && names.len() <= MAX_TIMES).then(|| format!("on the {}{of_the_month}", and(&names)))
+    match (plain.as_str(), names.is_empty()) {
+        (_, true) => plain,
+        ("", false) => format!("on the {} of {of}", and(&names)),
+        (_, false) => format!("{plain}, and on the {} of {of}", and(&names)),
+    }
 }
 
-fn range_or_list(set: u64, names: &[&str]) -> String {
+/// Minutes of an hour or seconds of a minute: `minutes 7 and 9`, `every 5 min`, `every 7 min from minute 0 to 56`.
+fn within(set: u64, name: &str, unit: &str) -> String {
+    const CYCLE: i64 = 60;
     let members: Vec<i64> = values(set).collect();
-    match (names, names.len() > 2 && distance(&members) == Some(1)) {
-        ([first, .., last], true) => format!("{first} to {last}"),
-        _ => and(names),
+    match (members.as_slice(), distance(&members)) {
+        ([one], _) => format!("{name} {one}"),
+        _ if set == MINUTE.all() => format!("every {name}"),
+        ([first, .., last], Some(step @ 2..)) if members.len() > MAX_TIMES => match (*first, CYCLE % step) {
+            (0, 0) if last + step == CYCLE => format!("every {step} {unit}"),
+            _ => format!("every {step} {unit} from {name} {first} to {last}"),
+        },
+        _ => format!("{name}s {}", stretches(set, |member| member.to_string())),
     }
+}
+
+/// `1 to 5, 7 and 9`.
+fn stretches(set: u64, name: impl Fn(i64) -> String) -> String {
+    and(&stretch_names(set, name))
+}
+
+/// Three and more in a row as `1 to 5`, others one by one.
+fn stretch_names(set: u64, name: impl Fn(i64) -> String) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut members = values(set).peekable();
+    while let Some(first) = members.next() {
+        let mut last = first;
+        while members.next_if(|next| *next == last + 1).is_some() {
+            last += 1;
+        }
+        match last - first {
+            0 => names.push(name(first)),
+            1 => names.extend([name(first), name(last)]),
+            _ => names.push(format!("{} to {}", name(first), name(last))),
+        }
+    }
+    names
 }
 
 /// The distance of the neighbours where it is the same for all; nothing for fewer than two.

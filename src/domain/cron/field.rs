@@ -120,9 +120,9 @@ pub(super) fn items(word: &str) -> Result<Vec<&str>, Refusal> {
 /// The set that one item of a list stands for.
 pub(super) fn read_item(field: &Field, item: &str) -> Result<u64, Refusal> {
     let upper = item.to_ascii_uppercase();
-    if upper == "H" || upper.starts_with("H/") || upper.starts_with("H(") {
-        return Err(Refusal::new(format!("{item} needs an entry id to spread by, which is not in this version yet"))
-            .hint("write a number"));
+    let is_hashed = |part: &str| part == "H" || part.starts_with("H/") || part.starts_with("H(");
+    if is_hashed(&upper) || upper.split('-').any(is_hashed) {
+        return Err(super::hashed::refusal(item));
     }
     if upper.contains('#') || (upper.ends_with(['L', 'W']) && !upper.ends_with("JUL")) {
         return Err(Refusal::new(format!("{item} means nothing here"))

@@ -2,13 +2,13 @@
 
 use std::str::FromStr;
 
-use chrono::{NaiveDateTime, NaiveTime, TimeDelta};
+use chrono::{NaiveDateTime, NaiveTime};
 
 use super::days::{MonthDays, WeekDays};
 use super::field::{Field, HOUR, MINUTE, MONTH, MONTH_DAY, SECOND};
 use super::{Cron, Fields};
 use crate::domain::timestamp::Timestamp;
-use crate::domain::zone::{Local, Zone};
+use crate::domain::zone::{Dst, Zone};
 
 /// A conjunction that crate `cron` can iterate; an expression is the union of one or two.
 pub(super) struct Part {
@@ -77,6 +77,8 @@ impl Part {
     fn next(&self, local: NaiveDateTime) -> Option<NaiveDateTime> {
         let mut local = local;
         loop {
+            #[cfg(test)]
+            super::tests::work::count();
             let next = self.schedule.after(&local.and_utc()).next()?.naive_utc();
             match &self.filter {
                 Some((month_days, week_days))
@@ -105,75 +107,41 @@ fn list(values: u64) -> String {
     values.join(",")
 }
 
-const SECOND_MS: i64 = 1000;
-
 impl Cron {
     /// The least fire time after `after`, from 1970 to 2100 in the zone.
     ///
-    /// A wildcard job (its minute or hour word begins with `*`) fires whenever the wall clock matches. Of any other
-    /// job each matching local time fires once: at the first pass if the clock is put back over it, at the first
-    /// instant after the gap if the clock is put forward over it.
-    pub fn next_after(&self, zone: &Zone, after: Timestamp) -> Option<Timestamp> {
+    /// A wildcard job (its minute or hour word begins with `*`) fires whenever the wall clock matches, whatever `dst` says.
+    /// Of any other job each matching local time fires once, and `dst` says when if the clock is put back or forward over it.
+    pub fn next_after(&self, zone: &Zone, dst: Dst, after: Timestamp) -> Option<Timestamp> {
         if after >= Timestamp(Timestamp::LAST.ms() + 2 * 86_400_000) {
             return None;
         }
-        // fire times are whole seconds, so the one before `after` will do
-        let after = Timestamp(after.ms().max(-1).div_euclid(SECOND_MS) * SECOND_MS);
-        match self.compiled.fields.is_wildcard {
-            true => self.next_by_clock(zone, after),
-            false => self.next_once(zone, after),
-        }
+        let dst = if self.is_wildcard() { Dst::BY_CLOCK } else { dst };
+        zone.next_instant(dst, self.grain_s(), after.max(Timestamp(-1)), |local| self.next_local(local))
     }
 
-    /// For fixed-time jobs.
-    fn next_once(&self, zone: &Zone, after: Timestamp) -> Option<Timestamp> {
-        let mut local = zone.to_local(after);
-        loop {
-            local = self.next_local(local)?;
-            let at = match zone.from_local(local) {
-                // the second pass of a repeated hour: the first has fired all of it
-                Local::Two(first, _) if first <= after => {
-                    let change = zone.next_change(first)?;
-                    local = to_local(change, zone.offset_seconds(first)) - TimeDelta::seconds(1);
-                    continue;
-                }
-                other => other.first(),
-            };
-            if at > after {
-                return Some(at);
-            }
-        }
+    /// Whether it fires by the clock on the wall as it runs: `dst` says nothing about it.
+    pub fn is_wildcard(&self) -> bool {
+        self.compiled.fields.is_wildcard
     }
 
-    /// For wildcard jobs: goes from one change of the zone's rules to the next; between two, local time runs evenly.
-    fn next_by_clock(&self, zone: &Zone, after: Timestamp) -> Option<Timestamp> {
-        let mut after = after;
-        // no local time matches between these two
-        let mut empty: Option<(NaiveDateTime, NaiveDateTime)> = None;
-        loop {
-            let start = Timestamp(after.ms() + SECOND_MS);
-            let offset_s = zone.offset_seconds(start);
-            let local = to_local(after, offset_s);
-            let next = match empty {
-                Some((from, next)) if from <= local && local < next => next,
-                _ => self.next_local(local)?,
-            };
-            let at = Timestamp((next.and_utc().timestamp() - i64::from(offset_s)) * SECOND_MS);
-            match zone.next_change(start) {
-                Some(change) if change <= at => {
-                    after = Timestamp(change.ms() - SECOND_MS);
-                    empty = Some((local, next));
-                }
-                _ => return Some(at),
-            }
-        }
+    /// Whether it is the same in every hour of a matching day.
+    pub fn is_hourly(&self) -> bool {
+        self.compiled.fields.hours == HOUR.all()
     }
 
-    fn next_local(&self, local: NaiveDateTime) -> Option<NaiveDateTime> {
+    /// The last instant before a gap that stands for its local times, by [`Gap::RunBefore`](crate::domain::zone::Gap).
+    pub fn last_before(&self, zone: &Zone, change: Timestamp) -> Timestamp {
+        zone.last_before(change, self.grain_s())
+    }
+
+    /// The least matching local time after `local`, up to the end of 2100.
+    pub fn next_local(&self, local: NaiveDateTime) -> Option<NaiveDateTime> {
         self.compiled.parts.iter().filter_map(|part| part.next(local)).min()
     }
-}
 
-fn to_local(at: Timestamp, offset_s: i32) -> NaiveDateTime {
-    at.to_utc().naive_utc() + TimeDelta::seconds(i64::from(offset_s))
+    /// All its local times are multiples of it: a minute, or a second where it names other seconds than 0.
+    fn grain_s(&self) -> i64 {
+        if self.compiled.fields.seconds == 1 { 60 } else { 1 }
+    }
 }

@@ -13,25 +13,27 @@ const WEEK_S: i64 = 7 * DAY_S;
 /// Every offset from 2027 on, of any zone, is a multiple of it.
 const OFFSET_STEP_S: i64 = 15 * MINUTE_S;
 
+/// No two offsets of a zone are this far apart: they agree in this step only if they are the same.
+const ANY_STEP_S: i64 = WEEK_S;
+
 impl Cron {
-    /// Phase, less than the period, and period of the fire times, in seconds since 1970, where it is the same for ever.
+    /// Phase, less than the period, and period of the fire times from `from` on, in seconds since 1970, where they are evenly
+    /// spaced.
     ///
-    /// In any zone for wildcard jobs whose period divides a quarter of an hour, which no change of a clock shifts; in a
-    /// zone with a constant offset also for what repeats evenly each hour, day or week.
-    pub(in crate::domain) fn fixed_period(&self, zone: &Zone) -> Option<(i64, i64)> {
+    /// In any zone for wildcard jobs whose period divides a quarter of an hour, which no law about clocks shifts. For other
+    /// wildcard jobs that are the same each hour as long as all offsets of the zone leave the same remainder by the period,
+    /// and for what is evenly spaced in a day or a week as long as the zone has one offset: by the zone data of this process,
+    /// so that plans made of it must be made again when newer data says otherwise.
+    pub(in crate::domain) fn fixed_period(&self, zone: &Zone, from: Timestamp) -> Option<(i64, i64)> {
         let fields = &self.compiled.fields;
-        if let Some((phase_s, period_s)) =
-            fields.within_hour().filter(|(_, period_s)| fields.is_wildcard && OFFSET_STEP_S % period_s == 0)
-        {
-            return Some((phase_s, period_s));
-        }
-        if !zone.has_constant_offset() {
-            return None;
-        }
         let (phase_s, period_s) =
             fields.within_hour().or_else(|| fields.within_day()).or_else(|| fields.within_week())?;
-        let offset_s = i64::from(zone.offset_seconds(Timestamp(0)));
-        Some(((phase_s - offset_s).rem_euclid(period_s), period_s))
+        if fields.is_wildcard && OFFSET_STEP_S % period_s == 0 {
+            return Some((phase_s, period_s));
+        }
+        let step_s = if fields.is_wildcard { period_s } else { ANY_STEP_S };
+        let offset_s = i64::from(zone.offset_seconds(from));
+        zone.keeps_step(from, step_s).then(|| ((phase_s - offset_s).rem_euclid(period_s), period_s))
     }
 }
 

@@ -4,7 +4,7 @@ use chrono::Timelike;
 
 use super::*;
 use crate::domain::timestamp::Timestamp;
-use crate::domain::zone::Zone;
+use crate::domain::zone::{Dst, Fold, Gap, Zone};
 
 fn cron(text: &str) -> Cron {
     Cron::parse("cron", text).unwrap()
@@ -18,8 +18,8 @@ fn at(text: &str) -> Timestamp {
 fn next(text: &str, zone: &str, from: &str, count: usize) -> Vec<String> {
     let zone = Zone::parse("tz", zone).unwrap();
     let cron = cron(text);
-    let first = cron.next_after(&zone, at(from));
-    let times = std::iter::successors(first, |last| cron.next_after(&zone, *last)).take(count);
+    let first = cron.next_after(&zone, Dst::default(), at(from));
+    let times = std::iter::successors(first, |last| cron.next_after(&zone, Dst::default(), *last)).take(count);
     times
         .map(|at| {
             let local = zone.to_local(at);
@@ -37,6 +37,7 @@ fn refusal(text: &str) -> String {
 }
 
 mod properties;
+pub(super) mod work;
 
 mod refusals {
     use super::*;
@@ -70,6 +71,8 @@ mod refusals {
             ("0 0 12 ? * MON", "day-of-month: ? is not supported; write * instead of ?"),
             ("0 0 12 * * * 2027", "limit the entry with start and end"),
             ("0 9 * * 1-5 2027", "a year is not part of it"),
+            ("0 0 12 ? * 2", "write * instead of ?, and days of the week from 0, Sunday; Quartz counts from 1"),
+            ("0 0 12 ? * MON-FRI 2027", "limit the entry with start and end"),
             ("@reboot", "a fleet has no boot"),
             ("@every 90s", "use every = \"90s\" instead"),
             ("@dayly", "did you mean @daily"),
@@ -78,7 +81,7 @@ mod refusals {
             ("0 22-2 * * *", "hour: range 22-2 runs backwards; write 22-23,0-2"),
             ("0 0 * NOV-FEB *", "write NOV-DEC,JAN-FEB"),
             ("0 0 * * MONDAY", "did you mean MON"),
-            ("H 3 * * *", "minute: H needs an entry id to spread by, which is not in this version yet"),
+            ("H 3 * * *", "minute: H needs an entry id to spread by; an entry takes it"),
             ("0 0 L-3 * *", "not in this version yet"),
             ("0 0 * * L", "write 5L for the last Friday"),
             ("0 0 WL * *", "L, LW and 15W are for day-of-month"),
@@ -168,13 +171,148 @@ fn the_repeated_hour_runs_fixed_times_once_and_wildcards_twice() {
     assert_eq!(next("0 */2 * * *", "Australia/Lord_Howe", "2027-04-03T14:00Z", 2), ["04-04 02:00", "04-04 04:00"]);
 }
 
+/// The first fire times by a rule for clock changes.
+fn next_by(gap: Gap, fold: Fold, text: &str, zone: &str, from: &str, count: usize) -> Vec<String> {
+    let zone = Zone::parse("tz", zone).unwrap();
+    let next = |after: &Timestamp| cron(text).next_after(&zone, Dst { gap, fold }, *after);
+    let times = std::iter::successors(next(&at(from)), next).take(count);
+    times.map(|at| zone.to_local(at).format("%m-%d %H:%M:%S ").to_string() + &zone.abbreviation(at)).collect()
+}
+
+#[test]
+fn times_in_a_gap_can_be_left_out_or_run_before_it() {
+    let new_york = |gap, text| next_by(gap, Fold::First, text, "America/New_York", "2027-03-13T12:00Z", 2);
+    assert_eq!(new_york(Gap::Skip, "30 2 * * *"), ["03-15 02:30:00 EDT", "03-16 02:30:00 EDT"]);
+    // the last minute before the jump, or the last second where the expression speaks of seconds
+    assert_eq!(new_york(Gap::RunBefore, "0,30 2 * * *"), ["03-14 01:59:00 EST", "03-15 02:00:00 EDT"]);
+    assert_eq!(new_york(Gap::RunBefore, "0 30 2 * * *"), ["03-14 01:59:00 EST", "03-15 02:30:00 EDT"]);
+    assert_eq!(new_york(Gap::RunBefore, "15 30 2 * * *"), ["03-14 01:59:59 EST", "03-15 02:30:15 EDT"]);
+    // one that is due then anyway fires once
+    assert_eq!(new_york(Gap::RunBefore, "59 1-2 * * *"), ["03-14 01:59:00 EST", "03-15 01:59:00 EDT"]);
+    let apia = |gap| next_by(gap, Fold::First, "0 12 * * *", "Pacific/Apia", "2011-12-29T23:00Z", 2);
+    assert_eq!(apia(Gap::RunBefore), ["12-29 23:59:00 -10", "12-31 12:00:00 +14"]);
+    assert_eq!(apia(Gap::Skip), ["12-31 12:00:00 +14", "01-01 12:00:00 +14"]);
+    // clocks that were changed at one minute past midnight
+    let st_johns = next_by(Gap::RunBefore, Fold::First, "30 0 * * *", "America/St_Johns", "2007-03-10T12:00Z", 2);
+    assert_eq!(st_johns, ["03-11 00:00:00 NST", "03-12 00:30:00 NDT"]);
+    assert_eq!(
+        next_by(Gap::RunBefore, Fold::First, "15 2 * * *", "Australia/Lord_Howe", "2027-10-01T16:00Z", 2),
+        ["10-03 01:59:00 +1030", "10-04 02:15:00 +11"]
+    );
+}
+
+#[test]
+fn times_in_a_fold_can_run_at_the_second_pass_or_at_both() {
+    let new_york = |fold, text, from, count| next_by(Gap::RunAfter, fold, text, "America/New_York", from, count);
+    let before = "2027-11-07T04:30Z"; // 00:30 EDT
+    assert_eq!(new_york(Fold::Last, "30 1 * * *", before, 2), ["11-07 01:30:00 EST", "11-08 01:30:00 EST"]);
+    assert_eq!(
+        new_york(Fold::Both, "15,45 1 * * *", before, 5),
+        ["11-07 01:15:00 EDT", "11-07 01:45:00 EDT", "11-07 01:15:00 EST", "11-07 01:45:00 EST", "11-08 01:15:00 EST"]
+    );
+    // asked from within the first pass and from within the second
+    assert_eq!(new_york(Fold::Last, "15 1 * * *", "2027-11-07T05:40Z", 1), ["11-07 01:15:00 EST"]);
+    assert_eq!(new_york(Fold::First, "45 1 * * *", "2027-11-07T06:10Z", 1), ["11-08 01:45:00 EST"]);
+    assert_eq!(new_york(Fold::Both, "45 1 * * *", "2027-11-07T06:10Z", 1), ["11-07 01:45:00 EST"]);
+    assert_eq!(
+        next_by(Gap::RunAfter, Fold::Both, "45 1 * * *", "Australia/Lord_Howe", "2027-04-03T12:00Z", 2),
+        ["04-04 01:45:00 +11", "04-04 01:45:00 +1030"]
+    );
+}
+
+#[test]
+fn jobs_that_follow_the_clock_ask_no_rule() {
+    for (_, gap) in Gap::WORDS {
+        for (_, fold) in Fold::WORDS {
+            assert_eq!(
+                next_by(gap, fold, "30 * * * *", "America/New_York", "2027-11-07T04:45Z", 3),
+                ["11-07 01:30:00 EDT", "11-07 01:30:00 EST", "11-07 02:30:00 EST"]
+            );
+            assert_eq!(
+                next_by(gap, fold, "*/30 2 * * *", "America/New_York", "2027-03-13T12:00Z", 1),
+                ["03-15 02:00:00 EDT"]
+            );
+        }
+    }
+}
+
+mod hashed {
+    use super::*;
+
+    fn of(text: &str, id: &str) -> Cron {
+        Cron::parse_for("cron", text, Some(&EntryId::parse("id", id).unwrap())).unwrap()
+    }
+
+    #[test]
+    fn the_same_id_has_the_same_value_everywhere() {
+        // fixed for ever: another hash would move the entries of every user
+        for (id, same) in [("report", "8 5 17 * 6"), ("billing.daily", "51 15 17 * 0"), ("日報", "19 3 19 * 6")] {
+            assert_eq!(of("H H H * H", id).compiled.resolved, same, "{id}");
+        }
+        assert_eq!(
+            of("H 3 * * *", "report").compiled.fields.minutes,
+            of("0 H H * * *", "report").compiled.fields.minutes
+        );
+        assert!(of("h H * * *", "report").fires_like(&of("H H * * *", "report")));
+        assert!(!of("H H * * *", "report").fires_like(&of("H H * * *", "other")));
+        assert_eq!(of(" H H * * *", "report").text(), "H H * * *");
+    }
+
+    #[test]
+    fn it_spreads_over_all_values_and_no_day_is_missing_in_a_month() {
+        let ids: Vec<String> = (0..6000).map(|number| format!("job-{number}")).collect();
+        let values = |text: &str, set: fn(&Fields) -> u64| {
+            ids.iter().fold(0, |all, id| all | set(&of(text, id).compiled.fields))
+        };
+        assert_eq!(values("H 0 * * *", |fields| fields.minutes), field::MINUTE.all());
+        assert_eq!(values("0 H * * *", |fields| fields.hours), field::HOUR.all());
+        assert_eq!(values("0 0 H * *", |fields| fields.month_days.plain), (1 << 29) - 2);
+        assert_eq!(values("0 0 * * H", |fields| fields.week_days.plain), (1 << 7) - 1);
+        let mut counts = [0_u32; 60];
+        ids.iter().for_each(|id| counts[of("H 0 * * *", id).compiled.fields.minutes.trailing_zeros() as usize] += 1);
+        assert!(counts.iter().all(|count| (60..=140).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn its_job_is_one_of_fixed_times_and_reads_as_resolved() {
+        assert!(!of("H * * * *", "report").is_wildcard() && !of("* H * * *", "report").is_wildcard());
+        assert_eq!(of("H H * * *", "report").describe(), "at 05:08 every day");
+        assert_eq!(
+            of("H 0 */2 * MON", "report").describe(),
+            "at 00:08, Monday, only on every 2nd day from the 1st to the 31st of the month"
+        );
+    }
+
+    #[test]
+    fn it_is_refused_where_it_means_nothing_with_the_way_out() {
+        let id = EntryId::parse("id", "report").unwrap();
+        for (text, wanted) in [
+            ("H/15 * * * *", "minute: H/15: H stands alone; write H, or */15 without spreading"),
+            ("H(0-7) * * * *", "minute: H(0-7): H stands alone; write H for any value, or numbers"),
+            ("0 H,12 * * *", "hour: H: H stands alone"),
+            ("0 1-H * * *", "hour: 1-H: H stands alone"),
+            ("0 0 * H *", "month: H is for minute, hour and the two day words; write a number"),
+            ("H 0 0 * * *", "second: H is for minute, hour and the two day words"),
+        ] {
+            for id in [None, Some(&id)] {
+                let error = Cron::parse_for("cron", text, id).unwrap_err();
+                let shown = format!("{error}; {}", error.problem().hint.clone().unwrap_or_default());
+                assert!(shown.contains(wanted), "{text}: {shown}");
+            }
+        }
+        for text in ["H H * * *", "0 0 H * *", "0 0 * * h", "0 H 1 * * *"] {
+            assert!(refusal(text).contains("H needs an entry id to spread by"), "{}", refusal(text));
+        }
+    }
+}
+
 #[test]
 fn nothing_fires_before_1970_or_after_2100() {
     let utc = Zone::utc();
-    assert_eq!(cron("* * * * *").next_after(&utc, Timestamp(i64::MIN)), Some(Timestamp(0)));
-    assert_eq!(cron("0 0 * * *").next_after(&utc, at("2100-12-31T00:00Z")), None);
-    assert_eq!(cron("0 0 29 2 *").next_after(&utc, at("2096-02-29T00:00Z")), None);
-    assert_eq!(cron("* * * * *").next_after(&utc, Timestamp(i64::MAX)), None);
+    assert_eq!(cron("* * * * *").next_after(&utc, Dst::default(), Timestamp(i64::MIN)), Some(Timestamp(0)));
+    assert_eq!(cron("0 0 * * *").next_after(&utc, Dst::default(), at("2100-12-31T00:00Z")), None);
+    assert_eq!(cron("0 0 29 2 *").next_after(&utc, Dst::default(), at("2096-02-29T00:00Z")), None);
+    assert_eq!(cron("* * * * *").next_after(&utc, Dst::default(), Timestamp(i64::MAX)), None);
 }
 
 #[test]
@@ -209,8 +347,25 @@ fn readings_are_plain() {
         ("*/15 9-17 * * 1-5", "every 15 min from 09:00 to 17:45, Monday to Friday"),
         ("0 9-17 * * *", "every hour from 09:00 to 17:00"),
         ("*/5 3 * * *", "every 5 min from 03:00 to 03:55"),
-        ("0 0 */2 * MON", "cron 0 0 */2 * MON"),
-        ("7,11,13,17,19 * * * *", "cron 7,11,13,17,19 * * * *"),
+        ("0 0 */2 * MON", "at 00:00, Monday, only on every 2nd day from the 1st to the 31st of the month"),
+        ("0 0 */2 * *", "at 00:00, on every 2nd day from the 1st to the 31st of the month"),
+        ("7,11,13,17,19 * * * *", "at minutes 7, 11, 13, 17 and 19 of every hour"),
+        ("*/7 * * * *", "every 7 min from minute 0 to 56 of every hour"),
+        ("0-10 * * * *", "at minutes 0 to 10 of every hour"),
+        ("*/10 8-10,14-16 * * *", "every 10 min of hours 8 to 10 and 14 to 16"),
+        ("10 1,5,7,9,13 * * *", "at minute 10 of hours 1, 5, 7, 9 and 13"),
+        ("*/15 */2 * * *", "at minutes 0, 15, 30 and 45 of every 2nd hour from 0 to 22"),
+        ("*/10 * 9 * * *", "every 10 s of every minute of hour 9"),
+        ("* 9 * * *", "every minute from 09:00 to 09:59"),
+        ("* * 1 * *", "every minute, on the 1st of the month"),
+        ("0 3 * * 1-3,5-7", "at 03:00, Monday to Wednesday and Friday to Sunday"),
+        ("0 0 1,15,20,25,28 * *", "at 00:00, on the 1st, 15th, 20th, 25th and 28th of the month"),
+        ("0 0 L,15 6 *", "at 00:00, on the 15th and last day of June"),
+        ("0 0 * 6 MON#1", "at 00:00, on the first Monday of June"),
+        ("0 0 * * 1#1,5", "at 00:00, Friday, and on the first Monday of the month"),
+        ("0 0 13 6 5", "at 00:00, on the 13th of June or Friday in June"),
+        ("0 0 1-31 * 5", "at 00:00 every day"),
+        ("0 12 * 1-3,10-12 *", "at 12:00, every day in January to March and October to December"),
     ] {
         assert_eq!(cron(text).describe(), reading, "{text}");
     }

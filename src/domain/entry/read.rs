@@ -9,7 +9,7 @@ use crate::domain::action::Action;
 use crate::domain::fields::{
     ACTION_KINDS, FIELDS, SCHEDULE_KINDS, in_order, is_later, is_refused_already, not_yet, unknown_field,
 };
-use crate::domain::id::QueueName;
+use crate::domain::id::{EntryId, QueueName};
 use crate::domain::json_text;
 use crate::domain::nearest::not_one_of;
 use crate::domain::policy::{
@@ -27,7 +27,7 @@ const CWD_MAX_BYTES: usize = 4096;
 const PAYLOAD_MAX_DEPTH: usize = 32;
 
 /// The entry, or `None` after noting at least one complaint; an entry may come with complaints, too.
-pub(super) fn read(mut fields: Map<String, Value>, complaints: &mut Complaints) -> Option<Entry> {
+pub(super) fn read(id: Option<&EntryId>, mut fields: Map<String, Value>, complaints: &mut Complaints) -> Option<Entry> {
     complaints.note(unwrap_payload_json(&mut fields));
     let fields = in_order(fields);
     for (field, value) in &fields {
@@ -35,7 +35,7 @@ pub(super) fn read(mut fields: Map<String, Value>, complaints: &mut Complaints) 
     }
     let when = match is_refused_already(&fields, SCHEDULE_KINDS) {
         true => None,
-        false => schedule::parse(&fields, complaints),
+        false => schedule::parse(id, &fields, complaints),
     };
     let what = match is_refused_already(&fields, ACTION_KINDS) {
         true => None,
@@ -88,6 +88,7 @@ pub(super) fn read(mut fields: Map<String, Value>, complaints: &mut Complaints) 
         labels,
         note: text_note,
         fields,
+        id: id.cloned(),
     })
 }
 

@@ -1,20 +1,27 @@
-//! Reads the schedule out of an entry's fields: cron, every, at or rrule, with zone, start, end, anchor and exclude.
+//! Reads the schedule out of an entry's fields: cron, every, at or rrule, with zone, start, end, anchor, exclude and rules for
+//! clock changes.
 
 use serde_json::{Map, Value};
 
 use crate::domain::cron::Cron;
 use crate::domain::exclude::Exclude;
 use crate::domain::fields::{SCHEDULE_KINDS, only_kind};
+use crate::domain::id::EntryId;
+use crate::domain::nearest::not_one_of;
 use crate::domain::policy::CRONS_MAX;
-use crate::domain::reading::{Complaints, instant_text, shown, span, text};
+use crate::domain::reading::{Complaints, inside, instant_text, known_keys, shown, span, table, text};
 use crate::domain::rrule::Rrule;
 use crate::domain::schedule::{Schedule, When};
 use crate::domain::timestamp::Timestamp;
-use crate::domain::zone::Zone;
+use crate::domain::zone::{Dst, Fold, Gap, Zone};
 use crate::error::{Error, Result};
 
-/// The one schedule among the fields; `None` after noting what is wrong with it.
-pub(crate) fn parse(fields: &Map<String, Value>, complaints: &mut Complaints) -> Option<Schedule> {
+/// The one schedule among the fields of the entry `id`; `None` after noting what is wrong with it.
+pub(crate) fn parse(
+    id: Option<&EntryId>,
+    fields: &Map<String, Value>,
+    complaints: &mut Complaints,
+) -> Option<Schedule> {
     let before = complaints.0.len();
     let named_zone = match fields.get("tz") {
         Some(value) => {
@@ -31,7 +38,11 @@ pub(crate) fn parse(fields: &Map<String, Value>, complaints: &mut Complaints) ->
         Some(value) => complaints.note(Exclude::parse("exclude", value)),
         None => Some(Exclude::default()),
     };
-    let when = complaints.note(when(fields, named_zone.as_ref(), &zone, start.or(anchor)))?;
+    let dst = fields.get("dst").map(|value| complaints.note(dst(value)));
+    let when = complaints.note(when(id, fields, named_zone.as_ref(), &zone, start.or(anchor)))?;
+    if dst.is_some() {
+        complaints.note(obeys_dst(&when));
+    }
     match when {
         // A start says more than the anchor that was stored when the entry was made.
         When::Every(_) | When::Rrule(_) => anchor = start.or(anchor),
@@ -40,33 +51,75 @@ pub(crate) fn parse(fields: &Map<String, Value>, complaints: &mut Complaints) ->
         }
         _ => {}
     }
-    let schedule = Schedule { when, zone, start, end, anchor, exclude: exclude? };
+    let dst = dst.flatten().unwrap_or_default();
+    let schedule = Schedule { when, zone, start, end, anchor, dst, exclude: exclude? };
     if complaints.0.len() == before {
         complaints.note(can_fire(&schedule, fields));
     }
     (complaints.0.len() == before).then_some(schedule)
 }
 
-fn when(fields: &Map<String, Value>, named_zone: Option<&Zone>, zone: &Zone, begin: Option<Timestamp>) -> Result<When> {
+/// `{ gap = "run_after", fold = "first" }`; what is left out is the default.
+fn dst(value: &Value) -> Result<Dst> {
+    fn word<T: Copy>(key: &str, value: &Value, words: [(&'static str, T); 3]) -> Result<T> {
+        let field = inside("dst", key);
+        let given = text(&field, value)?;
+        let found = words.iter().find(|(word, _)| *word == given).map(|(_, meant)| *meant);
+        found.ok_or_else(|| not_one_of(&field, given, &words.map(|(word, _)| word)))
+    }
+    let rules = table("dst", value)?;
+    known_keys("dst", rules, &["gap", "fold"])?;
+    Ok(Dst {
+        gap: rules.get("gap").map_or(Ok(Gap::default()), |value| word("gap", value, Gap::WORDS))?,
+        fold: rules.get("fold").map_or(Ok(Fold::default()), |value| word("fold", value, Fold::WORDS))?,
+    })
+}
+
+/// Refuses a rule for clock changes where nothing would keep it.
+fn obeys_dst(when: &When) -> Result<()> {
+    match when {
+        When::Cron(crons) if crons.iter().all(Cron::is_wildcard) => {
+            let why = "goes with fixed times; what begins with * as minute or hour follows real elapsed time";
+            Err(Error::invalid("dst", why).hint("leave dst out, or write 0-59 or 0-23 instead of *"))
+        }
+        When::Rrule(rule) if rule.follows_the_clock() => {
+            let why = "goes with rules by the day or longer; one by the hour or shorter follows real elapsed time";
+            Err(Error::invalid("dst", why).hint("leave dst out"))
+        }
+        When::Every(_) | When::At(_) => {
+            Err(Error::invalid("dst", "goes with fixed times of cron; every and at follow real elapsed time")
+                .hint("leave dst out"))
+        }
+        When::Cron(_) | When::Rrule(_) => Ok(()),
+    }
+}
+
+fn when(
+    id: Option<&EntryId>,
+    fields: &Map<String, Value>,
+    named_zone: Option<&Zone>,
+    zone: &Zone,
+    begin: Option<Timestamp>,
+) -> Result<When> {
     let kind = only_kind(fields, "schedule", SCHEDULE_KINDS)?;
     let value = &fields[kind];
     match kind {
-        "cron" => crons(value).map(When::Cron),
+        "cron" => crons(id, value).map(When::Cron),
         "every" => span(kind, value).map(When::Every),
         "rrule" => Rrule::parse(kind, text(kind, value)?, begin, zone).map(When::Rrule),
         _ => at(value, named_zone).map(When::At),
     }
 }
 
-fn crons(value: &Value) -> Result<Vec<Cron>> {
+fn crons(id: Option<&EntryId>, value: &Value) -> Result<Vec<Cron>> {
     let field = "cron";
     match value {
         Value::Array(list) if list.is_empty() => Err(Error::invalid(field, "the list is empty")),
         Value::Array(list) if list.len() > CRONS_MAX => {
             Err(Error::invalid(field, format!("{} expressions are too many, {CRONS_MAX} are the most", list.len())))
         }
-        Value::Array(list) => list.iter().map(|value| Cron::parse(field, text(field, value)?)).collect(),
-        Value::String(expression) => Ok(vec![Cron::parse(field, expression)?]),
+        Value::Array(list) => list.iter().map(|value| Cron::parse_for(field, text(field, value)?, id)).collect(),
+        Value::String(expression) => Ok(vec![Cron::parse_for(field, expression, id)?]),
         _ => Err(Error::invalid(field, format!("{} is neither a text nor a list of texts", shown(value)))
             .value(shown(value))
             .hint("as in \"0 9 * * mon-fri\"")),

@@ -7,10 +7,9 @@ use super::dates::times_of;
 use super::read::{Parts, Refusal, unit_s};
 use super::{Compiled, Rrule, YEAR_MAX, second_of_day};
 use crate::domain::timestamp::Timestamp;
-use crate::domain::zone::{Local, Zone};
+use crate::domain::zone::{Dst, Zone};
 
 const DAY_S: u32 = 86_400;
-const SECOND_MS: i64 = 1000;
 
 /// How local times come about.
 pub(super) enum Form {
@@ -118,57 +117,19 @@ impl Compiled {
 impl Rrule {
     /// The least fire time after `after`, up to 2100 in the zone.
     ///
-    /// A rule by the day or longer is like a fixed-time job of cron: each of its local times fires once, at the first pass
-    /// if the clock is put back over it, at the first instant after the gap if the clock is put forward over it. A rule by
-    /// the hour or shorter fires whenever the wall clock matches.
-    pub fn next_after(&self, zone: &Zone, after: Timestamp) -> Option<Timestamp> {
+    /// A rule by the day or longer is like a fixed-time job of cron: `dst` says what becomes of its local times if the clock is
+    /// put back or forward over them. A rule by the hour or shorter fires whenever the wall clock matches.
+    pub fn next_after(&self, zone: &Zone, dst: Dst, after: Timestamp) -> Option<Timestamp> {
         if after >= Timestamp(Timestamp::LAST.ms() + 2 * 86_400_000) {
             return None;
         }
-        // fire times are whole seconds, so the one before `after` will do
-        let after = Timestamp(after.ms().max(-1).div_euclid(SECOND_MS) * SECOND_MS);
-        let next = match self.compiled.parts.is_within_day() {
-            true => self.next_by_clock(zone, after),
-            false => self.next_once(zone, after),
-        };
+        let dst = if self.follows_the_clock() { Dst::BY_CLOCK } else { dst };
+        let next = zone.next_instant(dst, 1, after.max(Timestamp(-1)), |local| self.compiled.next_local(local));
         next.filter(|next| self.compiled.until.is_none_or(|until| *next <= until))
     }
 
-    fn next_once(&self, zone: &Zone, after: Timestamp) -> Option<Timestamp> {
-        let mut local = zone.to_local(after);
-        loop {
-            local = self.compiled.next_local(local)?;
-            let at = match zone.from_local(local) {
-                // the second pass of a repeated hour: the first has fired all of it
-                Local::Two(first, _) if first <= after => {
-                    let change = zone.next_change(first)?;
-                    local = to_local(change, zone.offset_seconds(first)) - TimeDelta::seconds(1);
-                    continue;
-                }
-                other => other.first(),
-            };
-            if at > after {
-                return Some(at);
-            }
-        }
+    /// Whether it fires whenever the wall clock matches: by the hour or shorter.
+    pub fn follows_the_clock(&self) -> bool {
+        self.compiled.parts.is_within_day()
     }
-
-    /// Goes from one change of the zone's rules to the next; between two, local time runs evenly.
-    fn next_by_clock(&self, zone: &Zone, after: Timestamp) -> Option<Timestamp> {
-        let mut after = after;
-        loop {
-            let start = Timestamp(after.ms() + SECOND_MS);
-            let offset_s = zone.offset_seconds(start);
-            let next = self.compiled.next_local(to_local(after, offset_s))?;
-            let at = Timestamp((next.and_utc().timestamp() - i64::from(offset_s)) * SECOND_MS);
-            match zone.next_change(start) {
-                Some(change) if change <= at => after = Timestamp(change.ms() - SECOND_MS),
-                _ => return Some(at),
-            }
-        }
-    }
-}
-
-fn to_local(at: Timestamp, offset_s: i32) -> NaiveDateTime {
-    at.to_utc().naive_utc() + TimeDelta::seconds(i64::from(offset_s))
 }

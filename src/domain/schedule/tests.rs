@@ -13,7 +13,15 @@ fn at(text: &str) -> Timestamp {
 }
 
 fn plain(when: When, zone_name: &str) -> Schedule {
-    Schedule { when, zone: zone(zone_name), start: None, end: None, anchor: None, exclude: Exclude::default() }
+    Schedule {
+        when,
+        zone: zone(zone_name),
+        start: None,
+        end: None,
+        anchor: None,
+        dst: Dst::default(),
+        exclude: Exclude::default(),
+    }
 }
 
 fn cron(texts: &[&str], zone_name: &str) -> Schedule {
@@ -83,7 +91,10 @@ fn schedules_are_told_to_people() {
         (cron(&["0 9 * * mon-fri"], "Asia/Shanghai"), "at 09:00, Monday to Friday, Asia/Shanghai"),
         (cron(&["*/5 * * * *"], "Asia/Shanghai"), "every 5 min"),
         (cron(&["0 9 * * *", "0 18 * * 1"], "UTC"), "at 09:00 every day; at 18:00, Monday, UTC"),
-        (cron(&["0 0 */2 * MON"], "UTC"), "cron 0 0 */2 * MON, UTC"),
+        (
+            cron(&["0 0 */2 * MON"], "UTC"),
+            "at 00:00, Monday, only on every 2nd day from the 1st to the 31st of the month, UTC",
+        ),
         (plain(When::At(at("2027-01-01T00:00Z")), "Europe/Berlin"), "once at 2027-01-01 01:00, Europe/Berlin"),
         (
             Schedule {
@@ -98,13 +109,14 @@ fn schedules_are_told_to_people() {
     }
 }
 
+/// Phase and period in seconds, from 2027 on.
+fn period(text: &str, zone: &str) -> Option<(i64, u64)> {
+    let period = cron(&[text], zone).fixed_period(at("2027-01-01T00:00Z"))?;
+    Some((period.phase.ms() / 1000, period.period.0 / 1000))
+}
+
 #[test]
 fn what_is_evenly_spaced_in_any_zone_is_arithmetic() {
-    let period = |text: &str| {
-        cron(&[text], "America/New_York")
-            .fixed_period()
-            .map(|period| (period.phase.ms() / 1000, period.period.0 / 1000))
-    };
     for (text, wanted) in [
         ("* * * * *", (0, 60)),
         ("*/5 * * * *", (0, 300)),
@@ -116,33 +128,70 @@ fn what_is_evenly_spaced_in_any_zone_is_arithmetic() {
         ("*/10 * * * * *", (0, 10)),
         ("* * * * * *", (0, 1)),
     ] {
-        assert_eq!(period(text), Some(wanted), "{text}");
+        assert_eq!(period(text, "America/New_York"), Some(wanted), "{text}");
+        // also where offsets have odd minutes and seconds: nothing is asked of the zone
+        assert!(cron(&[text], "Africa/Monrovia").fixed_period(at("1970-01-01T00:00Z")).is_some(), "{text}");
     }
 }
 
 #[test]
-fn what_a_clock_change_or_a_law_could_shift_is_not_arithmetic() {
+fn what_repeats_each_hour_is_arithmetic_where_all_changes_are_multiples_of_it() {
+    for (text, zone, wanted) in [
+        ("*/10 * * * *", "Australia/Lord_Howe", Some((0, 600))),
+        ("0,30 * * * *", "Australia/Lord_Howe", Some((0, 1800))),
+        ("0,30 * * * *", "Asia/Kathmandu", Some((900, 1800))),
+        ("0 * * * *", "America/New_York", Some((0, 3600))),
+        ("17 * * * *", "Europe/Berlin", Some((17 * 60, 3600))),
+        ("17 * * * *", "Asia/Kolkata", Some((47 * 60, 3600))),
+        ("0 * * * *", "Pacific/Chatham", Some((900, 3600))),
+        ("*/20 * * * *", "Antarctica/Troll", Some((0, 1200))),
+        ("0 * * * *", "Australia/Lord_Howe", None),
+        ("*/20 * * * *", "Australia/Lord_Howe", None),
+        ("*/12 * * * *", "Australia/Lord_Howe", None),
+    ] {
+        assert_eq!(period(text, zone), wanted, "{text} {zone}");
+    }
+}
+
+#[test]
+fn where_a_zone_has_one_offset_hours_days_and_weeks_are_arithmetic_too() {
+    for (text, zone, wanted) in [
+        ("17 * * * *", "UTC", (17 * 60, 3600)),
+        ("0 */6 * * *", "UTC", (0, 6 * 3600)),
+        ("30 2 * * *", "UTC", (9000, 86_400)),
+        ("30 2 * * *", "Etc/GMT-8", (66_600, 86_400)),
+        ("0 3 * * 4", "UTC", (3 * 3600, 7 * 86_400)),
+        ("0 3 * * 0", "GMT", (3 * 86_400 + 3 * 3600, 7 * 86_400)),
+        ("30 2 * * *", "Asia/Shanghai", (66_600, 86_400)),
+        ("0 0-23 * * *", "Asia/Tokyo", (0, 3600)),
+    ] {
+        assert_eq!(period(text, zone), Some(wanted), "{text} {zone}");
+    }
+    let shanghai = cron(&["30 2 * * *"], "Asia/Shanghai");
+    assert_eq!(shanghai.fixed_period(at("1986-01-01T00:00Z")), None, "it had summer time then");
+}
+
+#[test]
+fn what_a_clock_change_would_shift_or_the_calendar_breaks_is_not_arithmetic() {
+    for (text, zone) in [
+        ("0 */6 * * *", "America/New_York"),
+        ("0 3 * * *", "America/New_York"),
+        ("0 0-23 * * *", "America/New_York"),
+        ("0-59 0-23 * * *", "America/New_York"),
+    ] {
+        assert_eq!(period(text, zone), None, "{text} {zone}");
+    }
     for text in [
-        "*/10 * * * *",
-        "0 * * * *",
-        "0 */6 * * *",
-        "0 3 * * *",
-        "0-59 0-23 * * *",
         "*/7 * * * *",
+        "*/25 * * * *",
+        "*/45 * * * *",
         "*/5 9-17 * * *",
         "0 */5 * * *",
+        "0 9-17 * * *",
         "*/5 * 1 * *",
         "*/5 * * 1 *",
         "*/5 * * * 1",
         "*/7 * * * * *",
-    ] {
-        assert_eq!(cron(&[text], "Asia/Tokyo").fixed_period(), None, "{text}");
-    }
-    for text in [
-        "*/7 * * * *",
-        "*/45 * * * *",
-        "0 */5 * * *",
-        "0 9-17 * * *",
         "0 3 1 * *",
         "0 3 * 2 *",
         "0 3 * * 1,3",
@@ -150,23 +199,10 @@ fn what_a_clock_change_or_a_law_could_shift_is_not_arithmetic() {
         "0 3 * * 1#2",
         "0 3,9 * * 1",
     ] {
-        assert_eq!(cron(&[text], "UTC").fixed_period(), None, "{text}");
+        assert_eq!(period(text, "UTC"), None, "{text}");
     }
-    assert_eq!(cron(&["* * * * *", "0 0 * * *"], "UTC").fixed_period(), None);
-    assert_eq!(plain(When::At(Timestamp(0)), "UTC").fixed_period(), None);
-}
-
-#[test]
-fn in_a_zone_that_never_changes_hours_days_and_weeks_are_arithmetic_too() {
-    let period = |text: &str, zone: &str| {
-        cron(&[text], zone).fixed_period().map(|period| (period.phase.ms() / 1000, period.period.0 / 1000))
-    };
-    assert_eq!(period("17 * * * *", "UTC"), Some((17 * 60, 3600)));
-    assert_eq!(period("0 */6 * * *", "UTC"), Some((0, 6 * 3600)));
-    assert_eq!(period("30 2 * * *", "UTC"), Some((9000, 86_400)));
-    assert_eq!(period("30 2 * * *", "Etc/GMT-8"), Some((66_600, 86_400)));
-    assert_eq!(period("0 3 * * 4", "UTC"), Some((3 * 3600, 7 * 86_400)));
-    assert_eq!(period("0 3 * * 0", "GMT"), Some((3 * 86_400 + 3 * 3600, 7 * 86_400)));
+    assert_eq!(cron(&["* * * * *", "0 0 * * *"], "UTC").fixed_period(Timestamp(0)), None);
+    assert_eq!(plain(When::At(Timestamp(0)), "UTC").fixed_period(Timestamp(0)), None);
 }
 
 fn expression() -> impl Strategy<Value = String> {
@@ -193,18 +229,25 @@ proptest! {
     #[test]
     fn arithmetic_gives_the_same_times_as_the_calendar(
         text in expression(),
-        zone_name in prop::sample::select(vec!["UTC", "Etc/GMT-8", "Etc/GMT+5", "GMT", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Antarctica/Troll"]),
-        from in 946_684_800_000i64..4_000_000_000_000,
+        zone_name in prop::sample::select(vec![
+            "UTC", "Etc/GMT-8", "Etc/GMT+5", "GMT", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Antarctica/Troll",
+            "Asia/Shanghai", "Asia/Kolkata", "Pacific/Chatham", "Pacific/Apia", "Africa/Casablanca", "America/St_Johns", "Europe/Dublin",
+        ]),
+        from in 0i64..4_000_000_000_000,
+        near in prop::option::of(-7_200_000i64..7_200_000),
     ) {
         let schedule = cron(&[&text], zone_name);
-        if let Some(period) = schedule.fixed_period() {
-            let mut from = Timestamp(from);
-            for _ in 0..5 {
+        // every other start lies near a change of the clocks
+        let change = near.and_then(|near| Some(schedule.zone.next_change(Timestamp(from))?.0 + near));
+        let from = Timestamp(change.unwrap_or(from));
+        if let Some(period) = schedule.fixed_period(from) {
+            let mut from = from;
+            for _ in 0..20 {
                 let next = schedule.next_after(from).unwrap();
                 prop_assert_eq!(period.next_after(from), Some(next), "{} {}", text, zone_name);
                 from = next;
             }
-prop_assert!((0..period.period.ms()).contains(&period.phase.ms()));
+            prop_assert!((0..period.period.ms()).contains(&period.phase.ms()));
         }
     }
 
@@ -212,7 +255,7 @@ prop_assert!((0..period.period.ms()).contains(&period.phase.ms()));
     fn every_is_its_own_arithmetic(every_ms in 1u64..40_000_000_000, anchor in 0i64..4_000_000_000_000, from: i64) {
         let schedule = Schedule { anchor: Some(Timestamp(anchor)), ..plain(When::Every(Span(every_ms)), "UTC") };
         let next = schedule.next_after(Timestamp(from));
-        prop_assert_eq!(schedule.fixed_period().and_then(|period| period.next_after(Timestamp(from))), next);
+        prop_assert_eq!(schedule.fixed_period(Timestamp(from)).and_then(|period| period.next_after(Timestamp(from))), next);
         if let Some(next) = next {
             prop_assert!(next > Timestamp(from) && (next.ms() - anchor) % every_ms as i64 == 0);
         }
@@ -225,7 +268,7 @@ prop_assert!((0..period.period.ms()).contains(&period.phase.ms()));
             let schedule = Schedule { start: start.map(Timestamp), end: end.map(Timestamp), anchor: Some(Timestamp(anchor)), ..plain(when, "Europe/Berlin") };
             schedule.times_after(Timestamp(from)).take(3).for_each(drop);
             schedule.describe();
-            schedule.fixed_period();
+            schedule.fixed_period(Timestamp(from));
         }
     }
 }
@@ -279,7 +322,7 @@ fn a_time_on_an_excluded_date_of_the_zone_is_no_fire_time() {
         excluding(Schedule { zone: zone("Asia/Shanghai"), ..every("100ms", "2026-01-01T00:00Z") }, &["2026-12-25"]);
     assert_eq!(every.next_after(at("2026-12-24T15:59:59.800Z")), Some(at("2026-12-24T15:59:59.900Z")));
     assert_eq!(every.next_after(at("2026-12-24T15:59:59.900Z")), Some(at("2026-12-25T16:00Z")));
-    assert_eq!(every.fixed_period(), None, "no arithmetic knows the date");
+    assert_eq!(every.fixed_period(Timestamp(0)), None, "no arithmetic knows the date");
     let once = excluding(plain(When::At(at("2026-12-25T12:00Z")), "UTC"), &["2026-12-25"]);
     assert_eq!(once.next_after(Timestamp(0)), None);
     assert_eq!(shanghai.describe(), "at 09:00 every day, Asia/Shanghai, not on 2026-12-25 and 2026-12-26");

@@ -92,14 +92,14 @@ fn fixed_offset(name: &str) -> Option<String> {
 }
 
 /// At most three names: the same but for case and blanks, else the same city, else the most similar.
-fn nearest(name: &str) -> Vec<&'static str> {
+fn nearest(name: &str) -> Vec<String> {
     let wanted = plain(name);
     if wanted.is_empty() || name.len() > 64 {
         return Vec::new();
     }
-    let all: Vec<(&'static str, String)> = super::names().map(|known| (known, plain(known))).collect();
-    let pick = |is_near: &dyn Fn(&str, &str) -> bool| -> Vec<&'static str> {
-        all.iter().filter(|(known, plain)| is_near(known, plain)).map(|(known, _)| *known).take(3).collect()
+    let all: Vec<(String, String)> = super::names().map(|known| (known.clone(), plain(&known))).collect();
+    let pick = |is_near: &dyn Fn(&str, &str) -> bool| -> Vec<String> {
+        all.iter().filter(|(known, plain)| is_near(known, plain)).map(|(known, _)| known.clone()).take(3).collect()
     };
     let same = pick(&|_, known| known == wanted);
     if !same.is_empty() {
@@ -113,10 +113,10 @@ fn nearest(name: &str) -> Vec<&'static str> {
         .iter()
         .flat_map(|(known, whole)| {
             let city = known.rsplit_once('/').map_or(0.0, |(_, city)| strsim::jaro_winkler(&plain(city), &wanted));
-            [(*known, strsim::jaro_winkler(whole, &wanted)), (*known, city)]
+            [(known, strsim::jaro_winkler(whole, &wanted)), (known, city)]
         })
         .max_by(|a, b| a.1.total_cmp(&b.1));
-    best.filter(|(_, similarity)| *similarity > 0.85).map(|(known, _)| vec![known]).unwrap_or_default()
+    best.filter(|(_, similarity)| *similarity > 0.85).map(|(known, _)| vec![known.clone()]).unwrap_or_default()
 }
 
 /// Lower case letters, digits and `/+-` only: `America/New York`, `America/NewYork` and `america/new_york` are the same.

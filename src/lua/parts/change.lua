@@ -219,5 +219,7 @@ local function flush_changes()
   for i = 1, #removes.fields do redis.call('HDEL', removes.fields[i][1], removes.fields[i][2]) end
   for name in pairs(writes.lists) do redis.call('HSETNX', queues_key, name, 0) end
   for _, key in ipairs({ entries_key, plans_key, messages_key, active_key, cursors_key }) do write_all('HDEL', key, removes.ids) end
+  write_all('ZREM', stale_key, removes.ids)
+  zones.leave_behind(writes.entries)
   drop_runs()
 end

@@ -38,10 +38,6 @@ local function score(t)
   return text
 end
 
-local function append(list, a, b)
-  list[#list + 1] = a
-  list[#list + 1] = b
-end
 
 -- Gives an entry its place after it was settled. `t`, `left` are what `settle` returned, `was_due` whether it stands in `due`.
 -- Returns the next fire time for people, or nil.

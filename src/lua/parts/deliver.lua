@@ -7,6 +7,7 @@ local TRIGGER_WORDS = { 'scheduled', 'catch_up', 'manual', 'backfill', 'follow_u
 local RECORD_HEAD, RECORD_END = '>BBBBI2BBI6I6I6I6I6', '>I2I4I6'
 local MESSAGE_MIN = 10
 local templates, instants, delivered, betweens, ways = {}, {}, {}, {}, {}
+local last_head, last_way
 
 -- RFC 3339 in UTC with milliseconds, by integer arithmetic, once per distinct instant.
 local function instant_text(ms)
@@ -27,9 +28,10 @@ local function instant_text(ms)
   return text
 end
 
--- Returns the message's parts, or nil where they are damaged; cannot raise. Messages with the same head go to the same target
--- in the same way, so the head is read once.
+-- Returns the message's way and what stands behind run id, fire time and trigger, or nil where it is damaged; cannot raise.
+-- Messages with the same head go to the same target in the same way, so the head is read once.
 local function read_message(text)
+  if last_head and text and string.sub(text, 1, #last_head) == last_head then return last_way, string.sub(text, #last_head + 1) end
   if not text or #text < MESSAGE_MIN then return nil end
   local version, form, flags, max_len, target_len, names_len, at = struct.unpack(MESSAGE, text)
   local tail_at = at + target_len + names_len
@@ -41,13 +43,14 @@ local function read_message(text)
       namespace = string.sub(text, at + target_len, tail_at - 1), runs = {} }
     ways[head] = way
   end
-  return { way, string.sub(text, tail_at) }
+  last_head, last_way = head, way
+  return way, string.sub(text, tail_at)
 end
 
 local function load_messages(ids)
   if #ids == 0 then return end
   local texts = redis.call('HMGET', messages_key, unpack(ids))
-  for i = 1, #ids do templates[ids[i]] = read_message(texts[i]) end
+  for i = 1, #ids do templates[ids[i]] = texts[i] end
 end
 
 -- What stands between run id and the rest of a message; the same for all of one fire time.
@@ -131,12 +134,19 @@ local function delivered_parts(fire_at)
 end
 
 local function record_delivery(d, why)
-  local p, fire_at, trigger = d[D_PLAN], d[D_FIRE_AT], d[D_TRIGGER]
+  local text, fire_at, trigger = d[D_PLAN], d[D_FIRE_AT], d[D_TRIGGER]
   if not why and trigger == SCHEDULED then
-    local parts = delivered_parts(fire_at)
-    push_record(d[D_ID], d[D_RUN_ID], p[P_KEEP], ring_of(d[D_ID], SUCCEEDED), nil, parts[1] .. string.sub(p[P_TAIL], 1, 8) .. parts[2])
+    local parts, keep = delivered_parts(fire_at), struct.unpack('>I2', text, KEEP_AT)
+    local ring = parts[1] .. string.sub(text, PLAN_TAIL, PLAN_TAIL + 7) .. parts[2]
+    if d[D_RING] and keep > 0 then
+      append(ended, d[D_ID], d[D_RUN_ID])
+      append(chunks, d[D_RING], ring)
+    else
+      push_record(d[D_ID], d[D_RUN_ID], keep, ring_of(d[D_ID], SUCCEEDED), nil, ring)
+    end
     return
   end
+  local p = read_plan(text)
   remember({ id = d[D_ID], run_id = d[D_RUN_ID], keep = p[P_KEEP], state = why and FAILED or SUCCEEDED,
     reason = why and why[1] or DELIVERED, trigger = trigger, attempt = 1, lost = 0,
     flags = trigger > CATCH_UP and REQUESTED or 0, fire_at = fire_at, due_at = fire_at, enqueued_at = now, started_at = now,
@@ -150,10 +160,9 @@ local function deliver_all()
   local order, last = {}, nil
   for i = 1, #directs do
     local d = directs[i]
-    local message = templates[d[D_ID]]
-    if message then
-      local way = message[1]
-      d[D_TAIL] = message[2]
+    if not d[D_WAY] then d[D_WAY], d[D_TAIL] = read_message(templates[d[D_ID]]) end
+    local way = d[D_WAY]
+    if way then
       if #way.runs == 0 then order[#order + 1] = way end
       way.runs[#way.runs + 1] = d
     else

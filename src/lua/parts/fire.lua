@@ -2,20 +2,22 @@
 -- live_key, active_key, lists (name -> key), serves (name -> true), slots, holder, node_name.
 local live_writes, queued, started, directs = {}, {}, {}, {}
 local start_bys = {}
-local marks, empty = {}, {}
+local marks, empty, mark_writes = {}, {}, {}
 local runs_made, bytes_made, claimed = 0, 0, 0
 -- Places in a direct delivery that waits for `deliver.lua`.
-local D_ID, D_PLAN, D_RUN_ID, D_FIRE_AT, D_TRIGGER, D_TAIL = 1, 2, 3, 4, 5, 6
+local D_ID, D_PLAN, D_RUN_ID, D_FIRE_AT, D_TRIGGER, D_TAIL, D_WAY, D_RING = 1, 2, 3, 4, 5, 6, 7, 8
 local heads, queued_heads = {}, {}
 
-local function run_id_of(p, fire_at)
+local function id_head(fire_at)
   local head = heads[fire_at]
   if not head then
     head = string.format('%08x-%04x', math.floor(fire_at / 65536), fire_at % 65536)
     heads[fire_at] = head
   end
-  return head .. p[P_SUFFIX]
+  return head
 end
+
+local function run_id_of(p, fire_at) return id_head(fire_at) .. p[P_SUFFIX] end
 
 -- Marks count only while their run is in `live`.
 local function load_marks(ids)
@@ -117,7 +119,7 @@ local function fire(id, p, fire_at, trigger, is_entered)
   claimed = claimed + 1
   local run_id = run_id_of(p, fire_at)
   if p[P_IS_DIRECT] then
-    directs[#directs + 1] = { id, p, run_id, fire_at, trigger, false }
+    directs[#directs + 1] = { id, p[P_TEXT], run_id, fire_at, trigger }
     bytes_made = bytes_made + p[P_BYTES]
   else
     place(id, p, run_id, fire_at, trigger)

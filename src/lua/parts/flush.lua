@@ -8,11 +8,7 @@ local function flush_runs()
       redis.call('HSET', live_key, unpack(live_writes, from, math.min(from + 1999, #live_writes)))
     end
   end
-  local mark_writes = {}
-  for i = 1, #marked do
-    local id = marked[i]
-    mark_writes[i * 2 - 1], mark_writes[i * 2] = id, marks[id]
-  end
+  for i = 1, #marked do append(mark_writes, marked[i], marks[marked[i]]) end
   for from = 1, #mark_writes, 2000 do
     redis.call('HSET', active_key, unpack(mark_writes, from, math.min(from + 1999, #mark_writes)))
   end

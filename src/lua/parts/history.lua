@@ -1,4 +1,4 @@
--- What has ended: per entry two rings of packed records (`s:` succeeded, `f:` the others) in chunks, and two lines a run in
+-- What has ended: per entry two rings of packed records (`ID` succeeded, `ID!` the others) in chunks, and two lines a run in
 -- the stream `ended`: entry id, run id. Needs `history_key`, `ended_key`, `now`. Nothing here raises after `guard_history`.
 local RECORD = '>BBBBI2BBI6I6I6I6I6I4I4I2I4I6'
 local CHUNK = 16
@@ -12,7 +12,8 @@ local function guard_history()
   redis.call('XLEN', ended_key)
 end
 
-local function ring_of(id, state) return (state == SUCCEEDED and 's:' or 'f:') .. id end
+-- No id holds a `!`.
+local function ring_of(id, state) return state == SUCCEEDED and id or id .. '!' end
 
 local function load_tails(fields)
   for from = 1, #fields, 1000 do

@@ -4,7 +4,7 @@ local STRETCH_LEN = 29
 local MODULUS = 4503599627370496
 -- From here on an entry's ledger is named in the reply, so that a node merges its oldest stretches.
 local LEDGER_LONG = 5800  -- bytes: 200 stretches
-local ledgers, long_ledgers = {}, {}
+local ledgers, long_ledgers, ledger_writes = {}, {}, {}
 
 local function load_ledgers(ids)
   if #ids == 0 then return end
@@ -25,21 +25,24 @@ local function sum_of(first, count, period)
   return (multiply(first, count) + multiply(pairs_of % MODULUS, period)) % MODULUS
 end
 
-local function enter(id, first, last, count, sum, revision, outcome, reason)
-  local text = ledgers[id]
+-- The ledger with one more outcome: the last stretch grows, or a new one begins.
+local function grown(id, text, first, last, count, sum, revision, outcome, reason)
   local n = #text
   if n > STRETCH_LEN then
     local f, l, c, s, r, o, w = struct.unpack(STRETCH, text, n - STRETCH_LEN + 1)
     if r == revision and o == outcome and w == reason and first > l then
-      local grown = struct.pack(STRETCH, f, last, c + count, (s + sum) % MODULUS, r, o, w)
-      ledgers[id] = n == STRETCH_LEN + 1 and '\1' .. grown or string.sub(text, 1, n - STRETCH_LEN) .. grown
-      return
+      local stretch = struct.pack(STRETCH, f, last, c + count, (s + sum) % MODULUS, r, o, w)
+      return n == STRETCH_LEN + 1 and '\1' .. stretch or string.sub(text, 1, n - STRETCH_LEN) .. stretch
     end
   elseif n == 0 then
     text = '\1'
   end
-  ledgers[id] = text .. struct.pack(STRETCH, first, last, count, sum, revision, outcome, reason)
   if n > LEDGER_LONG then long_ledgers[#long_ledgers + 1] = id end
+  return text .. struct.pack(STRETCH, first, last, count, sum, revision, outcome, reason)
+end
+
+local function enter(id, first, last, count, sum, revision, outcome, reason)
+  ledgers[id] = grown(id, ledgers[id], first, last, count, sum, revision, outcome, reason)
 end
 
 -- Fire times of a back-log (entered as fired, `pace`) end otherwise after all: the newest or the oldest `count` of their
@@ -59,7 +62,7 @@ local function recast(id, first, last, count, sum, revision, outcome, reason)
 end
 
 local function flush_ledgers()
-  local write = {}
+  local write = ledger_writes
   for id, text in pairs(ledgers) do
     if text ~= '' then
       write[#write + 1] = id

@@ -2,6 +2,7 @@
 local PLAN = '>BBBBI2I2I4I6I6I6I6I4c23I4I4I6I2BB'
 local PLAN_TAIL = 64  -- from here on it is the tail of a live record
 local PLAN_MIN = 81
+local KEEP_AT, FLAGS_AT = 78, 80
 local ARITHMETIC, FINAL = 1, 128
 -- Places in a plan that was read: a list, since a table with names costs four times as much to make.
 local P_TEXT, P_OVERLAP, P_CATCH_UP, P_MAX_RUNS, P_PER_MINUTE, P_BYTES, P_STOP, P_PHASE = 1, 2, 3, 4, 5, 6, 7, 8
@@ -21,11 +22,11 @@ local function read_plan(text)
   local is_arithmetic = form % FINAL == ARITHMETIC
   local first = at + list_len
   local rest = #text - first + 1
-  if version < VERSION or (is_arithmetic and (period < 1 or rest ~= 0)) or (not is_arithmetic and rest ~= phase * 6) then
+  if version < VERSION or (overlap == SKIP and flags == 0) or (is_arithmetic and (period < 1 or rest ~= 0)) or (not is_arithmetic and rest ~= phase * 6) then
     return nil, 'damaged'
   end
   return { text, overlap, catch_up, max_runs, per_minute, bytes, stop, phase, period, suffix, birth, revision, start_within, keep,
-    form >= FINAL, is_arithmetic, first, flags % 2 == 1, flags >= 2 or overlap == SKIP, string.sub(text, at, first - 1),
+    form >= FINAL, is_arithmetic, first, flags % 2 == 1, flags >= 2, string.sub(text, at, first - 1),
     string.sub(text, PLAN_TAIL, first - 1), delay, max_fires }
 end
 

@@ -1,7 +1,6 @@
 -- The claim's own steps. Needs every part before it and the locals of `claim`.
 local RUNS_MAX, BYTES_MAX = 500, 1048576
 local RECOVER_MS = 60000
-local NO_BACK_LOG = {}
 local broken_ids, broken_writes, events, unknown_lists = {}, {}, {}, {}
 
 local function set_aside(id, why)
@@ -10,71 +9,121 @@ local function set_aside(id, why)
   events[#events + 1] = { 'type', 'broken', 'entry', id, 'message', why }
 end
 
--- Entries due, with plans; passes over those that a newer program must read. Returns ids, cursors of `due`, plans, whether there may be more.
+-- A page of what is due: ids, and their one score or a list of scores. Of a burst only the first score is read: to print 250
+-- of them costs Redis as much as the rest of the page.
+local function due_page(offset, limit)
+  local head = redis.call('ZRANGEBYSCORE', due_key, '-inf', now, 'WITHSCORES', 'LIMIT', offset, 1)
+  if #head == 0 then return head, 0 end
+  if redis.call('ZCOUNT', due_key, '-inf', head[2]) >= offset + limit then
+    return redis.call('ZRANGEBYSCORE', due_key, head[2], head[2], 'LIMIT', offset - redis.call('ZCOUNT', due_key, '-inf', '(' .. head[2]), limit), tonumber(head[2])
+  end
+  local found = redis.call('ZRANGEBYSCORE', due_key, '-inf', now, 'WITHSCORES', 'LIMIT', offset, limit)
+  local ids, scores_of = {}, {}
+  for i = 1, #found, 2 do
+    local n = (i + 1) / 2
+    ids[n], scores_of[n] = found[i], tonumber(found[i + 1])
+  end
+  return ids, scores_of
+end
+
+-- Entries due, with their plans as text; passes over those that a newer program must read. Returns ids, cursors of `due`, plans,
+-- whether there may be more.
 local function due_entries(limit)
-  local ids, scores, plans = {}, {}, {}
+  local ids, cursors_of, plans = {}, {}, {}
   for page = 0, 3 do
-    local found = redis.call('ZRANGEBYSCORE', due_key, '-inf', now, 'WITHSCORES', 'LIMIT', page * limit, limit)
-    if #found == 0 then return ids, scores, plans, false end
-    local names = {}
-    for i = 1, #found, 2 do names[#names + 1] = found[i] end
+    local names, scores_of = due_page(page * limit, limit)
+    if #names == 0 then return ids, cursors_of, plans, false end
     local texts = redis.call('HMGET', plans_key, unpack(names))
+    local n, one = #ids, type(scores_of) == 'number' and scores_of
     for i = 1, #names do
-      local p, why = read_plan(texts[i])
-      if p then
-        ids[#ids + 1], scores[#scores + 1], plans[#plans + 1] = names[i], tonumber(found[i * 2]), p
-      elseif why == 'damaged' then
-        set_aside(names[i], texts[i] and 'its plan is damaged' or 'its plan is missing')
+      local text = texts[i]
+      if not text or #text < PLAN_MIN then
+        set_aside(names[i], text and 'its plan is damaged' or 'its plan is missing')
+      elseif string.byte(text) <= VERSION then
+        n = n + 1
+        ids[n], cursors_of[n], plans[n] = names[i], one or scores_of[i], text
       end
     end
-    if #names < limit then return ids, scores, plans, false end
-    if #ids > 0 then return ids, scores, plans, true end
+    if #names < limit then return ids, cursors_of, plans, false end
+    if n > 0 then return ids, cursors_of, plans, true end
   end
-  return ids, scores, plans, false
+  return ids, cursors_of, plans, false
+end
+
+-- Settles an entry whatever is the matter with it.
+local function take_any(id, text, cursor, unknown)
+  local p = read_plan(text)
+  if not p then return set_aside(id, 'its plan is damaged') end
+  if p[P_IS_DIRECT] and not read_message(templates[id]) then return set_aside(id, 'its message is missing or damaged') end
+  if not p[P_IS_DIRECT] and not lists[p[P_LIST]] then
+    if not unknown[p[P_LIST]] then unknown_lists[#unknown_lists + 1] = p[P_LIST] end
+    unknown[p[P_LIST]] = true
+    return
+  end
+  local place_of = cursors[id] or { cursor = cursor, pace_at = 0, back = {} }
+  local t, left = settle(id, p, place_of.cursor, place_of.back)
+  local look, pace_at = NEVER, place_of.pace_at
+  -- While the plan is dry the newest late times are not known: the back-log waits for the next plan.
+  if left ~= 'dry' then look, pace_at = pace(id, p, place_of.back, place_of.pace_at) end
+  put_in_place(id, p, t, left, place_of.back, pace_at, look, true)
+end
+
+-- Settles those of the entries that are not the usual case. Returns whether some must wait for the next call.
+local function take_others(ids, cursors_of, plans, flags_of, others)
+  local with_marks, unknown = {}, {}
+  for i = 1, #others do
+    if flags_of[others[i]] >= 2 then with_marks[#with_marks + 1] = ids[others[i]] end
+  end
+  load_marks(with_marks)
+  for i = 1, #others do
+    if runs_made >= RUNS_MAX or bytes_made >= BYTES_MAX then return true end
+    take_any(ids[others[i]], plans[others[i]], cursors_of[others[i]], unknown)
+  end
+  return false
 end
 
 -- Settles up to `limit` due entries. Returns their ids and whether more may be due.
 local function take(limit)
-  local ids, scores, plans, is_full = due_entries(limit)
-  local with_marks, with_message, rings, unknown = {}, {}, {}, {}
+  local ids, cursors_of, plans, is_full = due_entries(limit)
+  if #ids == 0 then return ids, is_full end
+  local with_marks, with_message, flags_of = {}, {}, {}
   for i = 1, #ids do
-    if plans[i][P_NEEDS_MARKS] then with_marks[#with_marks + 1] = ids[i] end
-    if plans[i][P_IS_DIRECT] then
-      with_message[#with_message + 1] = ids[i]
-      rings[#rings + 1] = 's:' .. ids[i]
-    end
+    local flags = string.byte(plans[i], FLAGS_AT)
+    flags_of[i] = flags
+    if flags >= 2 then with_marks[#with_marks + 1] = ids[i] end
+    if flags % 2 == 1 then with_message[#with_message + 1] = ids[i] end
   end
   load_lists()
   load_cursors(ids)
-  load_ledgers(ids)
-  load_marks(with_marks)
-  load_messages(with_message)
-  load_tails(rings)
+  local ledgers_of = redis.call('HMGET', ledger_key, unpack(ids))
+  local marks_of = #with_marks > 0 and redis.call('HMGET', active_key, unpack(with_marks))
+  local messages_of = #with_message > 0 and redis.call('HMGET', messages_key, unpack(with_message))
+  local rings_of = #with_message > 0 and redis.call('HMGET', history_key, unpack(with_message))
+  local marks_seen, messages_seen, others = 0, 0, {}
   for i = 1, #ids do
-    local id, p = ids[i], plans[i]
-    if runs_made >= RUNS_MAX or bytes_made >= BYTES_MAX then return ids, true end
-    if p[P_IS_DIRECT] and not templates[id] then
-      set_aside(id, 'its message is missing or damaged')
-    elseif not p[P_IS_DIRECT] and not lists[p[P_LIST]] then
-      if not unknown[p[P_LIST]] then unknown_lists[#unknown_lists + 1] = p[P_LIST] end
-      unknown[p[P_LIST]] = true
-    else
-      local t, left
-      local place_of = cursors[id]
-      if not place_of then t, left = settle_usual(id, p, scores[i]) end
-      if left then
-        put_in_place(id, p, t, left, NO_BACK_LOG, 0, NEVER, true)
-      else
-        place_of = place_of or { cursor = scores[i], pace_at = 0, back = {} }
-        t, left = settle(id, p, place_of.cursor, place_of.back)
-        local look, pace_at = NEVER, place_of.pace_at
-        -- While the plan is dry the newest late times are not known: the back-log waits for the next plan.
-        if left ~= 'dry' then look, pace_at = pace(id, p, place_of.back, place_of.pace_at) end
-        put_in_place(id, p, t, left, place_of.back, pace_at, look, true)
-      end
+    if runs_made >= RUNS_MAX or bytes_made >= BYTES_MAX then
+      is_full = true
+      break
+    end
+    local id, flags, mark, way, tail, ring = ids[i], flags_of[i], false, nil, nil, nil
+    if flags >= 2 then
+      marks_seen = marks_seen + 1
+      mark = marks_of[marks_seen]
+    end
+    local is_direct = flags % 2 == 1
+    if is_direct then
+      messages_seen = messages_seen + 1
+      way, tail = read_message(messages_of[messages_seen])
+      if rings_of[messages_seen] then tails[id] = rings_of[messages_seen] else ring = id end
+    end
+    local is_usual = not mark and not cursors[id] and (way or not is_direct)
+    if not (is_usual and take_usual(id, plans[i], cursors_of[i], ledgers_of[i], flags >= 2, way, tail, ring)) then
+      others[#others + 1] = i
+      ledgers[id] = ledgers_of[i] or ''
+      if is_direct then templates[id] = messages_of[messages_seen] end
     end
   end
-  return ids, is_full
+  return ids, take_others(ids, cursors_of, plans, flags_of, others) or is_full
 end
 
 -- Reads of every key that is only written below: a key of another type raises here, before the first write.
@@ -88,6 +137,7 @@ local function guard_keys()
   for _, key in ipairs({ finished_key, paused_key, parked_key, broken_key, start_by_key, leases_key, seen_key }) do redis.call('ZCARD', key) end
   redis.call('HLEN', entries_key)
   redis.call('HLEN', lanes_key)
+  zones.stale = redis.call('ZCARD', stale_key)
   for _, key in pairs(hints) do redis.call('LLEN', key) end
 end
 
@@ -119,6 +169,7 @@ end
 
 -- Entries that wait for a plan go out to one node at a time.
 local function hand_out(key)
+  if zones.is_older then return end
   local ids = redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, 20)
   for i = 1, #ids do
     redis.call('ZADD', key, now + (key == broken_key and RECOVER_MS or HAND_OUT_MS), ids[i])

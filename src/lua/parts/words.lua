@@ -7,3 +7,8 @@ local OVERLAP, PAUSED, SUPERSEDED, TOO_LATE, CATCH_UP_LIMIT, REMOVED = 13, 14, 1
 local BY_USER, ENTRY_REMOVED, PACE = 21, 23, 25
 -- Later than any fire time: the cursor of an entry that has none left.
 local NEVER = 281474976710655
+
+local function append(list, a, b)
+  local n = #list
+  list[n + 1], list[n + 2] = a, b
+end
