@@ -53,6 +53,8 @@
 //!   they are not empty; an entry that counts from an instant simply gets its place there.
 //! - **Leases and fences.** A node holds one lease for all that it executes. Each attempt has a fence that grows with every attempt
 //!   in the shard; only the holder of the current one may finish it. When nobody could renew because no script ran, no lease ends.
+//! - **Calendars.** They stand in shard 0; every plan is made from their dates as they stand, and a change of one puts each entry
+//!   that names it, so that `put.lua` settles what is overdue before the new dates count ([`service`], `calendars.rs`).
 //! - **Zone data.** One release per process, chosen at start ([`domain::zone::ZoneData`]). Nodes tell theirs with each claim; only
 //!   those with the greatest live one are asked to plan, and what was planned with an older one is planned anew from what is settled
 //!   (`lua/parts/zones.lua`, `store/zones.rs`).

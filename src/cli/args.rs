@@ -272,7 +272,10 @@ pub struct NextArgs {
     /// An expression instead; may be repeated
     #[arg(long, value_name = "EXPRESSION")]
     pub cron: Vec<String>,
-    /// Zone of the expression [default: UTC]
+    /// A rule instead; it begins at --from
+    #[arg(long, value_name = "RULE", conflicts_with_all = ["id", "cron"])]
+    pub rrule: Option<String>,
+    /// Zone of the expression or rule [default: UTC]
     #[arg(long, value_name = "ZONE")]
     pub tz: Option<String>,
     /// Strictly after this instant [default: now]

@@ -5,6 +5,7 @@ use clap::Subcommand;
 use crate::cli::App;
 use crate::cli::args::Changing;
 use crate::cli::files::text_of;
+use crate::cli::hints;
 use crate::cli::output::{Ended, Format, Printer, facts, print, table};
 use crate::cli::request::{request, until_answered};
 use crate::cli::times::Wall;
@@ -34,6 +35,8 @@ pub enum CalendarsCommand {
         #[command(flatten)]
         changing: Changing,
     },
+    #[command(external_subcommand)]
+    Other(Vec<String>),
 }
 
 /// Entries that are named one by one, at most.
@@ -46,6 +49,7 @@ pub async fn run(app: &App, command: Option<CalendarsCommand>) -> Ended {
         Some(CalendarsCommand::Show { name }) => show(app, &name).await,
         Some(CalendarsCommand::Put { name, file, changing }) => put(app, &name, &file, &changing).await,
         Some(CalendarsCommand::Rm { name, changing }) => remove(app, &name, &changing).await,
+        Some(CalendarsCommand::Other(words)) => Err(hints::subcommand("calendars", &words).into()),
     }
 }
 

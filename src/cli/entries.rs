@@ -13,6 +13,7 @@ use crate::domain::cron::Cron;
 use crate::domain::entry::{Entry, take_paused};
 use crate::domain::id::{EntryId, Owner};
 use crate::domain::moment::{Direction, parse_moment};
+use crate::domain::rrule::Rrule;
 use crate::domain::schedule::{Schedule, When};
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::{Dst, Zone};
@@ -264,6 +265,9 @@ pub async fn next(app: &App, args: NextArgs) -> Ended {
     if let Some(id) = args.id.as_deref().filter(|_| !args.stray.is_empty()) {
         refuse_next_stray(&args, id)?;
     }
+    if let Some(rule) = &args.rrule {
+        return next_of_rule(app, &args, rule, count);
+    }
     let mut of_entry = None;
     let mut until = None;
     let (schedule, now) = match (&args.id, &args.cron[..]) {
@@ -302,18 +306,7 @@ pub async fn next(app: &App, args: NextArgs) -> Ended {
         Some((service, entry, id)) => tokio::try_join!(service.upcoming(id, entry, from, count), service.skips(id))?,
         None => (schedule.times_after(from).take(count).collect(), Vec::new()),
     };
-    let instants: Vec<String> = times.iter().map(|at| at.to_rfc3339()).collect();
-    app.printer.list(&instants, String::clone, || {
-        let wall = Wall { zone: schedule.zone.clone(), now };
-        let lines: String = times.iter().map(|at| format!("{}\n", wall.full(*at))).collect();
-        if app.printer.is_quiet {
-            return lines;
-        }
-        let change = zone_words::next_change(&schedule, from);
-        let doubt = zone_words::doubt(&schedule).map(|words| format!("note: {words}"));
-        let remarks: String = change.into_iter().chain(doubt).map(|words| format!("{words}\n")).collect();
-        format!("{}\n{lines}{remarks}", schedule.describe())
-    });
+    say_times(app, &schedule, (from, now), &times, count);
     let wall = Wall { zone: schedule.zone.clone(), now };
     for skip in
         skips.iter().filter(|skip| skip.fire_at > from && times.last().is_some_and(|last| skip.fire_at <= *last))
@@ -323,10 +316,40 @@ pub async fn next(app: &App, args: NextArgs) -> Ended {
     if let Some(until) = until {
         app.printer.note(format!("it is paused until {}", wall.at(until)));
     }
+    Ok(0)
+}
+
+/// `upbeat next --rrule R [--tz Z] [--from T]`: of a rule that begins at T, else now.
+fn next_of_rule(app: &App, args: &NextArgs, rule: &str, count: usize) -> Ended {
+    let zone = args.tz.as_deref().map_or_else(|| Ok(Zone::utc()), |name| Zone::parse("tz", name))?;
+    let now = clock::now();
+    let from = match &args.from {
+        Some(text) => parse_moment("from", text, &zone, now, Direction::Past)?,
+        None => now,
+    };
+    let when = When::Rrule(Rrule::parse("rrule", rule, Some(from), &zone)?);
+    let schedule = Schedule { anchor: Some(from), ..plain(when, zone) };
+    let times: Vec<Timestamp> = schedule.times_after(from).take(count).collect();
+    say_times(app, &schedule, (from, now), &times, count);
+    Ok(0)
+}
+
+fn say_times(app: &App, schedule: &Schedule, (from, now): (Timestamp, Timestamp), times: &[Timestamp], count: usize) {
+    let instants: Vec<String> = times.iter().map(|at| at.to_rfc3339()).collect();
+    app.printer.list(&instants, String::clone, || {
+        let wall = Wall { zone: schedule.zone.clone(), now };
+        let lines: String = times.iter().map(|at| format!("{}\n", wall.full(*at))).collect();
+        if app.printer.is_quiet {
+            return lines;
+        }
+        let change = zone_words::next_change(schedule, from);
+        let doubt = zone_words::doubt(schedule).map(|words| format!("note: {words}"));
+        let remarks: String = change.into_iter().chain(doubt).map(|words| format!("{words}\n")).collect();
+        format!("{}\n{lines}{remarks}", schedule.describe())
+    });
     if times.is_empty() && !app.printer.is_json() && count > 0 {
         app.printer.note("it does not fire any more");
     }
-    Ok(0)
 }
 
 fn refuse_next_stray(args: &NextArgs, id: &str) -> Result<()> {
@@ -345,13 +368,9 @@ fn refuse_next_stray(args: &NextArgs, id: &str) -> Result<()> {
 fn cron_schedule(crons: &[String], tz: Option<&str>) -> Result<Schedule> {
     let zone = tz.map_or_else(|| Ok(Zone::utc()), |name| Zone::parse("tz", name))?;
     let crons = crons.iter().map(|text| Cron::parse("cron", text)).collect::<Result<_>>()?;
-    Ok(Schedule {
-        when: When::Cron(crons),
-        zone,
-        start: None,
-        end: None,
-        anchor: None,
-        dst: Dst::default(),
-        exclude: Default::default(),
-    })
+    Ok(plain(When::Cron(crons), zone))
+}
+
+fn plain(when: When, zone: Zone) -> Schedule {
+    Schedule { when, zone, start: None, end: None, anchor: None, dst: Dst::default(), exclude: Default::default() }
 }

@@ -3,9 +3,10 @@
 use chrono::{NaiveDateTime, TimeDelta};
 
 use crate::domain::cron::Cron;
+use crate::domain::rrule::Rrule;
 use crate::domain::schedule::{Schedule, When};
 use crate::domain::timestamp::Timestamp;
-use crate::domain::zone::{Fold, Gap};
+use crate::domain::zone::{Fold, Gap, Zone};
 
 /// How far ahead a change is told: 366 d.
 const REACH_MS: i64 = 366 * 86_400_000;
@@ -15,17 +16,57 @@ const COUNTED: usize = 1000;
 /// The next change of the zone's clocks within a year after `now` that leaves out, moves or doubles a fire time, and what
 /// happens then.
 pub fn next_change(schedule: &Schedule, now: Timestamp) -> Option<String> {
-    let When::Cron(crons) = &schedule.when else { return None };
+    let all: Vec<Times> = match &schedule.when {
+        When::Cron(crons) => crons.iter().map(Times::Cron).collect(),
+        When::Rrule(rule) => vec![Times::Rule(rule)],
+        When::Every(_) | When::At(_) => return None,
+    };
     let mut change = schedule.zone.next_offset_change(now)?;
     while change.0 - now.0 <= REACH_MS {
         let is_within =
             schedule.start.is_none_or(|start| start <= change) && schedule.end.is_none_or(|end| change < end);
-        if is_within && let Some(words) = crons.iter().find_map(|cron| at_change(schedule, cron, change)) {
+        if is_within && let Some(words) = all.iter().find_map(|times| at_change(schedule, times, change)) {
             return Some(words);
         }
         change = schedule.zone.next_offset_change(change)?;
     }
     None
+}
+
+/// A cron expression or a rule, as far as a change of the clocks concerns it.
+enum Times<'s> {
+    Cron(&'s Cron),
+    Rule(&'s Rrule),
+}
+
+impl Times<'_> {
+    fn follows_the_clock(&self) -> bool {
+        match self {
+            Self::Cron(cron) => cron.is_wildcard(),
+            Self::Rule(rule) => rule.follows_the_clock(),
+        }
+    }
+
+    fn is_hourly(&self) -> bool {
+        match self {
+            Self::Cron(cron) => cron.is_hourly(),
+            Self::Rule(rule) => rule.is_hourly(),
+        }
+    }
+
+    fn next_local(&self, local: NaiveDateTime) -> Option<NaiveDateTime> {
+        match self {
+            Self::Cron(cron) => cron.next_local(local),
+            Self::Rule(rule) => rule.next_local(local),
+        }
+    }
+
+    fn last_before(&self, zone: &Zone, change: Timestamp) -> Timestamp {
+        match self {
+            Self::Cron(cron) => cron.last_before(zone, change),
+            Self::Rule(rule) => rule.last_before(zone, change),
+        }
+    }
 }
 
 /// What may be meant otherwise by who wrote an expression.
@@ -36,17 +77,17 @@ pub fn doubt(schedule: &Schedule) -> Option<&'static str> {
     }
 }
 
-fn at_change(schedule: &Schedule, cron: &Cron, change: Timestamp) -> Option<String> {
+fn at_change(schedule: &Schedule, times: &Times, change: Timestamp) -> Option<String> {
     let zone = &schedule.zone;
     let after = zone.to_local(change);
     // What the clock would have shown at that instant.
     let before = zone.to_local(Timestamp(change.0 - 1000)) + TimeDelta::seconds(1);
     let is_forward = before < after;
     // By real time nothing happens to what is the same in every hour, where the clock jumps by hours.
-    if cron.is_wildcard() && cron.is_hourly() && (after - before).num_seconds() % 3600 == 0 {
+    if times.follows_the_clock() && times.is_hourly() && (after - before).num_seconds() % 3600 == 0 {
         return None;
     }
-    let locals = locals(cron, before.min(after), before.max(after));
+    let locals = locals(times, before.min(after), before.max(after));
     let when = match (locals.as_slice(), locals.len()) {
         ([], _) => return None,
         ([one], _) => shown(*one, before),
@@ -64,10 +105,10 @@ fn at_change(schedule: &Schedule, cron: &Cron, change: Timestamp) -> Option<Stri
         }
     };
     let (comes, runs) = if is_one { ("comes", "runs") } else { ("come", "run") };
-    let what = match (is_forward, cron.is_wildcard(), schedule.dst.gap, schedule.dst.fold) {
+    let what = match (is_forward, times.follows_the_clock(), schedule.dst.gap, schedule.dst.fold) {
         (true, true, ..) | (true, _, Gap::Skip, _) => format!("no run at {when}, which the clock leaves out"),
         (true, _, Gap::RunAfter, _) => moved_to(change),
-        (true, _, Gap::RunBefore, _) => moved_to(cron.last_before(zone, change)),
+        (true, _, Gap::RunBefore, _) => moved_to(times.last_before(zone, change)),
         (false, true, ..) | (false, _, _, Fold::Both) => format!("{when} {comes} twice and {runs} each time"),
         (false, _, _, Fold::First) => format!("{when} {comes} twice and {runs} the first time only"),
         (false, _, _, Fold::Last) => format!("{when} {comes} twice and {runs} the second time only"),
@@ -78,8 +119,8 @@ fn at_change(schedule: &Schedule, cron: &Cron, change: Timestamp) -> Option<Stri
 }
 
 /// The local times from `first` on, before `end`.
-fn locals(cron: &Cron, first: NaiveDateTime, end: NaiveDateTime) -> Vec<NaiveDateTime> {
-    let next = |local: &NaiveDateTime| cron.next_local(*local).filter(|next| *next < end);
+fn locals(times: &Times, first: NaiveDateTime, end: NaiveDateTime) -> Vec<NaiveDateTime> {
+    let next = |local: &NaiveDateTime| times.next_local(*local).filter(|next| *next < end);
     std::iter::successors(next(&(first - TimeDelta::seconds(1))), next).take(COUNTED).collect()
 }
 
@@ -93,12 +134,16 @@ fn shown(local: NaiveDateTime, day: NaiveDateTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::zone::{Dst, Zone};
+    use crate::domain::zone::Dst;
 
-    fn words(cron: &str, zone: &str, now: &str, dst: Dst) -> Option<String> {
+    fn words(text: &str, zone: &str, now: &str, dst: Dst) -> Option<String> {
+        let zone = Zone::parse("tz", zone).unwrap();
         let schedule = Schedule {
-            when: When::Cron(vec![Cron::parse("cron", cron).unwrap()]),
-            zone: Zone::parse("tz", zone).unwrap(),
+            when: match text.starts_with("FREQ") {
+                true => When::Rrule(Rrule::parse("rrule", text, Some(Timestamp(0)), &zone).unwrap()),
+                false => When::Cron(vec![Cron::parse("cron", text).unwrap()]),
+            },
+            zone,
             start: None,
             end: None,
             anchor: None,
@@ -126,6 +171,15 @@ mod tests {
             ("*/15 2 * * *", winter, usual, forward, "no run at 02:00 to 02:45 (4 times), which the clock leaves out"),
             ("0 */2 * * *", winter, usual, forward, "no run at 02:00, which the clock leaves out"),
             ("30 1 * * *", summer, usual, back, "01:30 comes twice and runs the first time only"),
+            ("FREQ=DAILY;BYHOUR=2;BYMINUTE=30;BYSECOND=0", winter, usual, forward, "the run of 02:30 comes at 03:00"),
+            ("FREQ=DAILY;BYHOUR=2;BYMINUTE=30;BYSECOND=0", winter, before, forward, "the run of 02:30 comes at 01:59"),
+            (
+                "FREQ=DAILY;BYHOUR=1;BYMINUTE=0;BYSECOND=0",
+                summer,
+                usual,
+                back,
+                "01:00 comes twice and runs the first time only",
+            ),
             ("30 1 * * *", winter, usual, back, "01:30 comes twice and runs the first time only"),
             ("15,45 1 * * *", summer, before, back, "01:15 and 01:45 come twice and run the second time only"),
             ("30 1 * * *", summer, skip, back, "01:30 comes twice and runs each time"),
@@ -145,6 +199,8 @@ mod tests {
             ("*/7 * * * *", "America/New_York"),
             ("0 * * * *", "America/New_York"),
             ("30 2 * * *", "Asia/Shanghai"),
+            ("FREQ=MINUTELY;INTERVAL=10", "America/New_York"),
+            ("FREQ=WEEKLY;BYDAY=MO;BYHOUR=2;BYMINUTE=30", "America/New_York"),
             ("30 2 * * *", "UTC"),
             ("30 2 1 1 *", "America/New_York"),
         ] {

@@ -205,7 +205,8 @@ impl Service {
         for (one, stored) in batch.entries.iter().zip(&stored) {
             match (done.remove(one.id.as_str()), refused.remove(one.id.as_str()), stored) {
                 (Some(changed), _, _) => {
-                    if let Some(why) = decide::over(&one.entry, since).filter(|_| is_written(&changed)) {
+                    let entry = file.anchored(one, stored.as_ref())?;
+                    if let Some(why) = decide::over(&entry, since).filter(|_| is_written(&changed)) {
                         warnings.push(format!("{}: {why}: it is stored finished", one.id));
                     }
                     if let Some(stored) = stored.as_ref().filter(|_| is_written(&changed)) {
@@ -224,12 +225,18 @@ impl Service {
 }
 
 impl File<'_> {
+    /// The entry with its anchor and the dates of its calendars.
+    fn anchored(&self, one: &FileEntry, stored: Option<&StoredEntry>) -> Result<Entry> {
+        let on_record = stored.and_then(|stored| stored.definition.as_ref().ok()).map(|definition| &definition.entry);
+        decide::anchored(one.entry.clone(), on_record, self.anchor)?.with_calendars(&self.calendars)
+    }
+
     /// What is to be done with one entry; nothing where it stands as the file says.
     fn decide(&self, one: &FileEntry, stored: Option<&StoredEntry>, now: Timestamp) -> Result<Option<Decided>> {
-        let FileEntry { id, entry, is_paused } = one;
+        let FileEntry { id, is_paused, .. } = one;
         let owner = self.owner.as_str();
         let Some(stored) = stored else {
-            let entry = decide::anchored(entry.clone(), None, self.anchor)?;
+            let entry = self.anchored(one, None)?;
             return Ok(Some(decide::added(self.request, id, entry, owner, *is_paused, now)));
         };
         let definition: &Definition = stored.definition.as_ref().map_err(|why| match why {
@@ -240,7 +247,7 @@ impl File<'_> {
             let problem = crate::error::Problem::bare(why_not_yours(id, &definition.owner));
             return Err(Error::Conflict(problem.hint("--take takes it over")));
         }
-        let entry: Entry = decide::anchored(entry.clone(), Some(&definition.entry), self.anchor)?;
+        let entry = self.anchored(one, Some(stored))?;
         Ok(decide::changed(self.request, id, definition, entry, owner, now))
     }
 }

@@ -269,6 +269,8 @@ impl Service {
         }
         let mut calendars: Calendars = self.store.calendars(&names).await?;
         calendars.0.insert(name.clone(), stored.clone());
+        // One that misses another calendar waits for that one.
+        decided.retain(|one| one.calendars().iter().all(|name| calendars.get(name).is_some()));
         // What was found decides what is asked: a repetition finds other entries, and must not get their answer.
         let found: Vec<String> = decided.iter().map(|one| format!("{}@{}", one.id, one.revision)).collect();
         let content = content("calendar follow", found.iter().map(String::as_str));

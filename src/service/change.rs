@@ -76,15 +76,19 @@ impl Service {
         let (stored, now) = tokio::try_join!(self.store.entry(&id), self.store.now(step.shard))?;
         let owner = options.owner.as_str();
         let mut warnings = Vec::new();
+        let from = options.from.as_ref().map(|from| from.at);
+        // With its anchor, without which nobody knows when a rule ends.
+        let on_record = stored.as_ref().and_then(|stored| stored.definition.as_ref().ok());
+        let anchored =
+            decide::anchored(entry.clone(), on_record.map(|definition| &definition.entry), from.unwrap_or(now))?;
+        let written = self.store.resolve(anchored.clone()).await?;
         let (decided, seen) = match &stored {
             None => {
-                let from = options.from.as_ref().map(|from| from.at);
                 if from.is_some() && options.is_paused {
                     return Err(Error::invalid("from", "does not go with paused").hint("upbeat resume ID --from T"));
                 }
                 let since = from.map_or(now, |from| Timestamp(from.0 - 1));
                 decide::refuse_past(&id, &entry, None, since)?;
-                let anchored = decide::anchored(entry.clone(), None, from.unwrap_or(now))?;
                 let mut added = decide::added(request, &id, anchored, owner, options.is_paused, now);
                 if let Some(from) = from {
                     decide::check_owed(&entry, from, now)?;
@@ -101,7 +105,6 @@ impl Service {
                     return Err(other_owner(&id, &definition.owner));
                 }
                 decide::refuse_past(&id, &entry, definition.parse(&id).ok().as_ref(), now)?;
-                let anchored = decide::anchored(entry.clone(), Some(&definition.entry), now)?;
                 match decide::changed(request, &id, definition, anchored, owner, now) {
                     Some(decided) => (decided, Some(definition.revision)),
                     None => return Ok(one(write::unchanged(stored))),
@@ -124,7 +127,7 @@ impl Service {
             warnings.extend(self.drop_skips(request, stored, &entry, changed.revision, now).await?);
         }
         let changes = Changes { warnings, ..one(write::view(changed, fields)) };
-        self.with_warnings(changes, &[&entry], since).await
+        self.with_warnings(changes, &[&written], since).await
     }
 
     /// From when a new entry of this id counts: its ledger may have settled some of it before it was removed. With the warning

@@ -324,6 +324,7 @@ pub(super) fn anchored(entry: Entry, on_record: Option<&Map<String, Value>>, now
 pub(super) fn over(entry: &Entry, now: Timestamp) -> Option<String> {
     match entry.schedule.when {
         _ if entry.schedule.next_after(now).is_some() => None,
+        When::At(at) if at > now => Some(format!("at {} lies on a date that is excluded", at.to_rfc3339())),
         When::At(at) => Some(format!("at {} has passed", at.to_rfc3339())),
         _ if entry.schedule.end.is_none() => Some("no fire time is left".to_owned()),
         _ => Some("no fire time is left before its end".to_owned()),

@@ -103,6 +103,17 @@ fn what_is_wrong_with_a_calendar_or_a_rule_is_said_with_its_line_and_part() {
 }
 
 #[test]
+fn the_next_times_of_a_rule_need_no_redis() {
+    let user = Upbeat::at("redis://127.0.0.1:1");
+    let rule = "FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=17;BYMINUTE=0;BYSECOND=0";
+    let times =
+        user.json(&["next", "--rrule", rule, "--tz", "Europe/Berlin", "--from", "2027-02-26T17:00", "--count", "2"]);
+    assert_eq!(texts(&times), ["2027-03-26T16:00:00.000Z", "2027-04-30T15:00:00.000Z"]);
+    assert_eq!(user.error(2, &["next", "--rrule", "FREQ=X"])["field"], "rrule");
+    user.error(2, &["next", "--rrule", rule, "--cron", "@daily"]);
+}
+
+#[test]
 fn a_file_names_the_file_of_its_calendar_from_where_it_stands() {
     let server = RedisServer::fresh();
     let user = user_of(&server);

@@ -162,7 +162,8 @@ async fn a_paused_entry_follows_and_stays_paused_and_a_finished_one_comes_back()
     let begun = bed.now().await;
     put(&bed, "cal", &[day(begun, 1), day(begun, 2)]).await;
     let at = Timestamp(begun.0 + DAY_MS).to_rfc3339();
-    bed.add("once", json!({"at": at, "exec": ["true"], "exclude": ["cal"]})).await;
+    let added = bed.add("once", json!({"at": at, "exec": ["true"], "exclude": ["cal"]})).await;
+    assert_eq!(added.warnings[0], format!("once: at {at} lies on a date that is excluded: it is stored finished"));
     assert_eq!(bed.store().entry(&id("once")).await.unwrap().unwrap().place, Some(Place::Finished));
     bed.add("paused", six_hourly(&json!(["cal"]))).await;
     bed.pause("paused").await;
@@ -327,7 +328,8 @@ async fn a_rule_begins_when_its_entry_is_created_and_keeps_that_when_it_changes(
 async fn a_rule_that_has_ended_leaves_its_entry_finished() {
     let bed = Bed::new().await;
     let rule = json!({"rrule": "FREQ=HOURLY;COUNT=3", "exec": ["true"], "overlap": "allow"});
-    bed.add("a", rule).await;
+    let added = bed.add("a", rule).await;
+    assert!(!added.warnings.iter().any(|warning| warning.contains("finished")), "{:?}", added.warnings);
     play(&bed, 0, 4 * HOUR_MS).await;
     assert_eq!(bed.store().entry(&id("a")).await.unwrap().unwrap().place, Some(Place::Finished));
     assert_eq!(settled(&bed.stretches("a").await).0, 2, "the first of the three was the beginning itself");
@@ -366,4 +368,23 @@ async fn an_entry_that_is_added_while_its_calendar_changes_follows_it() {
         let (_, changed) = tokio::join!(bed.add(&called, six_hourly(&json!(["cal"]))), change);
         assert_eq!(bed.definition(&called).await.calendars["cal"], changed.revision, "round {round}");
     }
+}
+
+#[tokio::test]
+async fn a_calendar_can_be_written_while_an_entry_misses_another_one() {
+    let bed = Bed::new().await;
+    let begun = bed.now().await;
+    for called in ["cal", "lost"] {
+        put(&bed, called, &[day(begun, 1)]).await;
+    }
+    bed.add("both", six_hourly(&json!(["cal", "lost"]))).await;
+    bed.add("one", six_hourly(&json!(["cal"]))).await;
+    bed.redis.cli(&["HDEL", &bed.key(0, "calendars"), "lost"]);
+    let changed = put(&bed, "cal", &[day(begun, 2)]).await;
+    assert_eq!(changed.entries.iter().map(|one| one.id.as_str()).collect::<Vec<_>>(), ["one"]);
+    let listed = bed.service.list(&Default::default()).await.unwrap();
+    assert!(listed[0].status == "broken" && listed[0].warnings[0].contains("no calendar is called lost"), "{listed:?}");
+    put(&bed, "lost", &[day(begun, 3)]).await;
+    put(&bed, "cal", &[day(begun, 2)]).await;
+    assert_eq!(bed.definition("both").await.calendars["cal"], 2);
 }

@@ -124,8 +124,32 @@ impl Rrule {
             return None;
         }
         let dst = if self.follows_the_clock() { Dst::BY_CLOCK } else { dst };
-        let next = zone.next_instant(dst, 1, after.max(Timestamp(-1)), |local| self.compiled.next_local(local));
+        let next =
+            zone.next_instant(dst, self.grain_s(), after.max(Timestamp(-1)), |local| self.compiled.next_local(local));
         next.filter(|next| self.compiled.until.is_none_or(|until| *next <= until))
+    }
+
+    /// The least matching local time after `local`, up to the end of 2100, without regard to an UNTIL in UTC.
+    pub fn next_local(&self, local: NaiveDateTime) -> Option<NaiveDateTime> {
+        self.compiled.next_local(local)
+    }
+
+    /// Whether it is the same in every hour of a matching day.
+    pub fn is_hourly(&self) -> bool {
+        let parts = &self.compiled.parts;
+        let step_s = unit_s(parts.frequency).map(|unit_s| unit_s * parts.interval);
+        parts.hours.is_empty() && step_s.is_some_and(|step_s| 3600_u32.is_multiple_of(step_s))
+    }
+
+    /// The last instant before a gap that stands for its local times, by [`Gap::RunBefore`](crate::domain::zone::Gap).
+    pub fn last_before(&self, zone: &Zone, change: Timestamp) -> Timestamp {
+        zone.last_before(change, self.grain_s())
+    }
+
+    /// All its local times are multiples of it: a minute, or a second where it names other seconds than 0.
+    fn grain_s(&self) -> i64 {
+        let (_, _, seconds) = times_of(&self.compiled.parts, self.compiled.begin);
+        if seconds == [0] && !self.follows_the_clock() { 60 } else { 1 }
     }
 
     /// Whether it fires whenever the wall clock matches: by the hour or shorter.
