@@ -210,7 +210,7 @@ impl Service {
                         warnings.push(format!("{}: {why}: it is stored finished", one.id));
                     }
                     if let Some(stored) = stored.as_ref().filter(|_| is_written(&changed)) {
-                        let dropped = self.drop_skips(file.request, stored, &one.entry, changed.revision, batch.now);
+                        let dropped = self.drop_skips(file.request, stored, &entry, changed.revision, batch.now);
                         warnings.extend(dropped.await?);
                     }
                     views.push(write::view(changed, || decide::fields_when_added(&one.entry)));

@@ -76,11 +76,10 @@ impl Service {
         let (stored, now) = tokio::try_join!(self.store.entry(&id), self.store.now(step.shard))?;
         let owner = options.owner.as_str();
         let mut warnings = Vec::new();
-        let from = options.from.as_ref().map(|from| from.at);
         // With its anchor, without which nobody knows when a rule ends.
         let on_record = stored.as_ref().and_then(|stored| stored.definition.as_ref().ok());
-        let anchored =
-            decide::anchored(entry.clone(), on_record.map(|definition| &definition.entry), from.unwrap_or(now))?;
+        let from = options.from.as_ref().map(|from| from.at).filter(|_| stored.is_none());
+        let anchored = decide::anchored(entry.clone(), on_record.map(|known| &known.entry), from.unwrap_or(now))?;
         let written = self.store.resolve(anchored.clone()).await?;
         let (decided, seen) = match &stored {
             None => {
@@ -91,7 +90,7 @@ impl Service {
                 decide::refuse_past(&id, &entry, None, since)?;
                 let mut added = decide::added(request, &id, anchored, owner, options.is_paused, now);
                 if let Some(from) = from {
-                    decide::check_owed(&entry, from, now)?;
+                    decide::check_owed(&written, from, now)?;
                     let (from, limit) = self.after_ledger(&id, from).await?;
                     (added.from, warnings) = (Some(from), Vec::from_iter(limit));
                 }
@@ -124,7 +123,7 @@ impl Service {
             changed => changed?,
         };
         if let Some(stored) = &stored {
-            warnings.extend(self.drop_skips(request, stored, &entry, changed.revision, now).await?);
+            warnings.extend(self.drop_skips(request, stored, &written, changed.revision, now).await?);
         }
         let changes = Changes { warnings, ..one(write::view(changed, fields)) };
         self.with_warnings(changes, &[&written], since).await

@@ -2,6 +2,8 @@
 //!
 //! Any node and any command may do it; the script refuses what was decided on an older picture.
 
+use crate::domain::definition::Definition;
+use crate::domain::entry::Entry;
 use crate::domain::id::EntryId;
 use crate::domain::ledger;
 use crate::domain::plan::{LIST_TIMES, LIST_TIMES_MAX, end_of_list};
@@ -39,17 +41,9 @@ impl Store {
             Ok(definition) => definition,
             Err(why) => return Ok(Planned::Unreadable(why.clone())),
         };
-        let entry = match definition.parse(id) {
+        let entry = match self.plannable(id, definition).await? {
             Ok(entry) => entry,
             Err(why) => return Ok(Planned::Unreadable(why)),
-        };
-        // Without its calendars it would fire when it must not.
-        let entry = match self.resolve(entry).await {
-            Ok(entry) => entry,
-            Err(why @ (Error::Invalid(_) | Error::Corrupt(_) | Error::Conflict(_))) => {
-                return Ok(Planned::Unreadable(why));
-            }
-            Err(why) => return Err(why),
         };
         let Some(place) = stored.place else {
             self.place_one(shard, id).await?;
@@ -98,6 +92,19 @@ impl Store {
             ReplanAnswer::Written => Planned::Written,
             ReplanAnswer::Changed | ReplanAnswer::Forgotten => Planned::Unchanged,
         })
+    }
+
+    /// The entry of a definition with the dates of its calendars, without which it would fire when it must not; inside, why
+    /// nobody can plan it.
+    pub(super) async fn plannable(&self, id: &EntryId, definition: &Definition) -> Result<Result<Entry>> {
+        let entry = match definition.parse(id) {
+            Ok(entry) => entry,
+            Err(why) => return Ok(Err(why)),
+        };
+        match self.resolve(entry).await {
+            Err(why @ (Error::Invalid(_) | Error::Corrupt(_) | Error::Conflict(_))) => Ok(Err(why)),
+            other => other.map(Ok),
+        }
     }
 
     /// Where an entry goes on whose place does not say so: its cursor or the end of its ledger, whichever is later, else

@@ -388,3 +388,25 @@ async fn a_calendar_can_be_written_while_an_entry_misses_another_one() {
     put(&bed, "cal", &[day(begun, 2)]).await;
     assert_eq!(bed.definition("both").await.calendars["cal"], 2);
 }
+
+#[tokio::test]
+async fn plans_that_other_zone_data_asks_for_leave_the_dates_of_calendars_out_too() {
+    let bed = Bed::new().await;
+    let begun = bed.now().await;
+    put(&bed, "cal", &[day(begun, 1)]).await;
+    bed.add(
+        "a",
+        json!({"cron": "0 */6 * * *", "tz": "Europe/Berlin", "exec": ["true"], "overlap": "allow", "exclude": ["cal"]}),
+    )
+    .await;
+    let created = bed.definition("a").await.created;
+    let planned = bed.store().plan_anew(&id("a"), bed.now().await).await.unwrap();
+    assert!(matches!(planned, Planned::Written | Planned::Unchanged), "{planned:?}");
+    assert_eq!(bed.store().walk_zones(0, || begun).await.unwrap().planned, 0, "the fire times stay");
+    play(&bed, 0, 4 * DAY_MS).await;
+    let entry = resolved(&bed, "a").await;
+    let times = between(&entry, created, bed.now().await);
+    let gone = |time: &Timestamp| entry.schedule.zone.to_local(*time).date() == day(begun, 1);
+    assert!(times.len() >= 11 && !times.iter().any(gone), "{times:?}");
+    assert_eq!(settled(&bed.stretches("a").await), expected(&times));
+}
