@@ -157,3 +157,66 @@ fn push(packed: &mut Vec<u8>, stretch: &Stretch) {
     packed.push(stretch.outcome.number());
     packed.push(stretch.reason.map_or(0, Reason::number));
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn span(times: &[Timestamp]) -> Span {
+        let mut span = Span::default();
+        times.iter().for_each(|time| span.push(*time));
+        span
+    }
+
+    fn stretch(times: &[Timestamp]) -> Stretch {
+        let span = span(times);
+        let (first, last) = span.ends.unwrap();
+        let (outcome, reason) = (State::Skipped, Some(Reason::Paused));
+        Stretch { first, last, count: span.count, sum: span.sum, revision: 3, outcome, reason }
+    }
+
+    #[test]
+    fn fire_times_that_are_not_those_of_the_stretch_are_noticed() {
+        let times: Vec<Timestamp> = (1..=5).map(Timestamp).collect();
+        let stretch = stretch(&times);
+        assert!(stretch.fired_within(span(&times[..2]), span(&times[2..3]), span(&times[3..])).is_some());
+        assert_eq!(stretch.fired_within(span(&times[..2]), span(&times[3..4]), span(&times[3..])), None);
+        assert_eq!(stretch.fired_within(span(&times[..2]), span(&times[2..3]), span(&times[4..])), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_fires_after_all_changes_no_sum_and_only_the_front(
+            lengths in prop::collection::vec(1_usize..20, 1..8), at in 0_usize..8, from in 0_usize..20, to in 0_usize..20,
+        ) {
+            let mut times = Vec::new();
+            let mut stretches = Vec::new();
+            for length in lengths {
+                let begin = times.len() as i64;
+                let mine: Vec<Timestamp> = (begin..begin + length as i64).map(|n| Timestamp((n + 1) * 1_000)).collect();
+                stretches.push(stretch(&mine));
+                times.extend(mine);
+            }
+            let mut text = vec![1];
+            stretches.iter().for_each(|one| push(&mut text, one));
+            let at = at % stretches.len();
+            let count = stretches[at].count as usize;
+            let (from, to) = (from % count, to % count);
+            let (from, to) = (from.min(to), from.max(to) + 1);
+            let before: usize = stretches[..at].iter().map(|one| one.count as usize).sum();
+            let mine = &times[before..before + count];
+            let parts = stretches[at].fired_within(span(&mine[..from]), span(&mine[from..to]), span(&mine[to..])).unwrap();
+            let (old, new) = replace(&text, &stretches, &BTreeMap::from([(at, parts)]));
+            prop_assert!(text.starts_with(&old));
+            let after = read(&[&new[..], &text[old.len()..]].concat()).unwrap();
+            let fired: Vec<_> = after.iter().filter(|one| one.outcome == State::Succeeded).collect();
+            prop_assert_eq!((fired.len(), fired[0].count, fired[0].first), (1, (to - from) as u64, mine[from]));
+            prop_assert_eq!(after.iter().map(|one| one.count).sum::<u64>(), times.len() as u64);
+            prop_assert_eq!(after.iter().map(|one| one.sum).sum::<u64>(), span(&times).sum);
+            prop_assert!(after.windows(2).all(|pair| pair[0].last < pair[1].first));
+        }
+    }
+}

@@ -73,7 +73,7 @@ zones.read(redis.call('HMGET', clock_key, 'zone', 'zone_at', 'zone_done'))
 local again, results = read_items(items), {}
 if #again == 0 then
   for i = 1, #items do results[i] = change(items[i]) end
-elseif not wake_items(items) and not settle_far_behind(items) then
+elseif not pausing.wake_items(items) and not settle_far_behind(items) then
   -- The registry may have lost a list; whoever reads it again finds it.
   for i = 2, #again, 2 do
     if string.find(again[i], ':', 1, true) then redis.call('HSETNX', queues_key, again[i], 0) end

@@ -186,6 +186,8 @@ impl Service {
             }
         }
         if let (Some(from), None) = (&file.from, &before) {
+            let paused = decided.iter().filter(|one| one.revision == 0 && one.pause().is_some());
+            warnings.extend(paused.map(|one| format!("{}: it begins paused, so it owes nothing from then on", one.id)));
             for one in
                 decided.iter_mut().filter(|one| one.verb == Verb::Put && one.revision == 0 && one.pause().is_none())
             {

@@ -153,6 +153,36 @@ async fn again_runs_what_has_fired_under_ids_of_the_request() {
 }
 
 #[tokio::test]
+async fn of_two_who_ask_at_once_each_fire_time_runs_for_one() {
+    let bed = Bed::new().await;
+    bed.add("a", fields(json!({"every": "1s"}), "allow")).await;
+    bed.pause("a").await;
+    bed.shift(120_000);
+    bed.resume("a").await;
+    let skipped = bed.stretches("a").await[0];
+    let other = bed.another().await;
+    let whole = range(skipped.first, skipped.last);
+    let (left, right) = (request(), request());
+    let target = id("a");
+    // The ledger grows meanwhile: the entry fires every second.
+    let grow = async {
+        for _ in 0..20 {
+            bed.claim(0).await;
+        }
+    };
+    let (one, two, ()) =
+        tokio::join!(bed.service.backfill(&left, &target, &whole), other.backfill(&right, &target, &whole), grow);
+    let (one, two) = (one.unwrap(), two.unwrap());
+    assert_eq!(one.runs + two.runs, skipped.count, "{one:?} {two:?}");
+    assert_eq!(one.left_out + two.left_out, skipped.count);
+    let mut ids: Vec<String> =
+        bed.store().entry(&target).await.unwrap().unwrap().backfill.into_iter().map(|one| one.run_id).collect();
+    ids.sort();
+    ids.dedup();
+    assert!(ids.len() as u64 + 1 >= skipped.count, "{} of {}", ids.len(), skipped.count);
+}
+
+#[tokio::test]
 async fn it_waits_for_the_run_before_it_and_runs_while_the_entry_is_paused() {
     let (bed, times) = paused(json!({"cron": "* * * * *"}), "skip").await;
     bed.pause("a").await;

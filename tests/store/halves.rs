@@ -4,7 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use upbeat::domain::record::requested_run_id;
-use upbeat::store::{Asked, Change, ChangeCall, EndedAs, Started, TriggerCall, Verb};
+use upbeat::domain::timestamp::Timestamp;
+use upbeat::service::{Request, Said, Service};
+use upbeat::store::{
+    Asked, Backfill, BackfillAnswer, BackfillCall, Change, ChangeCall, EndedAs, SkipAnswer, SkipCall, Started,
+    TriggerCall, Verb,
+};
 
 use crate::support::changes::change_of;
 use crate::support::entries::id;
@@ -38,17 +43,57 @@ const KEYS: &[&str] = &[
     "lanes",
     "nodes",
     "seen",
+    "skips",
+    "backfills",
+    "backfilling",
     "queue:default:shell",
     "hint:default:shell",
     "holds:aaaaaaaaaaaaaaaa",
 ];
 
-/// What a script has to do: one run is executed, another waits, more is due, a change and a removal are decided.
+/// What a script has to do: one run is executed, another waits, more is due, a change and a removal are decided, a pause has
+/// ended, a fire time is to be skipped, past ones are to run.
 struct Prepared {
     hand: Hand,
     run: Started,
     waiting: String,
     changes: [Change; 2],
+    woken: [Change; 1],
+}
+
+/// A past fire time of an entry that waits to run.
+async fn backfill(world: &World, name: &str, request: &str) -> bool {
+    let target = id(name);
+    let Ok(Some(stored)) = world.store.entry(&target).await else { return false };
+    let birth = stored.definition.unwrap().birth;
+    let run_id = requested_run_id(world.store.namespace(), &target, request, Timestamp(1_000));
+    let times = [Backfill { fire_at: Timestamp(1_000), run_id }];
+    let asked = Asked { request, content: "" };
+    let (old, new): (&[u8], &[u8]) = (&[1], &[1]);
+    let call = BackfillCall { asked, id: &target, birth, old, new, times: &times, extras: "{}", answer: "{}" };
+    matches!(world.store.backfill(0, &call).await, Ok(BackfillAnswer::Done(_)))
+}
+
+/// A fire time to come of an entry that is to be skipped.
+async fn skip(world: &World, name: &str, request: &str) -> bool {
+    let target = id(name);
+    let Ok(Some(stored)) = world.store.entry(&target).await else { return false };
+    let definition = stored.definition.unwrap();
+    let Ok(now) = world.store.now(0).await else { return false };
+    let times = [definition.parse(&target).unwrap().schedule.next_after(now).unwrap()];
+    let asked = Asked { request, content: "" };
+    let call = SkipCall {
+        asked,
+        id: &target,
+        birth: definition.birth,
+        revision: definition.revision,
+        is_undo: false,
+        words: "ana",
+        next_before: None,
+        next_after: None,
+        times: &times,
+    };
+    matches!(world.store.skip(0, &call).await, Ok(SkipAnswer::Done { .. }))
 }
 
 async fn prepare(world: &World) -> Prepared {
@@ -58,10 +103,21 @@ async fn prepare(world: &World) -> Prepared {
     let marked = json!({"every": "10s", "shell": "true"});
     let list = json!({"cron": ["* * * * 1-4", "* * * * 5-7"], "shell": "true"});
     let direct = json!({"every": "10s", "list": "out"});
-    world.add(&[("a", shell.clone()), ("b", marked), ("c", shell), ("d", direct), ("m", list)]).await;
+    let entries =
+        [("a", shell.clone()), ("b", marked.clone()), ("c", shell), ("d", direct), ("m", list), ("p", marked)];
+    world.add(&entries).await;
     let mut hand = Hand::new(&world.store, 'a');
     world.pass(10_000);
     hand.settle(0).await;
+    let service = Service::new(world.store.clone());
+    let pause = Request { id: "pause-it".to_owned(), actor: "ana".to_owned(), reason: None, is_dry_run: false };
+    let until = Timestamp(world.store.now(0).await.unwrap().0 + 12_000);
+    service.pause_until(&pause, &[id("p")], &Said::from(until)).await.unwrap();
+    for name in ["b", "c", "d"] {
+        assert!(
+            skip(world, name, &format!("skip-{name}")).await && backfill(world, name, &format!("run-{name}")).await
+        );
+    }
     let run = hand.fetch(1).await.remove(0);
     let asked = Asked { request: "cancel-it", content: "" };
     world.store.cancel(0, asked, &run.run.run_id, "ana").await.unwrap();
@@ -77,12 +133,13 @@ async fn prepare(world: &World) -> Prepared {
         change_of(&world.store, "a", Verb::Put, &json!({"note": "new"})).await,
         change_of(&world.store, "c", Verb::Remove, &Value::Null).await,
     ];
-    Prepared { hand, run, waiting: waiting.run.run_id, changes }
+    let woken = [change_of(&world.store, "p", Verb::Put, &json!({"note": "new"})).await];
+    Prepared { hand, run, waiting: waiting.run.run_id, changes, woken }
 }
 
 /// Whether the call was carried out.
 async fn call(world: &World, script: &str, prepared: &Prepared) -> bool {
-    let Prepared { hand, run, waiting, changes } = prepared;
+    let Prepared { hand, run, waiting, changes, woken } = prepared;
     let asked = Asked { request: "r", content: "" };
     match script {
         "claim" => hand.claim_number(0, 2, 1).await.is_ok(),
@@ -92,6 +149,12 @@ async fn call(world: &World, script: &str, prepared: &Prepared) -> bool {
             let call = ChangeCall { request: "r", content: "", changes, is_dry_run: false };
             world.store.put(0, &call).await.is_ok()
         }
+        "put of a woken one" => {
+            let call = ChangeCall { request: "r", content: "", changes: woken, is_dry_run: false };
+            world.store.put(0, &call).await.is_ok()
+        }
+        "skip" => skip(world, "a", "r").await,
+        "backfill" => backfill(world, "a", "r").await,
         "trigger" => {
             let (id, fire_at) = (&id("a"), run.run.fire_at);
             let run_id = &requested_run_id(world.store.namespace(), id, "r", fire_at);
@@ -162,12 +225,12 @@ async fn finishing_and_fetching_write_all_or_nothing() {
 
 #[tokio::test]
 async fn changes_write_all_or_nothing() {
-    Box::pin(all_or_nothing(&["put"])).await;
+    Box::pin(all_or_nothing(&["put", "put of a woken one"])).await;
 }
 
 #[tokio::test]
 async fn requests_write_all_or_nothing() {
-    Box::pin(all_or_nothing(&["trigger", "cancel"])).await;
+    Box::pin(all_or_nothing(&["trigger", "cancel", "skip", "backfill"])).await;
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ function backfilling.span(text)
 end
 
 -- Takes the first out. Returns its fire time, run id, extras and what is left, '' for nothing.
-local function first_backfill(text)
+function backfilling.first(text)
   local extras_len, count = struct.unpack('>I2I2', text)
   local extras, at = string.sub(text, 5, 4 + extras_len), 5 + extras_len
   local fire_at, run_id = struct.unpack('>I6c36', text, at)
@@ -32,7 +32,7 @@ local function first_backfill(text)
 end
 
 -- Always into its list, behind what is due; its age counts from now.
-local function place_backfill(id, p, run_id, fire_at, extras)
+function backfilling.place(id, p, run_id, fire_at, extras)
   local name = p[P_LIST]
   queued[name] = queued[name] or {}
   table.insert(queued[name], run_id)
@@ -47,15 +47,15 @@ local function place_backfill(id, p, run_id, fire_at, extras)
 end
 
 -- One turn of one entry. Returns when it is the next one's, or nil where none is left.
-local function take_backfill(id, p, text)
+function backfilling.take(id, p, text)
   if p[P_OVERLAP] > 0 and marks[id] and marks[id] ~= '' then return now + BACKFILL_WAIT_MS end
-  local fire_at, run_id, extras, rest = first_backfill(text)
+  local fire_at, run_id, extras, rest = backfilling.first(text)
   runs_made, claimed = runs_made + 1, claimed + 1
   if p[P_IS_DIRECT] then
     directs[#directs + 1] = { id, p[P_TEXT], run_id, fire_at, BACKFILL }
     bytes_made = bytes_made + p[P_BYTES]
   else
-    place_backfill(id, p, run_id, fire_at, extras)
+    backfilling.place(id, p, run_id, fire_at, extras)
   end
   if rest == '' then return nil end
   append(backfilling.writes, id, rest)
@@ -90,7 +90,7 @@ function backfilling.take_turns(limit)
       unknown_lists[#unknown_lists + 1] = p[P_LIST]
       look = now + BACKFILL_WAIT_MS
     else
-      look = take_backfill(id, p, texts[i])
+      look = backfilling.take(id, p, texts[i])
     end
     if look then append(backfilling.scores, look, id) else backfilling.removes[#backfilling.removes + 1] = id end
   end

@@ -171,7 +171,7 @@ local function settle_far_behind(items)
 end
 
 -- Ends the pauses whose time has come. Returns whether there were any.
-local function wake_items(items)
+function pausing.wake_items(items)
   for i = 1, #items do
     if items[i].wakes_at then pausing.wake(items[i].id, items[i].old.plan, items[i].wakes_at) end
   end
@@ -179,7 +179,7 @@ local function wake_items(items)
 end
 
 -- What waits of a backfill ends with its entry, as one record.
-local function drop_backfill(id, p)
+function backfilling.drop(id, p)
   local text = redis.call('HLEN', backfills_key) > 0 and redis.call('HGET', backfills_key, id)
   local count, first, last, run_id = backfilling.span(text)
   if count == 0 then return end
@@ -205,7 +205,7 @@ local function change(item)
   end
   if item.verb == 'remove' then
     append(writes.removed, id, item.definition)
-    if old.plan then drop_backfill(id, old.plan) end
+    if old.plan then backfilling.drop(id, old.plan) end
     removes.ids[#removes.ids + 1] = id
     return { id, 'removed', next_before or -1, -1, revision, item.fields }
   end

@@ -1,6 +1,6 @@
 -- Pauses and their ends. A paused entry stands in `paused` by the time until when; its cursor has that time in the place of
 -- a pace, and what has passed (first, last, count, sum in halves) in the place of a back-log. Needs `settle`, `cursor`.
-local PAUSES_ENDED = 50  -- in one claim, at most
+local PAUSES_ENDED, PAUSES_TIMES = 50, 1000  -- in one claim, at most: entries, listed fire times looked through
 local pausing = { removes = {}, scores = {} }
 
 function pausing.till(id, score)
@@ -42,10 +42,13 @@ function pausing.wake_due(limit)
   local texts = redis.call('HMGET', plans_key, unpack(ids))
   load_cursors(ids)
   load_ledgers(ids)
+  local looked = 0
   for i = 1, #ids do
+    if looked > PAUSES_TIMES then return end
     local id = ids[i]
     local p, why = read_plan(texts[i])
     local till = pausing.till(id, tonumber(found[i * 2]))
+    looked = looked + (p and not p[P_IS_ARITHMETIC] and p[P_PHASE] or 1)
     if till > now then
       append(pausing.scores, till, id)
     elseif p and pausing.reaches(id, p, till) then
