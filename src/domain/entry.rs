@@ -54,6 +54,8 @@ pub struct Entry {
     pub catch_up: CatchUp,
     /// What has not started by then is missed.
     pub start_within: Option<Span>,
+    /// Active runs beyond it wait.
+    pub max_running: Option<u16>,
     /// Runs that stay on record.
     pub keep_runs: u16,
     /// For people and selections.

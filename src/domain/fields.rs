@@ -74,8 +74,7 @@ pub const DEFAULT_FIELDS: &[&str] = &[
 ];
 
 /// Refused whatever their value is: accepting a policy that is not kept would be a lie.
-const LATER: &[&str] =
-    &["after", "max_fires", "spread", "handler", "celery", "retry", "max_running", "concurrency_key"];
+const LATER: &[&str] = &["after", "handler", "celery", "retry", "concurrency_key"];
 
 /// Words of other schedulers and the field that is meant.
 const SYNONYMS: &[(&str, &str)] = &[

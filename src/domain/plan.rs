@@ -12,7 +12,7 @@ use crate::domain::policy::{CatchUp, Overlap};
 use crate::domain::timestamp::Timestamp;
 
 /// The least version of a program that can read the plans made here.
-pub const PLAN_VERSION: u8 = 2;
+pub const PLAN_VERSION: u8 = 3;
 /// Fire times in the plan of an entry that fires rarely.
 pub const LIST_TIMES: usize = 8;
 /// Fire times in a list, at most; a script reads no more in one call.
@@ -25,8 +25,10 @@ const LIST: u8 = 2;
 const FINAL: u8 = 128;
 const FLAG_DIRECT: u8 = 1;
 const FLAG_MARKS: u8 = 2;
-const HEAD_LEN: usize = 81;
-const LIST_LEN_AT: usize = 80;
+/// The claim must not take the short way.
+const FLAG_SPECIAL: u8 = 4;
+const HEAD_LEN: usize = 83;
+const LIST_LEN_AT: usize = 82;
 /// Phase, behind the stop and before the period, 6 bytes each.
 const PHASE_AT: usize = 18;
 
@@ -129,10 +131,15 @@ impl Registered<'_> {
         let overlap = overlap_number(entry.overlap);
         let mut flags = 0;
         if message.is_empty() {
-            flags |= if entry.overlap == Overlap::Allow { 0 } else { FLAG_MARKS };
+            flags |= if entry.overlap == Overlap::Allow && entry.max_running.is_none() { 0 } else { FLAG_MARKS };
         } else {
             flags |= FLAG_DIRECT;
         }
+        let is_special = !matches!(entry.overlap, Overlap::Allow | Overlap::Skip)
+            || entry.max_running.is_some()
+            || entry.max_fires.is_some()
+            || entry.spread.is_some();
+        flags |= if is_special { FLAG_SPECIAL } else { 0 };
         let mut plan = Vec::with_capacity(HEAD_LEN + list.len() + listed.len() * 6);
         plan.extend([PLAN_VERSION, form | if is_final { FINAL } else { 0 }, overlap, catch_up]);
         plan.extend(max_runs.to_be_bytes());
@@ -143,6 +150,7 @@ impl Registered<'_> {
         push_ms(&mut plan, period);
         push_ms(&mut plan, self.delay_ms());
         plan.extend(entry.max_fires.unwrap_or(0).to_be_bytes());
+        plan.extend(entry.max_running.unwrap_or(0).to_be_bytes());
         plan.extend(run_id_suffix(self.namespace, self.id, self.birth).as_bytes());
         plan.extend(u32::try_from(self.birth).unwrap_or(u32::MAX).to_be_bytes());
         plan.extend(u32::try_from(self.revision).unwrap_or(u32::MAX).to_be_bytes());
@@ -163,6 +171,9 @@ pub fn overlap_number(overlap: Overlap) -> u8 {
     match overlap {
         Overlap::Allow => 0,
         Overlap::Skip => 1,
+        Overlap::BufferOne => 2,
+        Overlap::BufferAll => 3,
+        Overlap::CancelOther => 4,
     }
 }
 

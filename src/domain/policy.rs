@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use crate::domain::fields::not_yet;
 use crate::domain::nearest::not_one_of;
 use crate::domain::reading::{inside, known_keys, shown, text, whole};
 use crate::domain::span::Span;
@@ -16,6 +15,12 @@ pub enum Overlap {
     /// Record the fire time as `skipped`, `overlap`.
     #[default]
     Skip,
+    /// Let one run wait until the active one has ended; skip what comes meanwhile.
+    BufferOne,
+    /// Let up to 100 runs wait, in their order; skip what comes beyond.
+    BufferAll,
+    /// Cancel the active run; the new one starts when it has ended.
+    CancelOther,
 }
 
 /// What to do with fire times that are found late.
@@ -64,6 +69,10 @@ pub const OUTPUT_MAX_BYTES: usize = 64 * 1024;
 pub const RESULT_MAX_BYTES: usize = 16 * 1024;
 /// Take-overs of one run after which it is `failed`, `lost`.
 pub const TAKE_OVERS: u8 = 3;
+/// Runs of one entry that wait for those before them, at most; `lua/parts/waits.lua` has the same number.
+pub const WAITING_MAX: usize = 100;
+/// Greatest `max_running`.
+pub const MAX_RUNNING_MAX: u16 = 10_000;
 /// Greatest number of labels.
 pub const LABELS_MAX: usize = 32;
 /// Longest key of a label, bytes.
@@ -83,16 +92,21 @@ impl Overlap {
         match self {
             Self::Allow => "allow",
             Self::Skip => "skip",
+            Self::BufferOne => "buffer_one",
+            Self::BufferAll => "buffer_all",
+            Self::CancelOther => "cancel_other",
         }
     }
 
-    /// Reads [`Self::word`]; words of later versions are refused by name.
+    /// Reads [`Self::word`].
     pub fn parse(field: &str, word: &str) -> Result<Self> {
         let refuse = |why: String| Error::invalid(field, why).value(word);
         match word {
             "allow" => Ok(Self::Allow),
             "skip" => Ok(Self::Skip),
-            "buffer_one" | "buffer_all" | "cancel_other" => Err(not_yet(field).value(word).hint("allow and skip are")),
+            "buffer_one" => Ok(Self::BufferOne),
+            "buffer_all" => Ok(Self::BufferAll),
+            "cancel_other" => Ok(Self::CancelOther),
             _ => {
                 let known = ["allow", "skip", "buffer_one", "buffer_all", "cancel_other"];
                 // Words of Kubernetes and Temporal.

@@ -38,6 +38,8 @@ pub struct LiveRun {
     pub trigger: Trigger,
     /// Whether somebody asked to cancel it.
     pub is_cancel_asked: bool,
+    /// Whether it waits because of `max_running`.
+    pub is_over_limit: bool,
     /// The attempt that runs or ran last; 0 before the first.
     pub attempt: u32,
     /// Attempts lost with their node.
@@ -154,7 +156,7 @@ impl LiveRun {
         }
         let state = State::from_number(reader.byte()?)?;
         let trigger = Trigger::from_number(reader.byte()?)?;
-        let is_cancel_asked = reader.byte()? & 1 != 0;
+        let flags = reader.byte()?;
         let attempt = small(reader.number(2)?);
         let lost = u32::from(reader.byte()?);
         let handed = u32::from(reader.byte()?);
@@ -177,7 +179,8 @@ impl LiveRun {
             entry_id,
             state,
             trigger,
-            is_cancel_asked,
+            is_cancel_asked: flags & 1 != 0,
+            is_over_limit: flags & 2 != 0,
             attempt,
             lost,
             handed,

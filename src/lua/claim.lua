@@ -30,7 +30,10 @@
 -- KEYS[25] skips    hash    entry id -> fire times to skip
 -- KEYS[26] backfills hash   entry id -> batches of past fire times to run
 -- KEYS[27] backfilling zset  entry id -> when the next of them has its turn
--- KEYS[28..] lists, then as many hints (hints only in shard 0)
+-- KEYS[28] waits    hash    entry id -> how many may be active, run ids that wait
+-- KEYS[29] cancels  hash    run id -> who asked to cancel it and why
+-- KEYS[30] fires    hash    entry id -> fire times so far, of entries with `max_fires`
+-- KEYS[31..] lists, then as many hints (hints only in shard 0)
 -- ARGV[1] incarnation
 -- ARGV[2] node name
 -- ARGV[3] number in the lane `claim`; 0 where nothing may be started directly
@@ -41,7 +44,8 @@
 -- ARGV[8] number of lists
 -- ARGV[9] one character a list: 1 if the caller serves it
 -- ARGV[10] release of the node's zone data
--- ARGV[11..] names of the lists
+-- ARGV[11] channel of nudges
+-- ARGV[12..] names of the lists
 -- Returns { 'behind', now, ms } | { 'later', now, until } | { 'stale' } | { 'repeated', now, { run id, record, ... } }
 --   | { 'claimed', now, next due, next look, live nodes, { claimed, settled, full, unbalanced, outage ms, us beyond now, zones to walk },
 --       { run id, record, ... }, { entries to plan }, { unknown lists }, { lists with work }, { ended incarnations }, { long ledgers },
@@ -51,18 +55,20 @@ local history_key, ended_key, events_key, cursors_key, parked_key = KEYS[7], KEY
 local broken_key, finished_key, paused_key, entries_key, messages_key = KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
 local start_by_key, leases_key, holds_key, lanes_key, nodes_key = KEYS[17], KEYS[18], KEYS[19], KEYS[20], KEYS[21]
 local seen_key, queues_key, stale_key, skips_key, backfills_key, backfilling_key = KEYS[22], KEYS[23], KEYS[24], KEYS[25], KEYS[26], KEYS[27]
+local waits_key, cancels_key, fires_key = KEYS[28], KEYS[29], KEYS[30]
 local holder, node_name, number, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local slots, batch, beat, list_count, release = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8]), ARGV[10]
+local channel = ARGV[11]
 local lists, serves, hints = {}, {}, {}
 for i = 1, list_count do
-  local name = ARGV[10 + i]
-  lists[name], hints[name] = KEYS[27 + i], KEYS[27 + list_count + i]
+  local name = ARGV[11 + i]
+  lists[name], hints[name] = KEYS[30 + i], KEYS[30 + list_count + i]
   serves[name] = string.sub(ARGV[9], i, i) == '1'
 end
--- use words clock lease plan live history ledger fire cursor skips settle deliver flush lanes expire zones pauses usual take backfills
+-- use words clock lease plan live history ledger limits waits overlap fire cursor skips settle deliver flush lanes expire zones pauses usual take backfills claimed nudge
 if behind_ms > 5000 then return { 'behind', now, behind_ms } end
 local marks_of_clock = redis.call('HMGET', clock_key, 'drain_until', 'drain_by', 'claimed', 'checked',
-  'zone', 'zone_at', 'zone_done', 'zone_walk')
+  'zone', 'zone_at', 'zone_done', 'zone_walk', 'waits_seen')
 if tonumber(marks_of_clock[1] or 0) > now and marks_of_clock[2] ~= holder then
   return { 'later', now, tonumber(marks_of_clock[1]) }
 end
@@ -78,18 +84,9 @@ backfilling.take_turns(batch)
 guard_keys()
 
 keep_clock()
-flush_runs()
-flush_ledgers()
-flush_cursors()
-pausing.flush()
-skipping.flush()
-backfilling.flush()
-write_all('ZREM', due_key, broken_ids)
-write_all('ZADD', broken_key, broken_writes)
-if number > 0 then keep_lane(':claim', table.concat(started, ' ')) end
--- The registry may have lost them; whoever reads it again finds them.
-for i = 1, #unknown_lists do redis.call('HSETNX', queues_key, unknown_lists[i], 0) end
+flush_claim()
 expire_queued()
+waits.heal(tonumber(marks_of_clock[9]) or 0)
 local outage_ms = note_claim(tonumber(marks_of_clock[3]), is_full)
 -- What a pause that ended owes is due at once.
 is_full = is_full or #pausing.removes > 0
@@ -101,11 +98,10 @@ note_beat()
 zones.note()
 deliver_all()
 flush_history()
-for i = 1, #events do redis.call('XADD', events_key, 'MAXLEN', '~', 100000, '*', unpack(events[i])) end
+flush_events()
 find_waiting()
--- A list that came since the caller read the registry: what waits there is the caller's to fetch, too.
-if #unknown_lists == 0 and redis.call('HLEN', queues_key) > list_count then unknown_lists[1] = '' end
 leave_hints()
+if #overlap.asked > 0 then nudge(channel, 'cancel') end
 
 local next_due, look = next_times(is_full)
 local live_nodes = redis.call('ZCOUNT', seen_key, now - 10000, '+inf')

@@ -15,7 +15,9 @@
 -- KEYS[10] cursors hash    entry id -> cursor, pace, back-log
 -- KEYS[11] cancels hash    run id -> who asked to cancel it and why
 -- KEYS[12] queues  hash    list -> ids in it whose run has ended
--- KEYS[13..] lists, then as many hints (hints only in shard 0)
+-- KEYS[13] active  hash    entry id -> run ids
+-- KEYS[14] waits   hash    entry id -> how many may be active, run ids that wait
+-- KEYS[15..] lists, then as many hints (hints only in shard 0)
 -- ARGV[1] incarnation of the lost node
 -- ARGV[2] its name
 -- ARGV[3] take-overs of one run, at most
@@ -24,20 +26,20 @@
 -- Returns { 'alive' } | { 'rescued', runs put back, runs ended, runs left }
 local clock_key, live_key, leases_key, holds_key, history_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local ended_key, events_key, start_by_key = KEYS[6], KEYS[7], KEYS[8]
-local due_key, cursors_key, cancels_key, queues_key = KEYS[9], KEYS[10], KEYS[11], KEYS[12]
+local due_key, cursors_key, cancels_key, queues_key, active_key, waits_key = KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14]
 local holder, node_name, take_overs, list_count = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local lists, hints = {}, {}
 for i = 1, list_count do
-  lists[ARGV[4 + i]], hints[ARGV[4 + i]] = KEYS[12 + i], KEYS[12 + list_count + i]
+  lists[ARGV[4 + i]], hints[ARGV[4 + i]] = KEYS[14 + i], KEYS[14 + list_count + i]
 end
--- use words clock lease live history finish
+-- use words clock lease live history waits finish
 local lease_end = tonumber(redis.call('ZSCORE', leases_key, holder) or now)
 if lease_end >= now or now <= hold then return { 'alive' } end
 local ids = redis.call('SRANDMEMBER', holds_key, 500)
 local texts = #ids > 0 and redis.call('HMGET', live_key, unpack(ids)) or {}
 guard_history()
 redis.call('XLEN', events_key)
-for _, key in ipairs({ cancels_key, cursors_key, queues_key }) do redis.call('HLEN', key) end
+for _, key in ipairs({ cancels_key, cursors_key, queues_key, active_key, waits_key }) do redis.call('HLEN', key) end
 for _, key in ipairs({ start_by_key, due_key }) do redis.call('ZCARD', key) end
 for _, key in pairs(lists) do redis.call('LLEN', key) end
 
@@ -48,8 +50,8 @@ for i = 1, #ids do
   if not run or run.state ~= RUNNING or run.holder ~= holder then
     released[#released + 1] = ids[i]
   elseif run.flags % 2 == CANCEL_ASKED then
-    remember_run(ids[i], run, CANCELLED, BY_USER, node_name, 0, redis.call('HGET', cancels_key, ids[i]) or '')
-    redis.call('HDEL', cancels_key, ids[i])
+    local reason, words = cancel_words(ids[i])
+    remember_run(ids[i], run, CANCELLED, reason, node_name, 0, words or '')
     redis.call('HDEL', live_key, ids[i])
     released[#released + 1], done, entries[#entries + 1] = ids[i], done + 1, run.id
   elseif run.lost >= take_overs then
@@ -73,6 +75,7 @@ if #released > 0 then
 end
 flush_history()
 wake_back_logs(entries)
+waits.admit(entries)
 local left = redis.call('SCARD', holds_key)
 if left == 0 then drop_lease(holder) end
 return { 'rescued', back, done, left }

@@ -11,7 +11,10 @@
 -- KEYS[9] requested zset    request id -> when
 -- KEYS[10] leases   zset    incarnation -> end of its lease
 -- KEYS[11] messages hash    entry id -> message of a direct action
--- KEYS[12..] lists, then as many hints (hints only in shard 0)
+-- KEYS[12] waits   hash    entry id -> how many may be active, run ids that wait
+-- KEYS[13] cancels hash    run id -> who asked to cancel it and why
+-- KEYS[14] queues  hash    list -> ids in it whose run has ended
+-- KEYS[15..] lists, then as many hints (hints only in shard 0)
 -- ARGV[1] request id
 -- ARGV[2] digest of the request
 -- ARGV[3] channel of nudges
@@ -28,17 +31,18 @@
 --   | { 'queued' | 'delivered' | 'skipped' | 'failed', run id, fire time, run id in the way or Redis' words }; asked again, the same
 local clock_key, plans_key, live_key, active_key, history_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local ended_key, start_by_key, requests_key, requested_key = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
-local leases_key, messages_key, ledger_key, holds_key = KEYS[10], KEYS[11], '', ''
+local leases_key, messages_key, waits_key, cancels_key, queues_key = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14]
+local ledger_key, holds_key = '', ''
 local request, digest, channel, id, run_id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local fire_at, overlap, extras, message = tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9]
+local fire_at, rule, extras, message = tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9]
 local birth, list_count = tonumber(ARGV[10]), tonumber(ARGV[11])
 local slots, holder, node_name, lease_ms = 0, '', '', 0
 local RUNS_SCANNED = 1500
 local lists, serves, hints = {}, {}, {}
 for i = 1, list_count do
-  lists[ARGV[11 + i]], hints[ARGV[11 + i]] = KEYS[11 + i], KEYS[11 + list_count + i]
+  lists[ARGV[11 + i]], hints[ARGV[11 + i]] = KEYS[14 + i], KEYS[14 + list_count + i]
 end
--- use words clock lease plan live history ledger fire deliver flush requests nudge
+-- use words clock lease plan live history ledger waits overlap fire deliver flush requests nudge
 local before = answered(request, digest)
 if before == 'other' then return { 'other' } end
 if before then return before end
@@ -53,8 +57,9 @@ load_marks({ id })
 load_messages({ id })
 if message ~= '' then templates[id] = message end
 if p[P_IS_DIRECT] and not read_message(templates[id]) then return { 'broken' } end
-if overlap ~= '' then p[P_OVERLAP] = tonumber(overlap) end
-if p[P_OVERLAP] == SKIP and not p[P_NEEDS_MARKS] then
+waits.load({ id })
+if rule ~= '' then p[P_OVERLAP] = tonumber(rule) end
+if p[P_OVERLAP] > ALLOW and not p[P_NEEDS_MARKS] then
   -- Runs of an entry that allows overlap are not marked.
   if redis.call('HLEN', live_key) > RUNS_SCANNED then return { 'busy' } end
   local all = redis.call('HGETALL', live_key)
@@ -62,16 +67,18 @@ if p[P_OVERLAP] == SKIP and not p[P_NEEDS_MARKS] then
     local run = read_live(all[i + 1])
     if run and run.id == id and run.birth == birth then marks[id] = marks[id] .. all[i] end
   end
+  p[P_NEEDS_MARKS] = true
 end
 guard_history()
-for _, key in ipairs({ live_key, active_key, requests_key }) do redis.call('HLEN', key) end
+for _, key in ipairs({ live_key, active_key, requests_key, waits_key, cancels_key, queues_key }) do redis.call('HLEN', key) end
 for _, key in ipairs({ start_by_key, requested_key }) do redis.call('ZCARD', key) end
 for _, key in pairs(hints) do redis.call('LLEN', key) end
 local answer
+local other = string.sub(marks[id], 1, 36)
+local verdict = p[P_NEEDS_MARKS] and overlap.decide(id, p) or not p[P_NEEDS_MARKS] and 'run'
 
 keep_clock()
-if p[P_OVERLAP] == SKIP and marks[id] ~= '' then
-  local other = string.sub(marks[id], 1, 36)
+if not verdict then
   remember({ id = id, run_id = run_id, keep = p[P_KEEP], state = SKIPPED, reason = OVERLAP, trigger = MANUAL, attempt = 0, lost = 0,
     flags = REQUESTED, fire_at = fire_at, due_at = fire_at, enqueued_at = 0, started_at = 0, finished_at = now, birth = p[P_BIRTH],
     revision = p[P_REVISION], exit = 0, fires = 1, last_fire_at = fire_at, node = '', message = other })
@@ -81,8 +88,10 @@ elseif p[P_IS_DIRECT] then
   local why = deliver_all()
   answer = { why and 'failed' or 'delivered', run_id, fire_at, why and why[2] or '' }
 else
-  place(id, p, run_id, fire_at, MANUAL, extras)
+  place(id, p, run_id, fire_at, MANUAL, extras, verdict == 'wait')
   flush_runs()
+  overlap.flush()
+  if #overlap.asked > 0 then nudge(channel, 'cancel') end
   answer = { 'queued', run_id, fire_at, '' }
 end
 flush_history()

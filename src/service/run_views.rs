@@ -16,6 +16,10 @@ pub(super) fn live(run: &LiveRun, fleet: &Fleet) -> RunView {
     };
     let message = match &unserved {
         Some(unserved) => Some(format!("{}; {}", unserved.why(), unserved.remedy())),
+        None if run.state == State::Waiting && run.is_over_limit => {
+            Some("waits until fewer than max_running are active".to_owned())
+        }
+        None if run.state == State::Waiting => Some("waits until the run before it has ended".to_owned()),
         None if run.is_cancel_asked => Some("its node has been asked to end it".to_owned()),
         None => lost_words(run.attempt, run.lost),
     };
@@ -25,12 +29,16 @@ pub(super) fn live(run: &LiveRun, fleet: &Fleet) -> RunView {
         trigger: run.trigger.word(),
         fire_at: At(run.fire_at),
         due_at: At(run.due_at),
-        enqueued_at: Some(At(run.enqueued_at)),
+        enqueued_at: (run.state != State::Waiting).then_some(At(run.enqueued_at)),
         started_at: run.started_at.map(At),
         finished_at: None,
         duration_ms: None,
         state: run.state.word(),
-        reason: unserved.map(|_| Reason::NoNode.word()),
+        reason: match run.state {
+            State::Waiting if run.is_over_limit => Some(Reason::Limit.word()),
+            State::Waiting => Some(Reason::Overlap.word()),
+            _ => unserved.map(|_| Reason::NoNode.word()),
+        },
         message,
         attempt: run.attempt,
         attempts: run.attempt,

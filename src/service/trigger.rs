@@ -6,7 +6,7 @@ use crate::domain::action::Action;
 use crate::domain::entry::{Entry, payload_bytes};
 use crate::domain::id::EntryId;
 use crate::domain::plan::{overlap_number, pack_message};
-use crate::domain::policy::{Overlap, PAYLOAD_MAX_BYTES};
+use crate::domain::policy::{Overlap, PAYLOAD_MAX_BYTES, WAITING_MAX};
 use crate::domain::record::{Extras, requested_run_id};
 use crate::domain::run::{Reason, State, Trigger};
 use crate::domain::timestamp::Timestamp;
@@ -124,13 +124,18 @@ impl Service {
         if matches!(entry.action, Action::Direct(_)) {
             return Ok(Made::Delivered);
         }
-        if options.overlap.unwrap_or(entry.overlap) == Overlap::Skip {
-            let active = self.live_runs(|run| run.entry_id == id.as_str() && run.birth == birth).await?;
-            if let Some(other) = active.into_iter().next() {
-                return Ok(Made::Skipped(other.run_id));
-            }
+        let most_waiting = match options.overlap.unwrap_or(entry.overlap) {
+            Overlap::Skip => 0,
+            Overlap::BufferOne => 1,
+            Overlap::BufferAll => WAITING_MAX,
+            Overlap::Allow | Overlap::CancelOther => return Ok(Made::Queued),
+        };
+        let active = self.live_runs(|run| run.entry_id == id.as_str() && run.birth == birth).await?;
+        let waiting = active.iter().filter(|run| run.state == State::Waiting).count();
+        match active.first() {
+            Some(other) if waiting >= most_waiting => Ok(Made::Skipped(other.run_id.clone())),
+            _ => Ok(Made::Queued),
         }
-        Ok(Made::Queued)
     }
 
     /// The run as it stands, or as it was made where it left no record.

@@ -114,6 +114,9 @@ const TRIGGER_KEYS: &[Key] = &[
     Key::Requested,
     Key::Leases,
     Key::Messages,
+    Key::Waits,
+    Key::Cancels,
+    Key::Queues,
 ];
 const CANCEL_KEYS: &[Key] = &[
     Key::Clock,
@@ -128,6 +131,8 @@ const CANCEL_KEYS: &[Key] = &[
     Key::Cancels,
     Key::Requests,
     Key::Requested,
+    Key::Active,
+    Key::Waits,
 ];
 
 impl Store {
@@ -187,14 +192,18 @@ impl Store {
 
     /// Ends a run that waits, or asks its node to end it. `words` say who and why.
     pub async fn cancel(&self, shard: u16, asked: Asked<'_>, run_id: &str, words: &str) -> Result<CancelAnswer> {
-        let keys = self.keys(shard).all(CANCEL_KEYS);
-        let args: Vec<Value> = vec![
+        let lists = self.lists(shard);
+        let mut keys = self.keys(shard).all(CANCEL_KEYS);
+        keys.extend(self.list_keys(shard, &lists));
+        let mut args: Vec<Value> = vec![
             asked.request.into(),
             digest(&[asked.content.as_bytes()]).into(),
             keys::nudges(self.namespace()).into(),
             run_id.into(),
             words.into(),
+            (lists.len() as i64).into(),
         ];
+        args.extend(lists.iter().map(|list| Value::from(list.as_str())));
         let mut reply = Reply::list(self.eval(&self.scripts().cancel, &keys, args).await?)?;
         match reply.text()?.as_str() {
             "other" => Ok(CancelAnswer::OtherRequest),

@@ -201,6 +201,9 @@ const PUT_KEYS: &[Key] = &[
     Key::Skips,
     Key::Backfills,
     Key::Backfilling,
+    Key::Waits,
+    Key::Cancels,
+    Key::Fires,
 ];
 const REPLAN_KEYS: &[Key] = &[
     Key::Clock,

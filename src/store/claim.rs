@@ -7,7 +7,7 @@ use crate::domain::record::LiveRun;
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Result};
 use crate::store::Store;
-use crate::store::keys::Key;
+use crate::store::keys::{self, Key};
 use crate::store::reply::Reply;
 
 /// One call of a node's lane `claim`.
@@ -147,6 +147,9 @@ impl Store {
             Key::Skips,
             Key::Backfills,
             Key::Backfilling,
+            Key::Waits,
+            Key::Cancels,
+            Key::Fires,
         ]));
         keys.extend(self.list_keys(shard, &lists));
         let serves: String = lists.iter().map(|list| if call.serves.has(list) { '1' } else { '0' }).collect();
@@ -161,6 +164,7 @@ impl Store {
             (lists.len() as i64).into(),
             serves.into(),
             self.zone_data().into(),
+            keys::nudges(self.namespace()).into(),
         ];
         args.extend(lists.iter().map(|list| Value::from(list.as_str())));
         let mut reply = Reply::list(self.eval(&self.scripts().claim, &keys, args).await?)?;

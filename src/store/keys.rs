@@ -67,6 +67,8 @@ pub enum Key {
     Results,
     /// zset: entry id -> when to hand it out for planning with newer zone data.
     Stale,
+    /// hash: entry id -> how many may be active, and the run ids that wait for them.
+    Waits,
     /// hash: entry id -> fire times since it was created, of entries with a limit.
     Fires,
     /// hash, in shard 0 only: name -> dates of a calendar, and who wrote them, JSON.
@@ -113,6 +115,7 @@ impl Key {
             Self::OutputOrder => "output_order",
             Self::Results => "results",
             Self::Stale => "stale",
+            Self::Waits => "waits",
             Self::Fires => "fires",
             Self::Calendars => "calendars",
             Self::Skips => "skips",

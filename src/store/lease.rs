@@ -34,8 +34,18 @@ pub enum Rescued {
 }
 
 const RESCUE_KEYS: &[Key] = &[Key::Clock, Key::Live, Key::Leases];
-const RESCUE_MORE_KEYS: &[Key] =
-    &[Key::History, Key::Ended, Key::Events, Key::StartBy, Key::Due, Key::Cursors, Key::Cancels, Key::Queues];
+const RESCUE_MORE_KEYS: &[Key] = &[
+    Key::History,
+    Key::Ended,
+    Key::Events,
+    Key::StartBy,
+    Key::Due,
+    Key::Cursors,
+    Key::Cancels,
+    Key::Queues,
+    Key::Active,
+    Key::Waits,
+];
 
 impl Store {
     /// Extends the lease of an incarnation in a shard.

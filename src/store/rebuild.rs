@@ -103,6 +103,7 @@ impl Store {
         for (holder, runs) in lost {
             let mut keys = self.keys(shard).all(&[Key::Clock, Key::Live, Key::Leases]);
             keys.push(self.keys(shard).holds(&holder));
+            keys.push(self.key(shard, Key::Waits));
             keys.extend(lists.iter().map(|list| self.keys(shard).list(list)));
             for page in runs.chunks(100) {
                 let mut args: Vec<Value> = vec![holder.as_str().into(), (lists.len() as i64).into()];

@@ -29,6 +29,9 @@ parts![
     "live",
     "history",
     "ledger",
+    "limits",
+    "waits",
+    "overlap",
     "fire",
     "cursor",
     "skips",
@@ -43,6 +46,7 @@ parts![
     "usual",
     "take",
     "backfills",
+    "claimed",
     "finish",
     "fetch",
     "requests",
@@ -125,13 +129,21 @@ fn join(name: &'static str, file: &str, change: &impl Fn(&'static str, String) -
     Script { name, text, sha }
 }
 
-/// The names and numbers of a line that gives numbers to names in capitals, `local A, B = 1, 2`.
+/// The names and numbers of a line that gives numbers to names in capitals, `local A, B = 1, 2`, or names to keys,
+/// `local due_key, live_key = KEYS[1], KEYS[2]`.
 fn numbers_of(line: &str) -> Option<(&str, &str)> {
     let (names, numbers) = line.strip_prefix("local ")?.split_once(" = ")?;
     let numbers = numbers.split("--").next()?.trim();
     let is_name = |c: char| c.is_ascii_uppercase() || matches!(c, '_' | ',' | ' ');
     let is_number = |c: char| c.is_ascii_digit() || matches!(c, ',' | ' ');
-    (names.chars().all(is_name) && !numbers.is_empty() && numbers.chars().all(is_number)).then_some((names, numbers))
+    let are_numbers = names.chars().all(is_name) && !numbers.is_empty() && numbers.chars().all(is_number);
+    let is_key = |(name, value): (&str, &str)| {
+        let number = value.strip_prefix("KEYS[").and_then(|rest| rest.strip_suffix(']'));
+        name.ends_with("_key") && number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let same_count = names.split(", ").count() == numbers.split(", ").count();
+    let are_keys = same_count && names.split(", ").zip(numbers.split(", ")).all(is_key);
+    (are_numbers || are_keys).then_some((names, numbers))
 }
 
 /// Each name of such a line with its number. They are put in place of the names: a Lua function has room for 200 locals.

@@ -93,8 +93,18 @@ pub struct WorkReply {
 }
 
 const KEYS: &[Key] = &[Key::Clock, Key::Live, Key::Lanes, Key::Leases];
-const MORE_KEYS: &[Key] =
-    &[Key::History, Key::Ended, Key::Events, Key::Queues, Key::StartBy, Key::Due, Key::Cursors, Key::Cancels];
+const MORE_KEYS: &[Key] = &[
+    Key::History,
+    Key::Ended,
+    Key::Events,
+    Key::Queues,
+    Key::StartBy,
+    Key::Due,
+    Key::Cursors,
+    Key::Cancels,
+    Key::Active,
+    Key::Waits,
+];
 /// Bytes of a message that are kept.
 const MESSAGE_MAX_BYTES: usize = 1024;
 

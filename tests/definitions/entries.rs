@@ -68,18 +68,12 @@ fn a_word_of_another_scheduler_names_the_right_one() {
 fn what_comes_later_is_refused_by_name_whatever_it_says() {
     for (field, value) in [
         ("after", "{ entry = 'a', on = 'success' }"),
-        ("max_fires", "200"),
-        ("spread", "'30s'"),
         ("handler", "'send-report'"),
         ("celery", "'app.tasks.report'"),
         ("retry", "{ max_attempts = 3 }"),
         ("delivery", "'at_most_once'"),
-        ("max_running", "4"),
         ("concurrency_key", "'db'"),
         ("priority", "'high'"),
-        ("overlap", "'buffer_all'"),
-        ("overlap", "'buffer_one'"),
-        ("overlap", "'cancel_other'"),
     ] {
         let problem = refusal(&with(&format!("{field} = {value}")));
         assert_eq!((problem.field.as_deref(), problem.message.as_str()), (Some(field), "not in this version yet"));

@@ -14,7 +14,7 @@ use crate::domain::json_text;
 use crate::domain::nearest::not_one_of;
 use crate::domain::policy::{
     CatchUp, DEFINITION_MAX_BYTES, KEEP_RUNS, KEEP_RUNS_MAX, LABEL_KEY_MAX_BYTES, LABEL_VALUE_MAX_BYTES, LABELS_MAX,
-    MAX_FIRES_MAX, NOTE_MAX_BYTES, Overlap, PAYLOAD_MAX_BYTES,
+    MAX_FIRES_MAX, MAX_RUNNING_MAX, NOTE_MAX_BYTES, Overlap, PAYLOAD_MAX_BYTES,
 };
 use crate::domain::reading::{Complaints, filled_text, inside, shown, span, text, text_map, whole};
 use crate::domain::schedule::Schedule;
@@ -57,6 +57,9 @@ pub(super) fn read(id: Option<&EntryId>, mut fields: Map<String, Value>, complai
     let overlap = note.field("overlap", |value| Overlap::parse("overlap", text("overlap", value)?));
     let catch_up = note.field("catch_up", |value| CatchUp::parse("catch_up", value));
     let start_within = note.field("start_within", |value| span("start_within", value));
+    let max_running = note.field("max_running", |value| {
+        whole("max_running", value, 1..=u64::from(MAX_RUNNING_MAX)).map(|number| number as u16)
+    });
     let keep_runs = note.field("keep_runs", |value| {
         whole("keep_runs", value, 0..=u64::from(KEEP_RUNS_MAX)).map(|number| number as u16)
     });
@@ -84,6 +87,7 @@ pub(super) fn read(id: Option<&EntryId>, mut fields: Map<String, Value>, complai
         overlap: overlap.unwrap_or(default_overlap),
         catch_up: catch_up.unwrap_or_default(),
         start_within,
+        max_running,
         keep_runs: keep_runs.unwrap_or(KEEP_RUNS),
         labels,
         note: text_note,
@@ -184,11 +188,15 @@ fn fits_action(fields: &Map<String, Value>, action: &Action, overlap: Option<Ove
         return Err(Error::invalid("timeout", "a message is written in one step, there is nothing to time")
             .hint("leave timeout out"));
     }
+    if fields.contains_key("max_running") {
+        return Err(Error::invalid("max_running", "a message is written in one step and is never active")
+            .hint("leave max_running out"));
+    }
     match overlap {
-        Some(Overlap::Skip) => Err(Error::invalid("overlap", "a message is written in one step and overlaps nothing")
-            .value("skip")
+        None | Some(Overlap::Allow) => Ok(()),
+        Some(rule) => Err(Error::invalid("overlap", "a message is written in one step and overlaps nothing")
+            .value(rule.word())
             .hint("leave overlap out")),
-        _ => Ok(()),
     }
 }
 

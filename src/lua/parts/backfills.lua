@@ -48,7 +48,7 @@ end
 
 -- One turn of one entry. Returns when it is the next one's, or nil where none is left.
 function backfilling.take(id, p, text)
-  if p[P_OVERLAP] > 0 and marks[id] and marks[id] ~= '' then return now + BACKFILL_WAIT_MS end
+  if overlap.is_busy(id, p) then return now + BACKFILL_WAIT_MS end
   local fire_at, run_id, extras, rest = backfilling.first(text)
   runs_made, claimed = runs_made + 1, claimed + 1
   if p[P_IS_DIRECT] then

@@ -63,7 +63,7 @@ local function scan_live(wanted)
     local run = read_live(all[i + 1])
     local item = run and wanted[run.id]
     if item and item.verb == 'remove' then
-      if run.state ~= RUNNING then removes.runs[#removes.runs + 1] = { all[i], run } end
+      if run.state ~= RUNNING and run.state ~= WAITING then removes.runs[#removes.runs + 1] = { all[i], run } end
     elseif item and run.birth == item.old.birth then
       unmarked[run.id] = (unmarked[run.id] or '') .. all[i]
     end
@@ -100,6 +100,11 @@ local function read_items(items)
   load_ledgers(settled)
   skipping.load(settled)
   load_marks(settled)
+  waits.load(settled)
+  for i = 1, #items do
+    local p = items[i].old and items[i].old.is_meant and items[i].old.plan
+    if p then limits.load(items[i].id, p) end
+  end
   for i = 1, #items do
     local id, from = items[i].id, items[i].from
     if from and not ledgers[id] then load_ledgers({ id }) end
@@ -122,9 +127,9 @@ end
 
 -- All that is overdue ends `missed`, however young: the entry is paused or removed.
 local function settle_missed(id, p, place, reason)
-  for i = 1, #place.back do drop_back(id, p, place.back[i], place.back[i], 1, place.back[i], MISSED, reason) end
+  for i = 1, #place.back do drop_back(id, p, place.back[i], place.back, MISSED, reason) end
   if place.cursor > now then return end
-  local count, nth, sum = due_times(p, place.cursor)
+  local count, nth, sum = due_times(p, place.cursor, now)
   range_over(id, p, nth, sum, 1, count, MISSED, reason)
 end
 
@@ -138,19 +143,20 @@ local function settle_all(item, p, place)
   return t, left, place.back, pace_at, look
 end
 
--- Settles the old plan of an entry. Returns its next fire time as it was, and its back-log where that lives on.
+-- Settles the old plan of an entry. Returns its next fire time as it was, its back-log where that lives on, and the first fire
+-- time that is not settled.
 local function settle_old(item)
   local old, id = item.old, item.id
   local p = old.plan
   if not p or not old.place or old.place == finished_key then return nil end
-  local place = cursors[id] or { cursor = old.score, pace_at = 0, back = {} }
+  local place = cursors[id] or { cursor = old.score - p[P_DELAY], pace_at = 0, back = {} }
   if old.place == paused_key then
     pausing.settle(id, p, place, item.from and item.from - 1 or now)
     return nil
   end
   local next_before = place.cursor < NEVER and skipping.next(id, p, place.cursor) or nil
-  local _, _, back, pace_at, look = settle_all(item, p, place)
-  return next_before, back, pace_at, look
+  local t, _, back, pace_at, look = settle_all(item, p, place)
+  return next_before, back, pace_at, look, t
 end
 
 -- Lists that are full and end before now are settled as far as they reach, and parked: Rust goes on from there. Returns
@@ -160,7 +166,7 @@ local function settle_far_behind(items)
   for i = 1, #items do
     local item = items[i]
     local id, p = item.id, item.old and item.old.plan
-    local place = item.is_far_behind and (cursors[id] or { cursor = item.old.score, pace_at = 0, back = {} })
+    local place = item.is_far_behind and (cursors[id] or { cursor = item.old.score - p[P_DELAY], pace_at = 0, back = {} })
     if place and due_times(p, place.cursor) > 0 then
       local t, left, back, pace_at, look = settle_all(item, p, place)
       put_in_place(id, p, t, left or 'dry', back or {}, pace_at or 0, look or NEVER, true)
@@ -188,6 +194,40 @@ function backfilling.drop(id, p)
     birth = p[P_BIRTH], revision = p[P_REVISION], exit = 0, fires = count, last_fire_at = last, node = '', message = '' })
 end
 
+-- What waits for runs before it ends with its entry.
+local function drop_waiting(id)
+  local text = waits.of[id] or ''
+  for at = 3, #text, 36 do
+    local run_id = string.sub(text, at, at + 35)
+    local run = read_live(redis.call('HGET', live_key, run_id))
+    if run and run.state == WAITING then removes.runs[#removes.runs + 1] = { run_id, run } end
+  end
+end
+
+-- What the new limit of fire times leaves.
+local function limit_fires(item)
+  local id, p, old = item.id, item.new, item.old and item.old.plan
+  if p[P_MAX_FIRES] == 0 then
+    if old and old[P_MAX_FIRES] > 0 then removes.fields[#removes.fields + 1] = { fires_key, id } end
+    limits.counts[id] = nil
+    return
+  end
+  local count = limits.counts[id] or (item.old and limits.on_record(id, item.old.definition)) or 0
+  limits.counts[id], p[P_LEFT] = count, p[P_MAX_FIRES] - count
+end
+
+-- The first fire time of the new plan. One of the old plan that has come but is not due yet, because of `spread`, stays if the
+-- new plan has it, too; else it is missed.
+local function first_time(item, pending)
+  local p, old = item.new, item.old
+  if pending and pending <= now and not item.from then
+    local t, left = time_after(p, pending - 1)
+    if t == pending then return t, left end
+    pass_over(item.id, old.plan, pending, pending, 1, pending, MISSED, CHANGED)
+  end
+  return time_after(p, (item.from or now + 1) - 1)
+end
+
 -- Decides one change and gathers its writes. Returns { id, word, next before, next after, revision, fields that differ }.
 local function change(item)
   local id, old = item.id, item.old
@@ -196,9 +236,9 @@ local function change(item)
     return { id, item.revision == 0 and 'exists' or 'conflict', -1, -1, old.revision, '' }
   end
   local revision = tonumber(string.match(item.definition, '"revision":(%d+)'))
-  local next_before, back, pace_at, look
+  local next_before, back, pace_at, look, pending
   if old then
-    next_before, back, pace_at, look = settle_old(item)
+    next_before, back, pace_at, look, pending = settle_old(item)
     append(writes.revisions, id .. '\0' .. old.revision, old.definition)
     if old.revision > 200 then removes.fields[#removes.fields + 1] = { revisions_key, id .. '\0' .. (old.revision - 200) } end
     if old.place then table.insert(removes.places[old.place], id) end
@@ -206,6 +246,7 @@ local function change(item)
   if item.verb == 'remove' then
     append(writes.removed, id, item.definition)
     if old.plan then backfilling.drop(id, old.plan) end
+    drop_waiting(id)
     removes.ids[#removes.ids + 1] = id
     return { id, 'removed', next_before or -1, -1, revision, item.fields }
   end
@@ -219,7 +260,10 @@ local function change(item)
   if item.list ~= '' then writes.lists[item.list] = true end
   local p = item.new
   -- What came between `from` and now is due: the next claim finds it late.
-  local t, left = time_after(p, (item.from or now + 1) - 1)
+  local t, left = first_time(item, pending)
+  limit_fires(item)
+  if p[P_LEFT] <= 0 then t, left = nil, 'over' end
+  waits.limits[id] = overlap.limit(p)
   -- A pause that has ended meanwhile is none: the entry keeps its back-log.
   if item.is_paused and (item.till or NEVER) > now then
     append(writes.paused, item.till or NEVER, id)
@@ -240,7 +284,7 @@ local function drop_runs()
     local run_id, run = removes.runs[i][1], removes.runs[i][2]
     redis.call('HDEL', live_key, run_id)
     redis.call('ZREM', start_by_key, run_id)
-    redis.call('HINCRBY', queues_key, run.list, 1)
+    if run.state == WAITING then waits.drop(run.id, run_id) else redis.call('HINCRBY', queues_key, run.list, 1) end
     remember_run(run_id, run, CANCELLED, ENTRY_REMOVED, '', 0, '')
   end
 end
@@ -255,7 +299,7 @@ local function flush_changes()
   write_all('ZADD', paused_key, writes.paused)
   for i = 1, #removes.fields do redis.call('HDEL', removes.fields[i][1], removes.fields[i][2]) end
   for name in pairs(writes.lists) do redis.call('HSETNX', queues_key, name, 0) end
-  for _, key in ipairs({ entries_key, plans_key, messages_key, active_key, cursors_key, skips_key, backfills_key }) do write_all('HDEL', key, removes.ids) end
+  for _, key in ipairs({ entries_key, plans_key, messages_key, active_key, cursors_key, skips_key, backfills_key, fires_key }) do write_all('HDEL', key, removes.ids) end
   for _, key in ipairs({ stale_key, backfilling_key }) do write_all('ZREM', key, removes.ids) end
   zones.leave_behind(writes.entries)
   drop_runs()

@@ -135,7 +135,7 @@ end
 
 local function record_delivery(d, why)
   local text, fire_at, trigger = d[D_PLAN], d[D_FIRE_AT], d[D_TRIGGER]
-  if not why and trigger == SCHEDULED then
+  if not why and trigger == SCHEDULED and string.byte(text, FLAGS_AT) < FLAG_SPECIAL then
     local parts, keep = delivered_parts(fire_at), struct.unpack('>I2', text, KEEP_AT)
     local ring = parts[1] .. string.sub(text, PLAN_TAIL, PLAN_TAIL + 7) .. parts[2]
     if d[D_RING] and keep > 0 then
@@ -149,7 +149,7 @@ local function record_delivery(d, why)
   local p = read_plan(text)
   remember({ id = d[D_ID], run_id = d[D_RUN_ID], keep = p[P_KEEP], state = why and FAILED or SUCCEEDED,
     reason = why and why[1] or DELIVERED, trigger = trigger, attempt = 1, lost = 0,
-    flags = trigger > CATCH_UP and REQUESTED or 0, fire_at = fire_at, due_at = fire_at, enqueued_at = now, started_at = now,
+    flags = trigger > CATCH_UP and REQUESTED or 0, fire_at = fire_at, due_at = trigger == MANUAL and fire_at or fire_at + p[P_DELAY], enqueued_at = now, started_at = now,
     finished_at = now, birth = p[P_BIRTH], revision = p[P_REVISION], exit = 0, fires = 1, last_fire_at = fire_at,
     node = node_name, message = why and why[2] or '' })
 end

@@ -11,7 +11,7 @@ local function take_from(name, count, fetched)
     if not run or run.state ~= QUEUED then
       dead = dead + 1
     elseif run.start_within > 0 and run.started_at == 0 and now - run.due_at > run.start_within then
-      expired[#expired + 1] = ids[i]
+      expired[#expired + 1], fetched.late[#fetched.late + 1] = ids[i], run.id
       remember_run(ids[i], run, MISSED, TOO_LATE, '', 0, '')
     else
       run.state, run.holder, run.attempt, run.fence = RUNNING, holder, run.attempt + 1, next_fence()
@@ -32,7 +32,8 @@ end
 
 -- Up to `wanted` runs from the lists served, in their order. Returns their ids.
 local function fetch(wanted, served, lengths)
-  local fetched, looks = {}, 0
+  -- `late`: entries of runs that could not start in time.
+  local fetched, looks = { late = {} }, 0
   for i = 1, #served do
     local left = lengths[served[i]]
     while left > 0 and #fetched < wanted and looks < FETCH_LOOKS do
@@ -48,6 +49,7 @@ local function fetch(wanted, served, lengths)
     end
     redis.call('HINCRBY', clock_key, 'held', #fetched)
   end
+  waits.admit(fetched.late)
   -- The fences given out above.
   redis.call('HSET', clock_key, 'fence', fence)
   return fetched

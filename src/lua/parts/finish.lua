@@ -41,6 +41,14 @@ local function wake_back_logs(ids)
   end
 end
 
+-- Why a run was cancelled, and by whom.
+local function cancel_words(run_id)
+  local words = redis.call('HGET', cancels_key, run_id)
+  redis.call('HDEL', cancels_key, run_id)
+  if words == OTHER_CAME then return CANCEL_OTHER, '' end
+  return BY_USER, words
+end
+
 -- Returns a word per attempt.
 local function finish(attempts)
   local words, gone, released, entries = {}, {}, {}, {}
@@ -67,8 +75,8 @@ local function finish(attempts)
       -- Handed back, but somebody had asked to cancel it.
       if not state then state, a.reason = CANCELLED, BY_USER end
       if a.run.flags % 2 == CANCEL_ASKED then
-        if state == CANCELLED then a.message = redis.call('HGET', cancels_key, a.run_id) or a.message end
-        redis.call('HDEL', cancels_key, a.run_id)
+        local reason, words = cancel_words(a.run_id)
+        if state == CANCELLED then a.reason, a.message = reason, words or a.message end
       end
       remember_run(a.run_id, a.run, state, a.reason, node_name, a.exit, a.message)
     end
@@ -79,5 +87,6 @@ local function finish(attempts)
     redis.call('HINCRBY', clock_key, 'held', -#released)
   end
   wake_back_logs(entries)
+  waits.admit(entries)
   return words
 end

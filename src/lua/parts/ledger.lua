@@ -5,6 +5,8 @@ local MODULUS = 4503599627370496
 -- From here on an entry's ledger is named in the reply, so that a node merges its oldest stretches.
 local LEDGER_LONG = 5800  -- bytes: 200 stretches
 local ledgers, long_ledgers, ledger_writes = {}, {}, {}
+-- Entries with `max_fires`: their plans, and how many fire times came so far.
+local limits = { plans = {}, counts = {} }
 
 local function load_ledgers(ids)
   if #ids == 0 then return end
@@ -43,16 +45,23 @@ end
 
 local function enter(id, first, last, count, sum, revision, outcome, reason)
   ledgers[id] = grown(id, ledgers[id], first, last, count, sum, revision, outcome, reason)
+  local p = limits.plans[id]
+  if p then p[P_LEFT], limits.counts[id] = p[P_LEFT] - count, limits.counts[id] + count end
 end
 
--- Fire times of a back-log (entered as fired, `pace`) end otherwise after all: the newest or the oldest `count` of their
--- stretch, `first` to `last`, are taken out of it and entered anew.
-local function recast(id, first, last, count, sum, revision, outcome, reason)
+-- Fire times of a back-log (entered as fired, `pace`) end otherwise after all: its oldest, `first` to `last`, are taken out of
+-- their stretch, which may end in two: what has been fired before, and what is left of `back` behind.
+local function recast(id, first, last, count, sum, revision, outcome, reason, back)
   local text = ledgers[id]
   for at = #text - STRETCH_LEN + 1, 2, -STRETCH_LEN do
     local f, l, c, s, r, o, w = struct.unpack(STRETCH, text, at)
     if o == SUCCEEDED and w == PACE and f <= first and last <= l and c >= count then
-      local left = c > count and struct.pack(STRETCH, f == first and last + 1 or f, l == last and first - 1 or l, c - count, (s - sum) % MODULUS, r, o, w) or ''
+      local behind, behind_sum, left = 0, 0, ''
+      for i = 1, #back do
+        if back[i] > last and back[i] <= l then behind, behind_sum = behind + 1, (behind_sum + back[i]) % MODULUS end
+      end
+      if c - count > behind then left = struct.pack(STRETCH, f, first - 1, c - count - behind, (s - sum - behind_sum) % MODULUS, r, o, w) end
+      if behind > 0 then left = left .. struct.pack(STRETCH, last + 1, l, behind, behind_sum, r, o, w) end
       ledgers[id] = string.sub(text, 1, at - 1) .. left .. string.sub(text, at + STRETCH_LEN)
       if ledgers[id] == '\1' then ledgers[id] = '' end
       break

@@ -48,6 +48,7 @@ function pausing.wake_due(limit)
     local id = ids[i]
     local p, why = read_plan(texts[i])
     local till = pausing.till(id, tonumber(found[i * 2]))
+    if p then limits.load(id, p) end
     looked = looked + (p and not p[P_IS_ARITHMETIC] and p[P_PHASE] or 1)
     if till > now then
       append(pausing.scores, till, id)

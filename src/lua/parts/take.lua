@@ -60,7 +60,8 @@ local function take_any(id, text, cursor, unknown)
     unknown[p[P_LIST]] = true
     return
   end
-  local place_of = cursors[id] or { cursor = cursor, pace_at = 0, back = {} }
+  limits.load(id, p)
+  local place_of = cursors[id] or { cursor = cursor - p[P_DELAY], pace_at = 0, back = {} }
   local t, left = settle(id, p, place_of.cursor, place_of.back)
   local look, pace_at = NEVER, place_of.pace_at
   -- While the plan is dry the newest late times are not known: the back-log waits for the next plan.
@@ -72,9 +73,10 @@ end
 local function take_others(ids, cursors_of, plans, flags_of, others)
   local with_marks, unknown = {}, {}
   for i = 1, #others do
-    if flags_of[others[i]] >= 2 then with_marks[#with_marks + 1] = ids[others[i]] end
+    if flags_of[others[i]] % FLAG_SPECIAL >= FLAG_MARKS then with_marks[#with_marks + 1] = ids[others[i]] end
   end
   load_marks(with_marks)
+  waits.load(with_marks)
   for i = 1, #others do
     if runs_made >= RUNS_MAX or bytes_made >= BYTES_MAX then return true end
     take_any(ids[others[i]], plans[others[i]], cursors_of[others[i]], unknown)
@@ -90,7 +92,7 @@ local function take(limit)
   for i = 1, #ids do
     local flags = string.byte(plans[i], FLAGS_AT)
     flags_of[i] = flags
-    if flags >= 2 then with_marks[#with_marks + 1] = ids[i] end
+    if flags % FLAG_SPECIAL >= FLAG_MARKS then with_marks[#with_marks + 1] = ids[i] end
     if flags % 2 == 1 then with_message[#with_message + 1] = ids[i] end
   end
   load_lists()
@@ -107,7 +109,8 @@ local function take(limit)
       break
     end
     local id, flags, mark, way, tail, ring = ids[i], flags_of[i], false, nil, nil, nil
-    if flags >= 2 then
+    local needs_mark = flags % FLAG_SPECIAL >= FLAG_MARKS
+    if needs_mark then
       marks_seen = marks_seen + 1
       mark = marks_of[marks_seen]
     end
@@ -117,8 +120,8 @@ local function take(limit)
       way, tail = read_message(messages_of[messages_seen])
       if rings_of[messages_seen] then tails[id] = rings_of[messages_seen] else ring = id end
     end
-    local is_usual = not mark and not cursors[id] and not skipping.of[id] and (way or not is_direct)
-    if not (is_usual and take_usual(id, plans[i], cursors_of[i], ledgers_of[i], flags >= 2, way, tail, ring)) then
+    local is_usual = flags < FLAG_SPECIAL and not mark and not cursors[id] and not skipping.of[id] and (way or not is_direct)
+    if not (is_usual and take_usual(id, plans[i], cursors_of[i], ledgers_of[i], needs_mark, way, tail, ring)) then
       others[#others + 1] = i
       ledgers[id] = ledgers_of[i] or ''
       if is_direct then templates[id] = messages_of[messages_seen] end
@@ -130,7 +133,7 @@ end
 -- Reads of every key that is only written below: a key of another type raises here, before the first write.
 local function guard_keys()
   guard_history()
-  redis.call('HLEN', active_key)
+  for _, key in ipairs({ active_key, waits_key, cancels_key, fires_key }) do redis.call('HLEN', key) end
   redis.call('XLEN', events_key)
   redis.call('HLEN', queues_key)
   redis.call('SCARD', holds_key)
@@ -190,13 +193,6 @@ local function note_beat()
   end
 end
 
-local function find_waiting()
-  waiting_lists = {}
-  for name, key in pairs(lists) do
-    if redis.call('LLEN', key) > 0 then waiting_lists[#waiting_lists + 1] = name end
-  end
-end
-
 -- The next due time, and the next time to look for anything else; -1 where there is none.
 local function next_times(is_full)
   local found = redis.call('ZRANGEBYSCORE', due_key, is_full and '-inf' or '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
@@ -205,6 +201,8 @@ local function next_times(is_full)
     local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
     if first[2] then look = math.min(look, math.max(tonumber(first[2]), key == leases_key and hold or 0)) end
   end
+  -- Runs that wait are looked after, should the step that ends a run not have seen them.
+  if redis.call('HLEN', waits_key) > 0 then look = math.min(look, now + 5000) end
   if redis.call('ZCARD', leases_key) > 0 and shortest then look = math.min(look, now + math.floor(shortest / 3)) end
   return found[2] and tonumber(found[2]) or -1, look < NEVER and look or -1
 end

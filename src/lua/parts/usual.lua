@@ -1,12 +1,12 @@
 -- The usual case of a claim, flat: one fire time of the entry is due, it is not late, and nothing else is to be decided. It does
 -- in one go, without a table per plan, what `settle`, `fire` and `put_in_place` do for any other; what it does not do changes nothing.
 -- Needs every part before it. Most of what it writes is the same for all entries of one fire time and made once.
-local USUAL = '>xBxxxxxxxxxxI6I6I6xxxxxxxxxxc23xxxxI4I6xxBB'  -- form, stop, phase, period, suffix, revision, start_within, flags, length of the list's name
+local USUAL = '>xBxxxxxxxxxxI6I6I6xxxxxxxxxxxxc23xxxxI4I6xxBB'  -- form, stop, phase, period, suffix, revision, start_within, flags, length of the list's name
 local usual = { fire_at = -1, id_lengths = {} }
 for i = 1, 255 do usual.id_lengths[i] = string.char(i) end
 
 local function begin_fire_time(fire_at)
-  usual.fire_at, usual.head, usual.id, usual.stretches = fire_at, queued_head(fire_at, SCHEDULED), id_head(fire_at), {}
+  usual.fire_at, usual.head, usual.id, usual.stretches = fire_at, queued_head(fire_at, SCHEDULED, fire_at), id_head(fire_at), {}
 end
 
 -- The ledger of an entry whose first fire time this is.

@@ -1,0 +1,29 @@
+-- What a claim writes of what it has decided. Needs every part before it and the locals of `claim`.
+local function flush_claim()
+  flush_runs()
+  overlap.flush()
+  flush_ledgers()
+  limits.flush()
+  flush_cursors()
+  pausing.flush()
+  skipping.flush()
+  backfilling.flush()
+  write_all('ZREM', due_key, broken_ids)
+  write_all('ZADD', broken_key, broken_writes)
+  if number > 0 then keep_lane(':claim', table.concat(started, ' ')) end
+  -- The registry may have lost them; whoever reads it again finds them.
+  for i = 1, #unknown_lists do redis.call('HSETNX', queues_key, unknown_lists[i], 0) end
+end
+
+local function flush_events()
+  for i = 1, #events do redis.call('XADD', events_key, 'MAXLEN', '~', 100000, '*', unpack(events[i])) end
+end
+
+local function find_waiting()
+  waiting_lists = {}
+  for name, key in pairs(lists) do
+    if redis.call('LLEN', key) > 0 then waiting_lists[#waiting_lists + 1] = name end
+  end
+  -- A list that came since the caller read the registry: what waits there is the caller's to fetch, too.
+  if #unknown_lists == 0 and redis.call('HLEN', queues_key) > list_count then unknown_lists[1] = '' end
+end
