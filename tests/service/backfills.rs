@@ -149,7 +149,9 @@ async fn again_runs_what_has_fired_under_ids_of_the_request() {
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), all, "each run has an id of its own");
-    assert_eq!(bed.outcomes("a").await[&FIRED], 6, "a fire time counts once in the ledger");
+    // A minute may have begun meanwhile.
+    let regular = (of(&first, Trigger::Scheduled).len() + of(&second, Trigger::Scheduled).len()) as u64;
+    assert_eq!(bed.outcomes("a").await[&FIRED], 6 + regular, "a fire time counts once in the ledger");
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ end
 -- Returns the message's way and what stands behind run id, fire time and trigger, or nil where it is damaged; cannot raise.
 -- Messages with the same head go to the same target in the same way, so the head is read once.
 local function read_message(text)
-  if last_head and text and string.sub(text, 1, #last_head) == last_head then return last_way, string.sub(text, #last_head + 1) end
+  if last_head and text and cut(text, 1, #last_head) == last_head then return last_way, cut(text, #last_head + 1) end
   if not text or #text < MESSAGE_MIN then return nil end
   local version, form, flags, max_len, target_len, names_len, at = struct.unpack(MESSAGE, text)
   local tail_at = at + target_len + names_len
@@ -66,6 +66,24 @@ end
 local function render(way, d)
   if way.flags % 2 == RAW then return d[D_TAIL] end
   return '{"run_id":"' .. d[D_RUN_ID] .. between(d[D_FIRE_AT], d[D_TRIGGER]) .. d[D_TAIL]
+end
+
+-- The same for many, most of them of one fire time.
+local function render_all(way, group, from, till)
+  local texts, fire_at, trigger, middle = {}, nil, nil, nil
+  for i = from, till do
+    local d = group[i]
+    if way.flags % 2 == RAW then
+      texts[i - from + 1] = d[D_TAIL]
+    else
+      if d[D_FIRE_AT] ~= fire_at or d[D_TRIGGER] ~= trigger then
+        fire_at, trigger = d[D_FIRE_AT], d[D_TRIGGER]
+        middle = between(fire_at, trigger)
+      end
+      texts[i - from + 1] = '{"run_id":"' .. d[D_RUN_ID] .. middle .. d[D_TAIL]
+    end
+  end
+  return texts
 end
 
 -- Redis' own words of a refused write; nil where it was done.
@@ -104,9 +122,8 @@ local function deliver_by(way)
   for i = room + 1, #group do failed[i] = { TARGET_FULL, way.target .. ' holds ' .. way.max_len } end
   if way.form == LIST then
     for from = 1, room, 1000 do
-      local till, texts = math.min(from + 999, room), {}
-      for i = from, till do texts[#texts + 1] = render(way, group[i]) end
-      local words = refusal(redis.pcall('RPUSH', way.target, unpack(texts)))
+      local till = math.min(from + 999, room)
+      local words = refusal(redis.pcall('RPUSH', way.target, unpack(render_all(way, group, from, till))))
       for i = from, words and till or 0 do failed[i] = { TARGET, words } end
     end
   else
@@ -136,11 +153,12 @@ end
 local function record_delivery(d, why)
   local text, fire_at, trigger = d[D_PLAN], d[D_FIRE_AT], d[D_TRIGGER]
   if not why and trigger == SCHEDULED and string.byte(text, FLAGS_AT) < FLAG_SPECIAL then
-    local parts, keep = delivered_parts(fire_at), struct.unpack('>I2', text, KEEP_AT)
-    local ring = parts[1] .. string.sub(text, PLAN_TAIL, PLAN_TAIL + 7) .. parts[2]
+    local parts, keep = delivered_parts(fire_at), byte(text, KEEP_AT) * 256 + byte(text, KEEP_AT + 1)
+    local ring = parts[1] .. cut(text, PLAN_TAIL, PLAN_TAIL + 7) .. parts[2]
     if d[D_RING] and keep > 0 then
-      append(ended, d[D_ID], d[D_RUN_ID])
-      append(chunks, d[D_RING], ring)
+      local n, m = #ended, #chunks
+      ended[n + 1], ended[n + 2] = d[D_ID], d[D_RUN_ID]
+      chunks[m + 1], chunks[m + 2] = d[D_RING], ring
     else
       push_record(d[D_ID], d[D_RUN_ID], keep, ring_of(d[D_ID], SUCCEEDED), nil, ring)
     end

@@ -26,28 +26,37 @@ local function due_page(offset, limit)
   return ids, scores_of
 end
 
--- Entries due, with their plans as text; passes over those that a newer program must read. Returns ids, cursors of `due`, plans,
--- whether there may be more.
-local function due_entries(limit)
-  local ids, cursors_of, plans = {}, {}, {}
-  for page = 0, 3 do
-    local names, scores_of = due_page(page * limit, limit)
-    if #names == 0 then return ids, cursors_of, plans, false end
-    local texts = redis.call('HMGET', plans_key, unpack(names))
-    local n, one = #ids, type(scores_of) == 'number' and scores_of
-    for i = 1, #names do
-      local text = texts[i]
-      if not text or #text < PLAN_MIN then
-        set_aside(names[i], text and 'its plan is damaged' or 'its plan is missing')
-      elseif string.byte(text) <= VERSION then
-        n = n + 1
-        ids[n], cursors_of[n], plans[n] = names[i], one or scores_of[i], text
-      end
+-- Without the entries whose plan is missing or too short, which are set aside, and those that a newer program must read.
+local function readable(names, scores_of, texts)
+  local ids, cursors_of, plans, one = {}, {}, {}, type(scores_of) == 'number' and scores_of
+  for i = 1, #names do
+    local text = texts[i]
+    if not text or #text < PLAN_MIN then
+      set_aside(names[i], text and 'its plan is damaged' or 'its plan is missing')
+    elseif string.byte(text) <= VERSION then
+      local n = #ids + 1
+      ids[n], cursors_of[n], plans[n] = names[i], one or scores_of[i], text
     end
-    if #names < limit then return ids, cursors_of, plans, false end
-    if n > 0 then return ids, cursors_of, plans, true end
   end
-  return ids, cursors_of, plans, false
+  return ids, cursors_of, plans
+end
+
+-- Entries due, with their plans as text. Returns ids, their cursors in `due` (a list, or the one of all), plans, whether there may
+-- be more.
+local function due_entries(limit)
+  for page = 0, 3 do
+    local ids, cursors_of = due_page(page * limit, limit)
+    local count = #ids
+    if count == 0 then return ids, cursors_of, ids, false end
+    local plans, is_clean = redis.call('HMGET', plans_key, unpack(ids)), true
+    for i = 1, count do
+      local text = plans[i]
+      if not text or #text < PLAN_MIN or byte(text) > VERSION then is_clean = false end
+    end
+    if not is_clean then ids, cursors_of, plans = readable(ids, cursors_of, plans) end
+    if count < limit or #ids > 0 then return ids, cursors_of, plans, count == limit end
+  end
+  return {}, {}, {}, false
 end
 
 -- Settles an entry whatever is the matter with it.
@@ -70,7 +79,7 @@ local function take_any(id, text, cursor, unknown)
 end
 
 -- Settles those of the entries that are not the usual case. Returns whether some must wait for the next call.
-local function take_others(ids, cursors_of, plans, flags_of, others)
+local function take_others(ids, cursors_of, plans, flags_of, others, one)
   local with_marks, unknown = {}, {}
   for i = 1, #others do
     if flags_of[others[i]] % FLAG_SPECIAL >= FLAG_MARKS then with_marks[#with_marks + 1] = ids[others[i]] end
@@ -79,18 +88,39 @@ local function take_others(ids, cursors_of, plans, flags_of, others)
   waits.load(with_marks)
   for i = 1, #others do
     if runs_made >= RUNS_MAX or bytes_made >= BYTES_MAX then return true end
-    take_any(ids[others[i]], plans[others[i]], cursors_of[others[i]], unknown)
+    take_any(ids[others[i]], plans[others[i]], one or cursors_of[others[i]], unknown)
   end
   return false
+end
+
+-- The marks of these entries that count: per place false, or their run ids. Most have none: their last run has ended.
+local function live_marks(ids)
+  if #ids == 0 then return ids end
+  local texts = redis.call('HMGET', active_key, unpack(ids))
+  local runs, places = {}, {}
+  for i = 1, #ids do
+    for at = 1, #(texts[i] or ''), 36 do
+      runs[#runs + 1], places[#places + 1] = string.sub(texts[i], at, at + 35), i
+    end
+    texts[i] = false
+  end
+  for from = 1, #runs, 1000 do
+    local lives = redis.call('HMGET', live_key, unpack(runs, from, math.min(from + 999, #runs)))
+    for i = 1, #lives do
+      if lives[i] then texts[places[from + i - 1]] = true end
+    end
+  end
+  return texts
 end
 
 -- Settles up to `limit` due entries. Returns their ids and whether more may be due.
 local function take(limit)
   local ids, cursors_of, plans, is_full = due_entries(limit)
-  if #ids == 0 then return ids, is_full end
+  local count, one = #ids, type(cursors_of) == 'number' and cursors_of
+  if count == 0 then return ids, is_full end
   local with_marks, with_message, flags_of = {}, {}, {}
-  for i = 1, #ids do
-    local flags = string.byte(plans[i], FLAGS_AT)
+  for i = 1, count do
+    local flags = byte(plans[i], FLAGS_AT)
     flags_of[i] = flags
     if flags % FLAG_SPECIAL >= FLAG_MARKS then with_marks[#with_marks + 1] = ids[i] end
     if flags % 2 == 1 then with_message[#with_message + 1] = ids[i] end
@@ -98,36 +128,34 @@ local function take(limit)
   load_lists()
   load_cursors(ids)
   skipping.load(ids)
-  local ledgers_of = redis.call('HMGET', ledger_key, unpack(ids))
-  local marks_of = #with_marks > 0 and redis.call('HMGET', active_key, unpack(with_marks))
+  local has_special = next(cursors) or next(skipping.of)
+  local ledgers_of, marks_of = redis.call('HMGET', ledger_key, unpack(ids)), live_marks(with_marks)
   local messages_of = #with_message > 0 and redis.call('HMGET', messages_key, unpack(with_message))
   local rings_of = #with_message > 0 and redis.call('HMGET', history_key, unpack(with_message))
   local marks_seen, messages_seen, others = 0, 0, {}
-  for i = 1, #ids do
+  for i = 1, count do
     if runs_made >= RUNS_MAX or bytes_made >= BYTES_MAX then
       is_full = true
       break
     end
-    local id, flags, mark, way, tail, ring = ids[i], flags_of[i], false, nil, nil, nil
-    local needs_mark = flags % FLAG_SPECIAL >= FLAG_MARKS
-    if needs_mark then
+    local id, flags, way, tail, ring = ids[i], flags_of[i], nil, nil, nil
+    local needs_mark, is_usual = flags == FLAG_MARKS, flags < FLAG_SPECIAL and not (has_special and (cursors[id] or skipping.of[id]))
+    if flags % FLAG_SPECIAL >= FLAG_MARKS then
       marks_seen = marks_seen + 1
-      mark = marks_of[marks_seen]
-    end
-    local is_direct = flags % 2 == 1
-    if is_direct then
+      if marks_of[marks_seen] then is_usual = false end
+    elseif flags % 2 == 1 then
       messages_seen = messages_seen + 1
       way, tail = read_message(messages_of[messages_seen])
       if rings_of[messages_seen] then tails[id] = rings_of[messages_seen] else ring = id end
+      if not way then is_usual = false end
     end
-    local is_usual = flags < FLAG_SPECIAL and not mark and not cursors[id] and not skipping.of[id] and (way or not is_direct)
-    if not (is_usual and take_usual(id, plans[i], cursors_of[i], ledgers_of[i], needs_mark, way, tail, ring)) then
+    if not (is_usual and take_usual(id, plans[i], one or cursors_of[i], ledgers_of[i], needs_mark, way, tail, ring)) then
       others[#others + 1] = i
       ledgers[id] = ledgers_of[i] or ''
-      if is_direct then templates[id] = messages_of[messages_seen] end
+      if flags % 2 == 1 then templates[id] = messages_of[messages_seen] end
     end
   end
-  return ids, take_others(ids, cursors_of, plans, flags_of, others) or is_full
+  return ids, take_others(ids, cursors_of, plans, flags_of, others, one) or is_full
 end
 
 -- Reads of every key that is only written below: a key of another type raises here, before the first write.

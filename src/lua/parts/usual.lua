@@ -2,20 +2,20 @@
 -- in one go, without a table per plan, what `settle`, `fire` and `put_in_place` do for any other; what it does not do changes nothing.
 -- Needs every part before it. Most of what it writes is the same for all entries of one fire time and made once.
 local USUAL = '>xBxxxxxxxxxxI6I6I6xxxxxxxxxxxxc23xxxxI4I6xxBB'  -- form, stop, phase, period, suffix, revision, start_within, flags, length of the list's name
-local usual = { fire_at = -1, id_lengths = {} }
-for i = 1, 255 do usual.id_lengths[i] = string.char(i) end
+local id_lengths = {}
+for i = 1, 255 do id_lengths[i] = string.char(i) end
+-- What is the same for all of one fire time, and how much is gathered: `take` fires the usual ones before any other.
+local usual_at, usual_head, usual_id, usual_stretches
+local live_count, ledger_count, mark_count, due_count = 0, 0, 0, 0
 
 local function begin_fire_time(fire_at)
-  usual.fire_at, usual.head, usual.id, usual.stretches = fire_at, queued_head(fire_at, SCHEDULED, fire_at), id_head(fire_at), {}
+  usual_at, usual_head, usual_id, usual_stretches = fire_at, queued_head(fire_at, SCHEDULED, fire_at), id_head(fire_at), {}
 end
 
 -- The ledger of an entry whose first fire time this is.
 local function first_stretch(fire_at, revision)
-  local text = usual.stretches[revision]
-  if not text then
-    text = '\1' .. struct.pack(STRETCH, fire_at, fire_at, 1, fire_at % MODULUS, revision, SUCCEEDED, 0)
-    usual.stretches[revision] = text
-  end
+  local text = '\1' .. struct.pack(STRETCH, fire_at, fire_at, 1, fire_at % MODULUS, revision, SUCCEEDED, 0)
+  usual_stretches[revision] = text
   return text
 end
 
@@ -24,7 +24,7 @@ end
 local function take_usual(id, text, fire_at, ledger, needs_mark, way, tail, ring)
   local age = now - fire_at
   if age < 0 or age > LATE_WITH_NEWER_MS then return false end
-  local form, stop, phase, period, suffix, revision, start_within, _, list_len, at = struct.unpack(USUAL, text)
+  local form, stop, phase, period, suffix, revision, start_within, _, list_len, at = unpack_text(USUAL, text)
   if start_within > 0 and age > start_within then return false end
   local first = at + list_len
   local t, is_low
@@ -37,10 +37,10 @@ local function take_usual(id, text, fire_at, ledger, needs_mark, way, tail, ring
     local low, high = 0, phase
     while low < high do
       local middle = math.floor((low + high) / 2)
-      if struct.unpack('>I6', text, first + middle * 6) > fire_at then high = middle else low = middle + 1 end
+      if unpack_text('>I6', text, first + middle * 6) > fire_at then high = middle else low = middle + 1 end
     end
     if low < phase then
-      t = struct.unpack('>I6', text, first + low * 6)
+      t = unpack_text('>I6', text, first + low * 6)
       if t <= now then return false end
       is_low = form < FINAL and phase - low - 1 <= LOW
     elseif form < FINAL then
@@ -49,31 +49,38 @@ local function take_usual(id, text, fire_at, ledger, needs_mark, way, tail, ring
   end
   local name
   if not way then
-    name = string.sub(text, at, first - 1)
+    name = cut(text, at, first - 1)
     if not lists[name] or (slots > 0 and serves[name] and empty[name]) then return false end
   end
 
-  if fire_at ~= usual.fire_at then begin_fire_time(fire_at) end
+  if fire_at ~= usual_at then begin_fire_time(fire_at) end
   runs_made, claimed = runs_made + 1, claimed + 1
-  local run_id = usual.id .. suffix
+  local run_id = usual_id .. suffix
   if way then
     directs[#directs + 1] = { id, text, run_id, fire_at, SCHEDULED, tail, way, ring }
     bytes_made = bytes_made + #tail
   else
-    local n, list = #live_writes, queued[name]
-    live_writes[n + 1], live_writes[n + 2] = run_id, usual.head .. string.sub(text, PLAN_TAIL, first - 1) .. usual.id_lengths[#id] .. id
+    live_writes[live_count + 1], live_writes[live_count + 2] = run_id, usual_head .. cut(text, PLAN_TAIL, first - 1) .. id_lengths[#id] .. id
+    live_count = live_count + 2
+    local list = queued[name]
     if list then
       list[#list + 1] = run_id
     else
       queued[name], empty[name] = { run_id }, false
     end
     if start_within > 0 then append(start_bys, fire_at + start_within, run_id) end
-    if needs_mark then append(mark_writes, id, run_id) end
+    if needs_mark then
+      mark_writes[mark_count + 1], mark_writes[mark_count + 2] = id, run_id
+      mark_count = mark_count + 2
+    end
   end
-  append(ledger_writes, id, ledger and grown(id, ledger, fire_at, fire_at, 1, fire_at, revision, SUCCEEDED, 0) or first_stretch(fire_at, revision))
+  ledger_writes[ledger_count + 1] = id
+  ledger_writes[ledger_count + 2] = ledger and grown(id, ledger, fire_at, fire_at, 1, fire_at, revision, SUCCEEDED, 0)
+    or usual_stretches[revision] or first_stretch(fire_at, revision)
+  ledger_count = ledger_count + 2
   if t then
-    local n = #due_writes
-    due_writes[n + 1], due_writes[n + 2] = scores[t] or score(t), id
+    due_writes[due_count + 1], due_writes[due_count + 2] = scores[t] or score(t), id
+    due_count = due_count + 2
     if is_low then to_plan[#to_plan + 1] = id end
   else
     due_removes[#due_removes + 1] = id

@@ -8,6 +8,8 @@ local CHANGED = 19
 local BY_USER, CANCEL_OTHER, ENTRY_REMOVED, PACE = 21, 22, 23, 25
 -- Later than any fire time: the cursor of an entry that has none left.
 local NEVER = 281474976710655
+-- As locals, for what is done once for every fire.
+local cut, unpack_text, byte = string.sub, struct.unpack, string.byte
 
 local function append(list, a, b)
   local n = #list
