@@ -51,7 +51,11 @@ if not text then return { 'gone' } end
 local p = read_plan(text)
 if not p then return { 'broken' } end
 if p[P_BIRTH] ~= birth then return { 'gone' } end
-if not p[P_IS_DIRECT] and not lists[p[P_LIST]] then return { 'unknown', p[P_LIST] } end
+if not p[P_IS_DIRECT] and not lists[p[P_LIST]] then
+  -- The registry may have lost it; whoever reads it again finds it.
+  redis.call('HSETNX', queues_key, p[P_LIST], 0)
+  return { 'unknown', p[P_LIST] }
+end
 load_lists()
 load_marks({ id })
 load_messages({ id })

@@ -108,3 +108,15 @@ async fn a_run_that_waits_is_cancelled_with_who_and_why() {
     assert_eq!(other.problem().field.as_deref(), Some("request-id"));
     bed.is_conserved();
 }
+
+#[tokio::test]
+async fn a_trigger_of_an_entry_whose_list_left_the_registry_registers_it_again() {
+    let bed = Bed::new().await;
+    bed.add("a", json!({"every": "1h", "exec": ["true"]})).await;
+    bed.redis.cli(&["DEL", &bed.key(0, "queues")]);
+    bed.service.store().refresh_lists(0).await.unwrap();
+    let run = bed.service.trigger(&request(), &id("a"), TriggerOptions::default()).await.unwrap();
+    assert_eq!(run.state, "queued");
+    assert_eq!(bed.waiting("default:exec"), [run.run_id]);
+    bed.is_conserved();
+}
