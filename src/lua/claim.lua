@@ -79,6 +79,7 @@ if number > 0 then
 end
 zones.read({ unpack(marks_of_clock, 5, 8) })
 local ids, is_full = take(batch)
+if poison then return set_poison_aside() end
 pausing.wake_due(batch)
 backfilling.take_turns(batch)
 guard_keys()

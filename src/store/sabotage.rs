@@ -51,6 +51,14 @@ mod switches {
             }
             _ => text,
         };
+        let text = match is_on("poison") && name == "claim" {
+            true => swap(
+                &text,
+                "  limits.load(id, p)\n",
+                "  if id == 'poison' then error('poisoned') end\n  limits.load(id, p)\n",
+            ),
+            false => text,
+        };
         let numbered = "return tonumber(kept) or 0, answer or ''";
         let text =
             if is_on("replays") && text.contains(numbered) { swap(&text, numbered, "return 0, ''") } else { text };

@@ -93,3 +93,15 @@ fn calls_that_are_replayed_without_their_number_are_noticed() {
     clean.assert_clean();
     assert!(!verdict.missing.is_empty() || !verdict.repeated.is_empty(), "{verdict:#?}");
 }
+
+#[test]
+fn an_entry_that_no_claim_can_settle_is_named_and_stops_no_other() {
+    let bed = Bed::new();
+    let _nodes = ["a", "b"].map(|name| broken("poison")(bed.node(name)).start_live(&bed.user));
+    // Not the usual case, which is settled where the switch does not reach.
+    let race = bed.race(4, 4, &bed.command("true"), "overlap = \"buffer_all\"\ncatch_up = \"all\"");
+    bed.user.ok(&["add", "poison", "--every", "1s", "--max-fires", "100", "--", "true"]);
+    bed.ended(&race, Duration::from_secs(30));
+    bed.verdict(&race, Deaths::None).assert_clean();
+    assert_eq!(bed.user.json(&["ls", "poison"])[0]["status"], "broken");
+}

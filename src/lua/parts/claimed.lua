@@ -15,6 +15,19 @@ local function flush_claim()
   for i = 1, #unknown_lists do redis.call('HSETNX', queues_key, unknown_lists[i], 0) end
 end
 
+-- An entry that can't be settled, by a bug or by a key that nobody foresaw, must not stop the others: it goes to `broken` with
+-- the reason, the rest is claimed by the next call. Returns the claim's reply.
+local function set_poison_aside()
+  redis.call('ZCARD', broken_key)
+  redis.call('XLEN', events_key)
+  keep_clock()
+  redis.call('ZREM', due_key, poison[1])
+  redis.call('ZADD', broken_key, now + RECOVER_MS, poison[1])
+  redis.call('XADD', events_key, 'MAXLEN', '~', 100000, '*', 'type', 'broken', 'entry', poison[1], 'message', poison[2])
+  local live_nodes = redis.call('ZCOUNT', seen_key, now - 10000, '+inf')
+  return { 'claimed', now, now, -1, live_nodes, { 0, 1, 1, 0, 0, 0, 0 }, {}, {}, {}, {}, {}, {}, {} }
+end
+
 local function flush_events()
   for i = 1, #events do redis.call('XADD', events_key, 'MAXLEN', '~', 100000, '*', unpack(events[i])) end
 end

@@ -78,7 +78,9 @@ local function take_any(id, text, cursor, unknown)
   put_in_place(id, p, t, left, place_of.back, pace_at, look, true)
 end
 
--- Settles those of the entries that are not the usual case. Returns whether some must wait for the next call.
+-- Settles those of the entries that are not the usual case. Returns whether some must wait for the next call. One that raises is
+-- `poison`: then nothing that was gathered is written, the entry alone is set aside.
+local poison
 local function take_others(ids, cursors_of, plans, flags_of, others, one)
   local with_marks, unknown = {}, {}
   for i = 1, #others do
@@ -88,7 +90,12 @@ local function take_others(ids, cursors_of, plans, flags_of, others, one)
   waits.load(with_marks)
   for i = 1, #others do
     if runs_made >= RUNS_MAX or bytes_made >= BYTES_MAX then return true end
-    take_any(ids[others[i]], plans[others[i]], one or cursors_of[others[i]], unknown)
+    local id = ids[others[i]]
+    local is_fine, why = pcall(take_any, id, plans[others[i]], one or cursors_of[others[i]], unknown)
+    if not is_fine then
+      poison = { id, type(why) == 'table' and why.err or tostring(why) }
+      return true
+    end
   end
   return false
 end
