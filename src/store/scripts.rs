@@ -125,6 +125,7 @@ fn join(name: &'static str, file: &str, change: &impl Fn(&'static str, String) -
         text.push_str(&in_numbers(line, &numbers));
         text.push('\n');
     }
+    let text = in_one_table(&text);
     let sha = sha1_hex(&text);
     Script { name, text, sha }
 }
@@ -168,10 +169,58 @@ fn code_in_numbers(text: &str, words: &[(&str, &str)]) -> String {
         let end = tail.find(|c| !is_word(c)).unwrap_or(tail.len());
         let (word, after) = tail.split_at(end);
         out.push_str(before);
-        out.push_str(words.iter().find(|(name, _)| *name == word).map_or(word, |(_, number)| number));
+        let is_field = out.ends_with([':', '.']) && !out.ends_with("..");
+        let meant = words.iter().find(|(name, _)| !is_field && *name == word);
+        out.push_str(meant.map_or(word, |(_, number)| number));
         rest = after;
     }
     out.push_str(rest);
+    out
+}
+
+/// The script with its functions as fields of one table.
+///
+/// Each call of a script makes all of its closures anew, and Lua looks for each variable that a closure shares by walking along
+/// all that are shared: a function that is a local itself is one more step for all others. A function that is also the name of
+/// something else, or is handed on, stays a local.
+fn in_one_table(text: &str) -> String {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let names: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("local function ")?.split('(').next()).collect();
+    let code = |line: &'_ str| -> String { line.find("--").map_or(line, |at| &line[..at]).to_owned() };
+    // A place where a name stands for anything but its function.
+    let is_other = |line: &str, at: usize, name: &str| {
+        let before = line[..at].chars().next_back();
+        let is_whole = !before.is_some_and(is_word) && !line[at + name.len()..].starts_with(is_word);
+        is_whole && !before.is_some_and(|c| matches!(c, '.' | ':')) && !line[at + name.len()..].starts_with('(')
+    };
+    let moved: Vec<(&str, String)> = names
+        .into_iter()
+        .filter(|name| {
+            text.lines().all(|line| {
+                let line = code(line);
+                let outside: Vec<&str> = line.split('\'').step_by(2).collect();
+                outside.iter().all(|part| part.match_indices(name).all(|(at, _)| !is_other(part, at, name)))
+            })
+        })
+        .map(|name| (name, format!("F.{name}")))
+        .collect();
+    let words: Vec<(&str, &str)> = moved.iter().map(|(name, field)| (*name, field.as_str())).collect();
+    let mut out = String::with_capacity(text.len() + 16 * words.len());
+    let mut has_table = false;
+    for line in text.lines() {
+        if !has_table && !line.starts_with("--") {
+            out.push_str("local F = {}\n");
+            has_table = true;
+        }
+        let moved = line.strip_prefix("local ").filter(|rest| {
+            rest.strip_prefix("function ")
+                .and_then(|rest| rest.split('(').next())
+                .is_some_and(|name| words.iter().any(|(known, _)| *known == name))
+        });
+        out.push_str(&in_numbers(moved.unwrap_or(line), &words));
+        out.push('\n');
+    }
     out
 }
 

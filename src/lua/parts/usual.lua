@@ -3,13 +3,17 @@
 -- Needs every part before it. Most of what it writes is the same for all entries of one fire time and made once.
 local USUAL = '>xBxxxxxxxxxxI6I6I6xxxxxxxxxxxxc23xxxxI4I6xxBB'  -- form, stop, phase, period, suffix, revision, start_within, flags, length of the list's name
 local id_lengths = {}
-for i = 1, 255 do id_lengths[i] = string.char(i) end
 -- What is the same for all of one fire time, and how much is gathered: `take` fires the usual ones before any other.
 local usual_at, usual_head, usual_id, usual_stretches
 local live_count, ledger_count, mark_count, due_count = 0, 0, 0, 0
 
 local function begin_fire_time(fire_at)
   usual_at, usual_head, usual_id, usual_stretches = fire_at, queued_head(fire_at, SCHEDULED, fire_at), id_head(fire_at), {}
+end
+
+local function id_length(length)
+  id_lengths[length] = string.char(length)
+  return id_lengths[length]
 end
 
 -- The ledger of an entry whose first fire time this is.
@@ -60,7 +64,7 @@ local function take_usual(id, text, fire_at, ledger, needs_mark, way, tail, ring
     directs[#directs + 1] = { id, text, run_id, fire_at, SCHEDULED, tail, way, ring }
     bytes_made = bytes_made + #tail
   else
-    live_writes[live_count + 1], live_writes[live_count + 2] = run_id, usual_head .. cut(text, PLAN_TAIL, first - 1) .. id_lengths[#id] .. id
+    live_writes[live_count + 1], live_writes[live_count + 2] = run_id, usual_head .. cut(text, PLAN_TAIL, first - 1) .. (id_lengths[#id] or id_length(#id)) .. id
     live_count = live_count + 2
     local list = queued[name]
     if list then
