@@ -34,7 +34,7 @@
 //!                       claim                 work (fetch)               work (finish)
 //!   due ───────────────► queued ─────────────► running ─────────────────► succeeded failed cancelled
 //!    │                     │  ▲                   │
-//!    │ claim               │  └── rescue, hand back
+//!    │ claim               │  └── rescue, hand back; from `waiting`, when a run before it has ended
 //!    ▼                     ▼ start_within passed, cancel, rm
 //!   skipped missed       missed cancelled
 //! ```
@@ -53,6 +53,8 @@
 //!   they are not empty; an entry that counts from an instant simply gets its place there.
 //! - **Leases and fences.** A node holds one lease for all that it executes. Each attempt has a fence that grows with every attempt
 //!   in the shard; only the holder of the current one may finish it. When nobody could renew because no script ran, no lease ends.
+//! - **Overlap.** Marks say which runs of an entry are active, and count only while the run is. What has to wait for them stands
+//!   beside its list (`lua/parts/waits.lua`); the step that ends a run moves the next one in, and a claim looks after it.
 //! - **Calendars.** They stand in shard 0; every plan is made from their dates as they stand, and a change of one puts each entry
 //!   that names it, so that `put.lua` settles what is overdue before the new dates count ([`service`], `calendars.rs`).
 //! - **Zone data.** One release per process, chosen at start ([`domain::zone::ZoneData`]). Nodes tell theirs with each claim; only
@@ -63,7 +65,7 @@
 //!
 //! # What is deliberately absent
 //!
-//! Retries, dead letters, `why`, `audit`, follow-ups, limits, alerts and the HTTP door are part of the contract and not
+//! Retries, dead letters, `why`, `audit`, follow-ups, limits of queues, alerts and the HTTP door are part of the contract and not
 //! built yet: each is refused by name, `not in this version yet`, and never accepted and ignored.
 
 pub mod cli;

@@ -20,8 +20,12 @@ mod ends;
 mod frozen;
 #[path = "race/kills.rs"]
 mod kills;
+#[path = "race/late.rs"]
+mod late;
 #[path = "race/outages.rs"]
 mod outages;
+#[path = "race/overlaps.rs"]
+mod overlaps;
 #[path = "race/sabotage.rs"]
 mod sabotage;
 #[path = "race/verdict.rs"]

@@ -16,9 +16,17 @@ mod drain;
 mod halves;
 #[path = "store/late.rs"]
 mod late;
+#[path = "store/limits.rs"]
+mod limits;
 #[path = "store/lists.rs"]
 mod lists;
 #[path = "store/model.rs"]
 mod model;
+#[path = "store/others.rs"]
+mod others;
 #[path = "store/overlap.rs"]
 mod overlap;
+#[path = "store/spread.rs"]
+mod spread;
+#[path = "store/waits.rs"]
+mod waits;

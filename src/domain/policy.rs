@@ -72,7 +72,7 @@ pub const TAKE_OVERS: u8 = 3;
 /// Runs of one entry that wait for those before them, at most; `lua/parts/waits.lua` has the same number.
 pub const WAITING_MAX: usize = 100;
 /// Greatest `max_running`.
-pub const MAX_RUNNING_MAX: u16 = 10_000;
+pub const MAX_RUNNING_MAX: u16 = 1_000;
 /// Greatest number of labels.
 pub const LABELS_MAX: usize = 32;
 /// Longest key of a label, bytes.

@@ -59,7 +59,7 @@ else
   remember_run(run_id, run, CANCELLED, BY_USER, '', 0, words)
   flush_history()
   wake_back_logs({ run.id })
-  waits.admit({ run.id })
+  if waits.admit({ run.id }) > 0 then nudge(channel, 'work') end
   answer = { 'cancelled', run_id }
 end
 keep_answer(request, digest, answer)

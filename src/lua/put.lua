@@ -102,9 +102,10 @@ flush_cursors()
 deliver_all()
 flush_history()
 if #again == 0 then keep_answer(request, digest, results) end
-waits.set_limits()
+local moved = waits.set_limits()
 leave_hints()
 if #overlap.asked > 0 then nudge(channel, 'cancel') end
 if #due_writes > 0 or #writes.paused > 0 then nudge(channel, 'due') end
+if moved > 0 then nudge(channel, 'work') end
 if #again > 0 then return { 'again', again } end
 return { 'done', now, results }

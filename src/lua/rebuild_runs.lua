@@ -5,21 +5,23 @@
 -- KEYS[3] leases zset  incarnation -> end of its lease
 -- KEYS[4] holds  set   run ids of the holder named
 -- KEYS[5] waits  hash  entry id -> how many may be active, run ids that wait
--- KEYS[6..] lists
+-- KEYS[6] plans  hash  entry id -> plan
+-- KEYS[7..] lists
 -- ARGV[1] holder whose runs are put back, or empty
 -- ARGV[2] number of lists
--- ARGV[3..] names of the lists, then run ids that were seen nowhere
+-- ARGV[3..] names of the lists, then run ids that were seen nowhere, oldest first
 -- Returns the number of runs put back
-local clock_key, live_key, leases_key, holds_key, waits_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local clock_key, live_key, leases_key, holds_key, waits_key, plans_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local owner, list_count = ARGV[1], tonumber(ARGV[2])
 local lists, ids = {}, {}
-for i = 1, list_count do lists[ARGV[2 + i]] = KEYS[5 + i] end
+for i = 1, list_count do lists[ARGV[2 + i]] = KEYS[6 + i] end
 for i = 3 + list_count, #ARGV do ids[#ids + 1] = ARGV[i] end
--- use words clock live
+-- use words clock plan live
 local texts = #ids > 0 and redis.call('HMGET', live_key, unpack(ids)) or {}
 local put_back = 0
 redis.call('SCARD', holds_key)
 redis.call('HLEN', waits_key)
+redis.call('HLEN', plans_key)
 keep_clock()
 for i = 1, #ids do
   local run = read_live(texts[i])
@@ -27,7 +29,8 @@ for i = 1, #ids do
     redis.call('LPUSH', lists[run.list], ids[i])
     put_back = put_back + 1
   elseif run and run.state == WAITING then
-    local text = redis.call('HGET', waits_key, run.id) or '\0\1'
+    local p = read_plan(redis.call('HGET', plans_key, run.id))
+    local text = redis.call('HGET', waits_key, run.id) or struct.pack('>I2', p and active_limit(p) or 1)
     if not string.find(text, ids[i], 3, true) then
       redis.call('HSET', waits_key, run.id, text .. ids[i])
       put_back = put_back + 1

@@ -42,6 +42,7 @@ redis.call('XLEN', events_key)
 for _, key in ipairs({ cancels_key, cursors_key, queues_key, active_key, waits_key }) do redis.call('HLEN', key) end
 for _, key in ipairs({ start_by_key, due_key }) do redis.call('ZCARD', key) end
 for _, key in pairs(lists) do redis.call('LLEN', key) end
+for _, key in pairs(hints) do redis.call('LLEN', key) end
 
 keep_clock()
 local back, done, released, entries = 0, 0, {}, {}

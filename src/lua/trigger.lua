@@ -62,10 +62,12 @@ load_messages({ id })
 if message ~= '' then templates[id] = message end
 if p[P_IS_DIRECT] and not read_message(templates[id]) then return { 'broken' } end
 waits.load({ id })
-if rule ~= '' then p[P_OVERLAP] = tonumber(rule) end
+if rule ~= '' then p[P_OWN_LIMIT], p[P_OVERLAP] = active_limit(p), tonumber(rule) end
 if p[P_OVERLAP] > ALLOW and not p[P_NEEDS_MARKS] then
   -- Runs of an entry that allows overlap are not marked.
   if redis.call('HLEN', live_key) > RUNS_SCANNED then return { 'busy' } end
+  -- Some may be, from a time when it did not.
+  marks[id] = ''
   local all = redis.call('HGETALL', live_key)
   for i = 1, #all, 2 do
     local run = read_live(all[i + 1])

@@ -151,14 +151,14 @@ impl Service {
             revision: one.revision,
             definition: one.text(),
             compiled: match &one.outcome {
-                Outcome::Stands(definition, entry) => Registered {
-                    namespace: self.store.namespace(),
-                    id: &one.id,
-                    birth: definition.birth,
-                    revision: definition.revision,
-                    entry,
+                Outcome::Stands(definition, entry) => {
+                    let (namespace, id) = (self.store.namespace(), &one.id);
+                    let (birth, revision) = (definition.birth, definition.revision);
+                    let registered = Registered { namespace, id, birth, revision, entry };
+                    // A fire time that has come may not be due yet.
+                    let from = Timestamp((before_now.0 - registered.delay_ms()).max(0));
+                    registered.compile(one.from.unwrap_or(from), LIST_TIMES)
                 }
-                .compile(one.from.unwrap_or(before_now), LIST_TIMES),
                 Outcome::Gone(_) => Compiled { plan: Vec::new(), message: Vec::new(), list: String::new() },
             },
             is_paused: one.pause().is_some(),

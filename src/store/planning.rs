@@ -11,6 +11,8 @@ use crate::domain::schedule::Schedule;
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Result};
 use crate::store::change::{Passed, Replan, ReplanAnswer};
+use crate::store::keys::Key;
+use crate::store::reply::maybe_bytes;
 use crate::store::{Place, Store, StoredEntry, zones};
 
 /// What planning an entry came to.
@@ -64,8 +66,9 @@ impl Store {
             false => None,
         };
         let till = from.map_or(now, |from| Timestamp(now.0.min(from.0 - 1)));
-        let passed =
-            (place == Place::Paused).then(|| passed(&entry.schedule, &stored, cursor, definition.paused_till(till)));
+        let most = self.fires_left(id, &entry).await?;
+        let passed = (place == Place::Paused)
+            .then(|| passed(&entry.schedule, &stored, cursor, definition.paused_till(till), most));
         let from = passed.map_or(anew.unwrap_or(cursor), |passed| passed.cursor);
         // Far behind: as many times as a script may read at once. Else a few, or as many again where the last list was full.
         let times = if now.0 - from.0 > 60_000 { LIST_TIMES_MAX } else { LIST_TIMES * 2 };
@@ -112,8 +115,31 @@ impl Store {
     async fn cursor_from_ledger(&self, shard: u16, stored: &StoredEntry, changed: Timestamp) -> Result<Timestamp> {
         let text = self.ledger(shard, &stored.id).await?;
         let end = ledger::read(&text).and_then(|stretches| ledger::end(&stretches)).map(|end| Timestamp(end.0 + 1));
-        let known = [stored.cursor, end].into_iter().flatten().max();
-        Ok(known.unwrap_or(changed).max(changed))
+        // A cursor may stand before the last change: a fire time that had come and was not due yet.
+        let known = stored.cursor.unwrap_or(changed);
+        Ok(end.map_or(known, |end| end.max(known)))
+    }
+
+    /// Fire times of an entry since it was created, as `lua/parts/limits.lua` counts them: as they are kept, else as the ledger
+    /// says.
+    pub async fn fires_of(&self, id: &EntryId) -> Result<u64> {
+        let shard = self.shard_of(id);
+        let args = vec![self.key(shard, Key::Fires).into(), id.as_str().into()];
+        let kept = maybe_bytes(self.inner.client.command("HGET", args).await?)?;
+        if let Some(count) = kept.and_then(|text| String::from_utf8_lossy(&text).parse().ok()) {
+            return Ok(count);
+        }
+        let Some(StoredEntry { definition: Ok(definition), .. }) = self.entry(id).await? else { return Ok(0) };
+        let stretches = ledger::read(&self.ledger(shard, id).await?).unwrap_or_default();
+        Ok(stretches.iter().filter(|one| one.first >= definition.created).map(|one| one.count).sum())
+    }
+
+    /// Fire times that `max_fires` leaves to an entry.
+    pub(super) async fn fires_left(&self, id: &EntryId, entry: &Entry) -> Result<u64> {
+        match entry.max_fires {
+            Some(most) => Ok(u64::from(most).saturating_sub(self.fires_of(id).await?)),
+            None => Ok(u64::MAX),
+        }
     }
 
     /// Merges the oldest stretches of an entry's ledger where they are too many.
@@ -127,9 +153,15 @@ impl Store {
     }
 }
 
-/// Fire times that passed since the entry was paused, up to `till`, added to what was counted before; where that goes beyond,
-/// counted anew.
-pub(super) fn passed(schedule: &Schedule, stored: &StoredEntry, cursor: Timestamp, till: Timestamp) -> Passed {
+/// Fire times that passed since the entry was paused, up to `till`, added to what was counted before, `most` in all; where that
+/// goes beyond, counted anew.
+pub(super) fn passed(
+    schedule: &Schedule,
+    stored: &StoredEntry,
+    cursor: Timestamp,
+    till: Timestamp,
+    most: u64,
+) -> Passed {
     let mut before = stored.passed.unwrap_or_default();
     let mut cursor = cursor;
     if before[2] > 0 && cursor.0 > till.0 + 1 {
@@ -143,7 +175,8 @@ pub(super) fn passed(schedule: &Schedule, stored: &StoredEntry, cursor: Timestam
         count: before[2],
         sum: before[3] << 26 | before[4],
     };
-    for time in schedule.times_after(Timestamp(cursor.0 - 1)).take_while(|time| time.0 <= till.0) {
+    let left = usize::try_from(most.saturating_sub(passed.count)).unwrap_or(usize::MAX);
+    for time in schedule.times_after(Timestamp(cursor.0 - 1)).take_while(|time| time.0 <= till.0).take(left) {
         if passed.count == 0 {
             passed.first = time;
         }

@@ -243,13 +243,6 @@ impl Store {
         Ok(found.map(|text| String::from_utf8_lossy(&text).into_owned()))
     }
 
-    /// Fire times of an entry since it was created, as far as they are counted: of entries with `max_fires`.
-    pub async fn fires_of(&self, id: &EntryId) -> Result<u64> {
-        let args = vec![self.key(self.shard_of(id), Key::Fires).into(), id.as_str().into()];
-        let count = maybe_bytes(self.inner.client.command("HGET", args).await?)?.unwrap_or_default();
-        Ok(String::from_utf8_lossy(&count).parse().unwrap_or(0))
-    }
-
     /// Nodes that any shard knows, each with the time of its last beat; one incarnation once.
     pub async fn nodes(&self) -> Result<Vec<(NodeInfo, Timestamp)>> {
         let mut nodes: Vec<(NodeInfo, Timestamp)> = Vec::new();

@@ -6,6 +6,7 @@ use fred::types::Value;
 
 use crate::domain::id::EntryId;
 use crate::domain::run::State;
+use crate::domain::timestamp::Timestamp;
 use crate::error::Result;
 use crate::store::Store;
 use crate::store::keys::Key;
@@ -84,14 +85,18 @@ impl Store {
             let args = vec![self.keys(shard).list(list).into(), 0.into(), (-1_i64).into()];
             seen.extend(texts(self.inner.client.command("LRANGE", args).await?)?);
         }
-        let mut lost: HashMap<String, Vec<String>> = HashMap::new();
+        let mut lost: HashMap<String, Vec<(Timestamp, String)>> = HashMap::new();
         let mut cursor = None;
         loop {
             let (runs, next) = self.live_runs(shard, cursor).await?;
             for run in runs {
                 match run.state {
-                    State::Running => lost.entry(run.holder.unwrap_or_default()).or_default().push(run.run_id),
-                    _ if !seen.contains(&run.run_id) => lost.entry(String::new()).or_default().push(run.run_id),
+                    State::Running => {
+                        lost.entry(run.holder.unwrap_or_default()).or_default().push((run.fire_at, run.run_id))
+                    }
+                    _ if !seen.contains(&run.run_id) => {
+                        lost.entry(String::new()).or_default().push((run.fire_at, run.run_id))
+                    }
                     _ => {}
                 }
             }
@@ -100,15 +105,18 @@ impl Store {
                 None => break,
             }
         }
-        for (holder, runs) in lost {
+        for (holder, mut runs) in lost {
+            // Those that wait for each other keep their order.
+            runs.sort();
             let mut keys = self.keys(shard).all(&[Key::Clock, Key::Live, Key::Leases]);
             keys.push(self.keys(shard).holds(&holder));
             keys.push(self.key(shard, Key::Waits));
+            keys.push(self.key(shard, Key::Plans));
             keys.extend(lists.iter().map(|list| self.keys(shard).list(list)));
             for page in runs.chunks(100) {
                 let mut args: Vec<Value> = vec![holder.as_str().into(), (lists.len() as i64).into()];
                 args.extend(lists.iter().map(|list| Value::from(list.as_str())));
-                args.extend(page.iter().map(|run| Value::from(run.as_str())));
+                args.extend(page.iter().map(|(_, run)| Value::from(run.as_str())));
                 rebuilt.runs +=
                     number(self.eval(&self.scripts().rebuild_runs, &keys, args).await?)?.max(0).cast_unsigned();
             }

@@ -131,8 +131,9 @@ impl Store {
             return Ok(Some(Planned::Unchanged));
         }
         let cursor = stored.cursor();
+        let most = self.fires_left(&stored.id, &entry).await?;
         let passed = (place == Place::Paused)
-            .then(|| super::planning::passed(&entry.schedule, stored, cursor, definition.paused_till(now)));
+            .then(|| super::planning::passed(&entry.schedule, stored, cursor, definition.paused_till(now), most));
         let settled = passed.map_or_else(|| settled(stored, ledger, definition.at), |passed| passed.cursor);
         let is_in_place = place != Place::Due || stands_at_fire_time(&entry.schedule, stored, settled);
         let compile = |from: Timestamp| self.registered(&stored.id, definition, &entry).compile(from, LIST_TIMES);

@@ -9,7 +9,7 @@ use upbeat::domain::timestamp::Timestamp;
 use upbeat::error::{Error, Result};
 use upbeat::store::{
     Asked, Backfill, BackfillAnswer, BackfillCall, CancelAnswer, ChangeCall, ChangeWord, ClaimReply, EndedAs,
-    FinishWord, Made, Planned, PutAnswer, Rescued, SkipAnswer, SkipCall, Store, TriggerAnswer, TriggerCall,
+    FinishWord, Made, Planned, PutAnswer, Rescued, SkipAnswer, SkipCall, Started, Store, TriggerAnswer, TriggerCall,
 };
 
 use crate::support::entries::{addition, id, open};
@@ -317,4 +317,67 @@ async fn a_reply_that_never_comes_ends_in_an_error_and_the_connection_is_given_u
     let Some(ClaimReply::Repeated { started, .. }) = answer else { panic!("{answer:?}") };
     assert_eq!(started.len(), 1);
     cut.world.assert_conserved();
+}
+
+/// A run of `a` that is executed, and one that waits for it.
+async fn one_waits(overlap: &str) -> (Cut, Hand, Started) {
+    let cut = Cut::with(&[("a", json!({"every": "10s", "shell": "true", "overlap": overlap}))]).await;
+    let mut hand = cut.hand();
+    cut.world.pass(10_000);
+    hand.settle(0).await;
+    let run = hand.fetch(1).await.remove(0);
+    cut.world.pass(10_000);
+    let mut other = Hand::new(&cut.store, 'b');
+    let before = cut.store.entry(&id("a")).await.unwrap().unwrap().cursor();
+    // The claim that lets it wait, and cancels the other, loses its reply as well.
+    cut.lose("claim", async || other.claim_number(0, 1, 1).await).await;
+    other.claims = 1;
+    assert!(cut.store.entry(&id("a")).await.unwrap().unwrap().cursor() > before);
+    assert_eq!(in_state(&cut, State::Waiting).await, 1);
+    (cut, hand, run)
+}
+
+async fn in_state(cut: &Cut, state: State) -> usize {
+    let (live, _) = cut.world.store.live_runs(0, None).await.unwrap();
+    live.iter().filter(|run| run.state == state).count()
+}
+
+#[tokio::test]
+async fn an_end_that_is_told_again_moves_the_next_run_in_once() {
+    for (overlap, how) in [("buffer_one", EndedAs::Succeeded), ("cancel_other", EndedAs::Cancelled)] {
+        let (cut, hand, run) = one_waits(overlap).await;
+        let ends = [ended(&run, how)];
+        let number = hand.works + 1;
+        let reply = cut.lose("work", async || hand.work_number(0, 0, &ends, number).await).await;
+        assert_eq!(reply.unwrap().words, [FinishWord::Finished]);
+        assert_eq!((in_state(&cut, State::Waiting).await, in_state(&cut, State::Queued).await), (0, 1), "{overlap}");
+        assert_eq!(cut.world.on("LLEN", "queue:default:shell", &[]), "1");
+    }
+}
+
+#[tokio::test]
+async fn a_fetch_that_is_repeated_gives_out_the_run_that_the_end_moved_in() {
+    let (cut, hand, run) = one_waits("buffer_one").await;
+    let ends = [ended(&run, EndedAs::Succeeded)];
+    let number = hand.works + 1;
+    let reply = cut.lose("work", async || hand.work_number(0, 3, &ends, number).await).await.unwrap();
+    assert_eq!(reply.fetched.len(), 1);
+    assert_eq!(in_state(&cut, State::Running).await, 1);
+}
+
+#[tokio::test]
+async fn requests_that_move_or_cancel_runs_do_it_once() {
+    let (cut, _, run) = one_waits("cancel_other").await;
+    let (target, fire_at) = (id("a"), run.run.fire_at);
+    let run_id = &requested_run_id(cut.store.namespace(), &target, "t", fire_at);
+    let asked = Asked { request: "t", content: "" };
+    let call = TriggerCall { asked, id: &target, birth: 1, run_id, fire_at, overlap: None, extras: "", message: &[] };
+    let answer = cut.lose("trigger", async || cut.store.trigger(0, &call).await).await;
+    assert!(matches!(answer, TriggerAnswer::Made { made: Made::Queued, .. }), "{answer:?}");
+    assert_eq!(in_state(&cut, State::Waiting).await, 1, "it took the place of the one that waited");
+    assert_eq!(cut.world.tally("a").await, [((State::Cancelled, Some(Reason::CancelOther)), 1)].into());
+    let asked = Asked { request: "c", content: "" };
+    let answer = cut.lose("cancel", async || cut.store.cancel(0, asked, run_id, "ana").await).await;
+    assert_eq!(answer, CancelAnswer::Cancelled);
+    assert_eq!((in_state(&cut, State::Waiting).await, in_state(&cut, State::Running).await), (0, 1));
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use upbeat::domain::record::requested_run_id;
+use upbeat::domain::run::State;
 use upbeat::domain::timestamp::Timestamp;
 use upbeat::service::{Request, Said, Service};
 use upbeat::store::{
@@ -46,6 +47,8 @@ const KEYS: &[&str] = &[
     "skips",
     "backfills",
     "backfilling",
+    "waits",
+    "fires",
     "queue:default:shell",
     "hint:default:shell",
     "holds:aaaaaaaaaaaaaaaa",
@@ -58,7 +61,9 @@ struct Prepared {
     run: Started,
     waiting: String,
     changes: [Change; 2],
-    woken: [Change; 1],
+    woken: Vec<Change>,
+    /// Which entry is triggered, by which overlap rule.
+    asked_for: (&'static str, Option<u8>),
 }
 
 /// A past fire time of an entry that waits to run.
@@ -133,13 +138,47 @@ async fn prepare(world: &World) -> Prepared {
         change_of(&world.store, "a", Verb::Put, &json!({"note": "new"})).await,
         change_of(&world.store, "c", Verb::Remove, &Value::Null).await,
     ];
-    let woken = [change_of(&world.store, "p", Verb::Put, &json!({"note": "new"})).await];
-    Prepared { hand, run, waiting: waiting.run.run_id, changes, woken }
+    let woken = vec![change_of(&world.store, "p", Verb::Put, &json!({"note": "new"})).await];
+    Prepared { hand, run, waiting: waiting.run.run_id, changes, woken, asked_for: ("a", None) }
+}
+
+/// What a script has to do where runs wait for each other: each entry has one that is active and one that waits, the run of one
+/// has been asked to end for the next, that of another still stands in its list, more is due, and fire times are counted.
+async fn prepare_waiting(world: &World) -> Prepared {
+    world.redis.cli(&["FLUSHALL"]);
+    world.pass(0);
+    let entry = |rule: &str| json!({"every": "10s", "shell": "true", "overlap": rule, "max_fires": 50});
+    let mut limited = entry("allow");
+    limited["max_running"] = json!(1);
+    let mut buffered = entry("buffer_all");
+    buffered["start_within"] = json!("1h");
+    let entries = [("l", limited), ("w", buffered), ("x", entry("cancel_other")), ("z", entry("buffer_one"))];
+    world.add(&entries).await;
+    let mut hand = Hand::new(&world.store, 'a');
+    world.pass(10_000);
+    hand.settle(0).await;
+    let runs = hand.fetch(3).await;
+    world.pass(10_000);
+    hand.settle(0).await;
+    let (live, _) = world.store.live_runs(0, None).await.unwrap();
+    assert_eq!(live.iter().filter(|run| run.state == State::Waiting).count(), 4);
+    let waiting = live.into_iter().find(|run| run.state == State::Queued).unwrap().run_id;
+    let run = runs.into_iter().find(|run| run.run.entry_id == "w").unwrap();
+    let watch = Hand::new(&world.store, 'w');
+    for _ in 0..4 {
+        world.pass(5_000);
+        world.store.renew(0, &watch.incarnation, watch.lease_ms).await.unwrap();
+    }
+    let changes = [
+        change_of(&world.store, "w", Verb::Put, &json!({"overlap": "allow", "max_fires": 60})).await,
+        change_of(&world.store, "l", Verb::Remove, &Value::Null).await,
+    ];
+    Prepared { hand, run, waiting, changes, woken: Vec::new(), asked_for: ("w", Some(4)) }
 }
 
 /// Whether the call was carried out.
 async fn call(world: &World, script: &str, prepared: &Prepared) -> bool {
-    let Prepared { hand, run, waiting, changes, woken } = prepared;
+    let Prepared { hand, run, waiting, changes, woken, asked_for: (name, overlap) } = prepared;
     let asked = Asked { request: "r", content: "" };
     match script {
         "claim" => hand.claim_number(0, 2, 1).await.is_ok(),
@@ -156,9 +195,11 @@ async fn call(world: &World, script: &str, prepared: &Prepared) -> bool {
         "skip" => skip(world, "a", "r").await,
         "backfill" => backfill(world, "a", "r").await,
         "trigger" => {
-            let (id, fire_at) = (&id("a"), run.run.fire_at);
+            let (id, fire_at, overlap) = (&id(name), run.run.fire_at, *overlap);
             let run_id = &requested_run_id(world.store.namespace(), id, "r", fire_at);
-            let call = TriggerCall { asked, id, birth: 1, run_id, fire_at, overlap: None, extras: "", message: &[] };
+            let Ok(Some(stored)) = world.store.entry(id).await else { return false };
+            let birth = stored.definition.map_or(1, |definition| definition.birth);
+            let call = TriggerCall { asked, id, birth, run_id, fire_at, overlap, extras: "", message: &[] };
             world.store.trigger(0, &call).await.is_ok()
         }
         "cancel" => world.store.cancel(0, asked, waiting, "ana").await.is_ok(),
@@ -189,6 +230,10 @@ fn picture(world: &World) -> BTreeMap<String, Vec<String>> {
 }
 
 async fn all_or_nothing(scripts: &[&str]) {
+    all_or_nothing_after(prepare, scripts).await;
+}
+
+async fn all_or_nothing_after(prepare: impl AsyncFn(&World) -> Prepared, scripts: &[&str]) {
     let world = World::new().await;
     for script in scripts {
         let prepared = prepare(&world).await;
@@ -241,4 +286,14 @@ async fn the_small_ones_write_all_or_nothing() {
 #[tokio::test]
 async fn leases_write_all_or_nothing() {
     Box::pin(all_or_nothing(&["renew", "rescue"])).await;
+}
+
+#[tokio::test]
+async fn where_runs_wait_for_each_other_claims_and_changes_write_all_or_nothing() {
+    Box::pin(all_or_nothing_after(prepare_waiting, &["claim", "put"])).await;
+}
+
+#[tokio::test]
+async fn where_runs_wait_for_each_other_ends_of_runs_write_all_or_nothing() {
+    Box::pin(all_or_nothing_after(prepare_waiting, &["work", "hand back", "trigger", "cancel", "rescue"])).await;
 }

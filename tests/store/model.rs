@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use upbeat::domain::ledger;
 use upbeat::domain::record::requested_run_id;
-use upbeat::domain::run::Trigger;
+use upbeat::domain::run::{State, Trigger};
 use upbeat::domain::timestamp::Timestamp;
 use upbeat::error::Error;
 use upbeat::service::{BackfillRange, Request, Said, Service};
@@ -41,8 +41,19 @@ fn entries(dice: &mut Dice) -> Vec<(String, Value)> {
             entry["list"] = json!("out");
         } else {
             entry["shell"] = json!("true");
-            entry["overlap"] = json!(["skip", "allow"][dice.below(2) as usize]);
+            let rules = ["skip", "allow", "buffer_one", "buffer_all", "cancel_other"];
+            entry["overlap"] = json!(rules[dice.below(5) as usize]);
+            if entry["overlap"] == "allow" && dice.below(2) == 0 {
+                entry["max_running"] = json!(1 + dice.below(3));
+            }
             entry["queue"] = json!(["default", "other"][dice.below(2) as usize]);
+        }
+        if dice.below(4) == 0 {
+            // Shorter than the distance of two fire times.
+            entry["spread"] = json!(["900ms", "6s", "50s", "9s", "20m"][number % 5]);
+        }
+        if dice.below(4) == 0 {
+            entry["max_fires"] = json!(1 + dice.below(60));
         }
         if dice.below(4) == 0 {
             entry["start_within"] = json!("20s");
@@ -138,10 +149,17 @@ async fn check(world: &World, firsts: &BTreeMap<String, Timestamp>) {
             // Until it is planned afresh only its ledger knows where it stands.
             continue;
         }
-        assert!(matches!(stored.place, Some(Place::Due | Place::Parked)), "{name}: {:?}", stored.place);
+        assert!(
+            matches!(stored.place, Some(Place::Due | Place::Parked | Place::Finished)),
+            "{name}: {:?}",
+            stored.place
+        );
         let entry = stored.definition.as_ref().unwrap().parse(&target).unwrap();
         let times = entry.schedule.times_after(Timestamp(first.0 - 1));
-        let expected: Vec<Timestamp> = times.take_while(|time| *time < stored.cursor()).collect();
+        let most = entry.max_fires.map_or(usize::MAX, |most| most as usize);
+        let expected: Vec<Timestamp> = times.take_while(|time| *time < stored.cursor()).take(most).collect();
+        let is_over = expected.len() == most && stored.back_log.is_empty();
+        assert_eq!(stored.place == Some(Place::Finished), is_over, "{name}: finished with its last one, not before");
         let text = world.store.ledger(world.store.shard_of(&target), &target).await.unwrap();
         let stretches = ledger::read(&text).unwrap();
         let count: u64 = stretches.iter().map(|stretch| stretch.count).sum();
@@ -171,7 +189,9 @@ async fn meddle(world: &World, dice: &mut Dice, name: &str) {
             let run_id = requested_run_id(world.store.namespace(), &target, &request, fire_at);
             let birth = stored.definition.unwrap().birth;
             let (id, run_id) = (&target, run_id.as_str());
-            let call = TriggerCall { asked, id, birth, run_id, fire_at, overlap: None, extras: "", message: &[] };
+            // The entry's own rule, or one that lets no more run at once.
+            let overlap = [None, Some(1), Some(2), Some(3), Some(4)][dice.below(5) as usize];
+            let call = TriggerCall { asked, id, birth, run_id, fire_at, overlap, extras: "", message: &[] };
             let answer = world.store.trigger(shard, &call).await.unwrap();
             assert!(matches!(answer, TriggerAnswer::Made { .. }), "{answer:?}");
         }
@@ -180,6 +200,27 @@ async fn meddle(world: &World, dice: &mut Dice, name: &str) {
             if let Some(run) = live.get(dice.below(10) as usize) {
                 world.store.cancel(shard, asked, &run.run_id, "somebody").await.unwrap();
             }
+        }
+    }
+}
+
+/// As many runs of an entry may be active and not wait.
+fn limit_of(entry: &Value) -> usize {
+    match entry["overlap"].as_str() {
+        Some("allow") => entry["max_running"].as_u64().map_or(usize::MAX, |most| most as usize),
+        _ => 1,
+    }
+}
+
+async fn assert_limits(world: &World, limits: &BTreeMap<String, usize>) {
+    for shard in world.store.shards() {
+        let (live, _) = world.store.live_runs(shard, None).await.unwrap();
+        let mut active: BTreeMap<&str, usize> = BTreeMap::new();
+        for run in live.iter().filter(|run| run.state != State::Waiting) {
+            *active.entry(&run.entry_id).or_default() += 1;
+        }
+        for (name, count) in active {
+            assert!(count <= limits[name], "{name}: {count} at once");
         }
     }
 }
@@ -199,6 +240,7 @@ async fn play(seed: u64, shards: u16) {
     let made = entries(&mut dice);
     let named: Vec<(&str, Value)> = made.iter().map(|(name, entry)| (name.as_str(), entry.clone())).collect();
     world.add(&named).await;
+    let limits: BTreeMap<String, usize> = made.iter().map(|(name, entry)| (name.clone(), limit_of(entry))).collect();
     let mut firsts = BTreeMap::new();
     for (name, _) in &named {
         firsts.insert((*name).to_owned(), world.store.entry(&id(name)).await.unwrap().unwrap().cursor());
@@ -239,7 +281,7 @@ async fn play(seed: u64, shards: u16) {
                 *asked.entry(name.clone()).or_default() += Box::pin(ask(&world, &mut dice, &name)).await;
             }
             12 => {
-                let name = ["due", "parked", "broken"][dice.below(3) as usize];
+                let name = ["due", "parked", "broken", "waits", "fires"][dice.below(5) as usize];
                 world.redis.cli(&["DEL", &format!("upbeat:{{test:{shard}}}:{name}")]);
                 Box::pin(world.store.rebuild(shard)).await.unwrap();
             }
@@ -250,6 +292,7 @@ async fn play(seed: u64, shards: u16) {
             }
         }
         world.assert_conserved();
+        assert_limits(&world, &limits).await;
     }
     Box::pin(resume_all(&world, &firsts)).await;
     Box::pin(check(&world, &firsts)).await;
@@ -262,14 +305,16 @@ async fn play(seed: u64, shards: u16) {
     Box::pin(check(&world, &firsts)).await;
     for name in firsts.keys() {
         assert_eq!(backfilled(&world, name).await, asked.get(name).copied().unwrap_or(0), "{name}: run after all");
-        assert_eq!(world.store.entry(&id(name)).await.unwrap().unwrap().place, Some(Place::Due), "{name}");
+        let place = world.store.entry(&id(name)).await.unwrap().unwrap().place;
+        assert!(matches!(place, Some(Place::Due | Place::Finished)), "{name}: {place:?}");
     }
     world.assert_conserved();
 }
 
 #[tokio::test]
 async fn whatever_the_order_of_steps_every_fire_time_is_settled_once() {
-    for seed in 1..=12 {
+    // The last four each found a defect once.
+    for seed in (1..=12).chain([1011, 1050, 1061, 1096]) {
         println!("seed {seed}");
         Box::pin(play(seed, 1)).await;
     }

@@ -9,7 +9,7 @@ use upbeat::store::{Change, ChangeCall, Changed, PutAnswer, Store, Verb};
 
 use super::entries::id;
 
-/// A change of an entry as it stands; `fields` replace some of its own.
+/// A change of an entry as it stands; `fields` replace some of its own, null takes one off.
 pub async fn change_of(store: &Store, name: &str, verb: Verb, fields: &Value) -> Change {
     let target = id(name);
     let now = store.now(store.shard_of(&target)).await.unwrap();
@@ -26,6 +26,7 @@ pub async fn change_of(store: &Store, name: &str, verb: Verb, fields: &Value) ->
     for (field, value) in fields.as_object().into_iter().flatten() {
         definition.entry.insert(field.clone(), value.clone());
     }
+    definition.entry.retain(|_, value| !value.is_null());
     let mut change = Change {
         id: target.clone(),
         verb,
@@ -47,7 +48,7 @@ pub async fn change_of(store: &Store, name: &str, verb: Verb, fields: &Value) ->
     let entry = Entry::parse(definition.entry.clone()).unwrap();
     let (namespace, revision) = (store.namespace(), definition.revision);
     let registered = Registered { namespace, id: &target, birth, revision, entry: &entry };
-    change.compiled = registered.compile(Timestamp(now.0 - 1_000), LIST_TIMES);
+    change.compiled = registered.compile(Timestamp(now.0 - 1_000 - registered.delay_ms()), LIST_TIMES);
     change
 }
 

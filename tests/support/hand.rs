@@ -92,8 +92,19 @@ impl World {
                     held += self.count(shard, "SCARD", name);
                 }
             }
-            assert_eq!(self.count(shard, "HLEN", "live"), queued + held, "{queued} queued, {held} held");
+            let waiting = self.waiting(shard);
+            let live = self.count(shard, "HLEN", "live");
+            assert_eq!(live, queued + held + waiting, "{queued} queued, {held} held, {waiting} waiting");
+            let counted = self.redis.ask(&["HGET", &format!("{prefix}clock"), "waiting"]);
+            assert_eq!(if counted.is_nil() { 0 } else { counted.text().parse().unwrap() }, waiting, "as counted");
         }
+    }
+
+    /// Runs of a shard that wait for those before them.
+    fn waiting(&self, shard: u16) -> i64 {
+        let key = format!("upbeat:{{test:{shard}}}:waits");
+        let lines = self.redis.cli(&["HKEYS", &key]);
+        lines.lines().map(|id| (self.redis.ask(&["HSTRLEN", &key, id]).int() - 2) / 36).sum()
     }
 
     /// What is kept of the runs of an entry that ended, by fire time.

@@ -100,7 +100,7 @@ local function read_items(items)
   load_ledgers(settled)
   skipping.load(settled)
   load_marks(settled)
-  waits.load(settled)
+  waits.load(ids)
   for i = 1, #items do
     local p = items[i].old and items[i].old.is_meant and items[i].old.plan
     if p then limits.load(items[i].id, p) end
@@ -263,7 +263,7 @@ local function change(item)
   local t, left = first_time(item, pending)
   limit_fires(item)
   if p[P_LEFT] <= 0 then t, left = nil, 'over' end
-  waits.limits[id] = overlap.limit(p)
+  waits.limits[id] = active_limit(p)
   -- A pause that has ended meanwhile is none: the entry keeps its back-log.
   if item.is_paused and (item.till or NEVER) > now then
     append(writes.paused, item.till or NEVER, id)
@@ -273,6 +273,8 @@ local function change(item)
     if cursors[id] then cursor_removes[#cursor_removes + 1] = id end
     cursors[id] = nil
     t = put_in_place(id, p, t, left, back or {}, pace_at or 0, look or NEVER, false)
+    -- It owes what came before this change: should it lose its place, that must be known.
+    if item.from and t then append(cursor_writes, id, pack_cursor(t, 0, {})) end
     t = t and skipping.next(id, p, t)
   end
   return { id, old and 'changed' or 'added', next_before or -1, t or -1, revision, item.fields }

@@ -52,7 +52,7 @@ local function put_in_place(id, p, t, left, back, pace_at, look, was_due)
   end
   if #back > 0 or (t and p[P_DELAY] > 0) then
     append(cursor_writes, id, pack_cursor(t or NEVER, pace_at, back))
-    append(due_writes, math.min(t and t + p[P_DELAY] or NEVER, look), id)
+    append(due_writes, math.min(t and t + p[P_DELAY] or NEVER, look or NEVER), id)
     if t and left <= LOW then to_plan[#to_plan + 1] = id end
     return t
   end

@@ -59,8 +59,10 @@ local function place(id, p, run_id, fire_at, trigger, extras, is_waiting)
   local due_at = trigger == MANUAL and fire_at or fire_at + p[P_DELAY]
   local head
   if is_waiting then
-    head = struct.pack(LIVE, 1, WAITING, trigger, p[P_OVERLAP] == ALLOW and BY_LIMIT or 0, 0, 0, 0, fire_at, due_at, 0, 0, 0, NOBODY)
-    waits.add(id, overlap.limit(p), run_id)
+    local own = p[P_OWN_LIMIT]
+    local flags = p[P_OVERLAP] == ALLOW and BY_LIMIT or own and own ~= 1 and ALONE or 0
+    head = struct.pack(LIVE, 1, WAITING, trigger, flags, 0, 0, 0, fire_at, due_at, 0, 0, 0, NOBODY)
+    waits.add(id, own or active_limit(p), run_id)
   elseif slots > 0 and serves[name] and empty[name] then
     slots = slots - 1
     head = struct.pack(LIVE, 1, RUNNING, trigger, 0, 1, 0, 0, fire_at, due_at, now, now, next_fence(), holder)

@@ -50,23 +50,34 @@ local function enter(id, first, last, count, sum, revision, outcome, reason)
 end
 
 -- Fire times of a back-log (entered as fired, `pace`) end otherwise after all: its oldest, `first` to `last`, are taken out of
--- their stretch, which may end in two: what has been fired before, and what is left of `back` behind.
+-- their stretch and stand in their place, under the revision that they came by, between what has been fired before and what is
+-- left of `back` behind. So the ledger stays in order, and no stretch spans fire times that are not its own.
 local function recast(id, first, last, count, sum, revision, outcome, reason, back)
   local text = ledgers[id]
   for at = #text - STRETCH_LEN + 1, 2, -STRETCH_LEN do
     local f, l, c, s, r, o, w = struct.unpack(STRETCH, text, at)
     if o == SUCCEEDED and w == PACE and f <= first and last <= l and c >= count then
-      local behind, behind_sum, left = 0, 0, ''
+      local behind, behind_sum, head, mine, rest = 0, 0, string.sub(text, 1, at - 1), nil, ''
       for i = 1, #back do
         if back[i] > last and back[i] <= l then behind, behind_sum = behind + 1, (behind_sum + back[i]) % MODULUS end
       end
-      if c - count > behind then left = struct.pack(STRETCH, f, first - 1, c - count - behind, (s - sum - behind_sum) % MODULUS, r, o, w) end
-      if behind > 0 then left = left .. struct.pack(STRETCH, last + 1, l, behind, behind_sum, r, o, w) end
-      ledgers[id] = string.sub(text, 1, at - 1) .. left .. string.sub(text, at + STRETCH_LEN)
-      if ledgers[id] == '\1' then ledgers[id] = '' end
-      break
+      if c - count > behind then
+        head = head .. struct.pack(STRETCH, f, first - 1, c - count - behind, (s - sum - behind_sum) % MODULUS, r, o, w)
+      elseif at > STRETCH_LEN then
+        local pf, pl, pc, ps, pr, po, pw = struct.unpack(STRETCH, text, at - STRETCH_LEN)
+        if pr == r and po == outcome and pw == reason and pl < first then
+          head, mine = string.sub(text, 1, at - STRETCH_LEN - 1), struct.pack(STRETCH, pf, last, pc + count, (ps + sum) % MODULUS, pr, po, pw)
+        end
+      end
+      mine = mine or struct.pack(STRETCH, first, last, count, sum, r, outcome, reason)
+      if behind > 0 then rest = struct.pack(STRETCH, last + 1, l, behind, behind_sum, r, o, w) end
+      ledgers[id] = head .. mine .. rest .. string.sub(text, at + STRETCH_LEN)
+      return
     end
   end
+  -- It was counted when it was found.
+  local p = limits.plans[id]
+  if p then p[P_LEFT], limits.counts[id] = p[P_LEFT] + count, limits.counts[id] - count end
   enter(id, first, last, count, sum, revision, outcome, reason)
 end
 

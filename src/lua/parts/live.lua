@@ -6,8 +6,8 @@ local LIVE_MIN = 74
 local NOBODY = '----------------'
 -- Who asked to cancel a run: its entry, because the next one came. Words of people never begin like this.
 local OTHER_CAME = '\1'
--- Flags: somebody asked to cancel it; it waits because of a limit.
-local CANCEL_ASKED, BY_LIMIT = 1, 2
+-- Flags: somebody asked to cancel it; it waits because of a limit; it waits until nothing else is active, whatever its entry allows.
+local CANCEL_ASKED, BY_LIMIT, ALONE = 1, 2, 4
 
 local function pack_live(r)
   return struct.pack(LIVE, 1, r.state, r.trigger, r.flags, r.attempt, r.lost, r.handed, r.fire_at, r.due_at,

@@ -29,14 +29,17 @@ end
 function overlap.is_busy(id, p)
   local active = marks[id] or ''
   if p[P_OVERLAP] > ALLOW then return active ~= '' end
-  return p[P_MAX_RUNNING] > 0 and #active >= p[P_MAX_RUNNING] * 36
+  return p[P_MAX_RUNNING] > 0 and (#active >= p[P_MAX_RUNNING] * 36 or waits.count(id, active) > 0)
 end
 
 -- Asks those that run to end; those that have not begun end at once. Returns whether one must be waited for.
 function overlap.cancel_others(id)
-  local ids, kept, is_running = {}, {}, false
+  local ids, kept, is_running, texts = {}, {}, false, {}
   for at = 1, #marks[id], 36 do ids[#ids + 1] = string.sub(marks[id], at, at + 35) end
-  local texts = redis.call('HMGET', live_key, unpack(ids))
+  for from = 1, #ids, 1000 do
+    local some = redis.call('HMGET', live_key, unpack(ids, from, math.min(from + 999, #ids)))
+    for i = 1, #some do texts[from + i - 1] = some[i] end
+  end
   for i = 1, #ids do
     local run = read_live(overlap.fresh[ids[i]] or texts[i])
     if run and run.state == RUNNING then
@@ -68,9 +71,6 @@ function overlap.decide(id, p)
   end
   return waiting < (rule == BUFFER_ONE and 1 or WAITS_MAX) and 'wait' or nil
 end
-
--- Runs that may be active beside each other; 0 for any number.
-function overlap.limit(p) return p[P_OVERLAP] > ALLOW and 1 or p[P_MAX_RUNNING] end
 
 function overlap.flush()
   for i = 1, #overlap.asked do

@@ -10,8 +10,8 @@ end
 
 -- The fire times that passed while the entry was paused, up to `till`, as one record.
 function pausing.settle(id, p, place, till)
-  local count, nth, sum = due_times(p, place.cursor, till)
   local f, l, c, s = place.back[1], place.back[2], place.back[3] or 0, (place.back[4] or 0) * 67108864 + (place.back[5] or 0)
+  local count, nth, sum = due_times(p, place.cursor, till, math.max(p[P_LEFT] - c, 0))
   if count > 0 then f, l, c, s = c > 0 and f or nth(1), nth(count), c + count, (s + sum(1, count)) % MODULUS end
   if c > 0 then pass_over(id, p, f, l, c, s, SKIPPED, PAUSED) end
 end

@@ -10,6 +10,8 @@ local P_PERIOD, P_SUFFIX, P_BIRTH, P_REVISION, P_START_WITHIN, P_KEEP, P_IS_FINA
 local P_IS_ARITHMETIC, P_FIRST, P_IS_DIRECT, P_NEEDS_MARKS, P_LIST, P_TAIL = 16, 17, 18, 19, 20, 21
 -- How long after its fire time it is due, ms; fire times in all, active runs (0 for no limit); fire times that are left.
 local P_DELAY, P_MAX_FIRES, P_MAX_RUNNING, P_LEFT = 22, 23, 24, 25
+-- The entry's own limit of active runs, where a request follows another rule.
+local P_OWN_LIMIT = 26
 local FLAG_MARKS, FLAG_SPECIAL = 2, 4
 local ALLOW, SKIP, BUFFER_ONE, BUFFER_ALL, CANCEL_OTHERS = 0, 1, 2, 3, 4
 local CATCH_UP_LATEST, CATCH_UP_ALL = 1, 2
@@ -38,7 +40,7 @@ local function time_after(p, t)
   if p[P_IS_ARITHMETIC] then
     local n = p[P_PHASE]
     if t >= n then n = n + (math.floor((t - n) / p[P_PERIOD]) + 1) * p[P_PERIOD] end
-    if p[P_STOP] > 0 and n >= p[P_STOP] then return nil, 'over' end
+    if n >= (p[P_STOP] > 0 and p[P_STOP] or NEVER) then return nil, 'over' end
     return n, 1000
   end
   local low, high = 0, p[P_PHASE]
@@ -49,3 +51,6 @@ local function time_after(p, t)
   if low == p[P_PHASE] then return nil, p[P_IS_FINAL] and 'over' or 'dry' end
   return struct.unpack('>I6', p[P_TEXT], p[P_FIRST] + low * 6), p[P_IS_FINAL] and 1000 or p[P_PHASE] - low - 1
 end
+
+-- Runs that may be active beside each other; 0 for any number.
+local function active_limit(p) return p[P_OVERLAP] > ALLOW and 1 or p[P_MAX_RUNNING] end

@@ -1,10 +1,10 @@
 -- Settles the fire times of an entry up to now, by the rule "Late" of the contract. Needs `fire.lua`.
 local LATE_MS, LATE_WITH_NEWER_MS = 60000, 5000
 
--- The fire times from `cursor` to `limit`, else those that are due: their number, the i-th, and the sum of i to j; and whether
+-- The fire times from `cursor` to `limit`, else those that are due, `most` of them: their number, the i-th, and the sum of i to j; and whether
 -- the plan knows what comes next.
-local function due_times(p, cursor, limit)
-  limit = limit or now - p[P_DELAY]
+local function due_times(p, cursor, limit, most)
+  limit, most = limit or now - p[P_DELAY], most or p[P_LEFT]
   if p[P_IS_ARITHMETIC] then
     local till = (p[P_STOP] > 0 and p[P_STOP] <= limit) and p[P_STOP] - 1 or limit
     -- The cursor of a paused entry may stand between two fire times.
@@ -12,11 +12,11 @@ local function due_times(p, cursor, limit)
     local count = till >= first and math.floor((till - first) / p[P_PERIOD]) + 1 or 0
     local function nth(i) return first + (i - 1) * p[P_PERIOD] end
     local function sum(i, j) return sum_of(nth(i), j - i + 1, p[P_PERIOD]) end
-    return math.min(count, p[P_LEFT]), nth, sum, true
+    return math.min(count, most), nth, sum, true
   end
   local times = {}
   local t, why = time_after(p, cursor - 1)
-  while t and t <= limit and #times < p[P_LEFT] do
+  while t and t <= limit and #times < most do
     times[#times + 1] = t
     t, why = time_after(p, t)
   end
@@ -25,7 +25,7 @@ local function due_times(p, cursor, limit)
     for k = i, j do total = (total + times[k]) % MODULUS end
     return total
   end
-  return #times, function(i) return times[i] end, sum, why ~= 'dry' or #times >= p[P_LEFT]
+  return #times, function(i) return times[i] end, sum, why ~= 'dry' or #times >= most
 end
 
 -- The greatest i that has been due for more than `age`.
@@ -118,6 +118,8 @@ local function settle(id, p, cursor, back)
   if skipping.of[id] then
     local is_dry = not t and left == 'dry'
     skipping.done(id, p, t or (is_dry and struct.unpack('>I6', p[P_TEXT], #p[P_TEXT] - 5) + 1) or NEVER)
+    -- The last one of all was to be skipped.
+    if p[P_LEFT] <= 0 then return nil, 'over' end
   end
   return t, left
 end

@@ -203,6 +203,7 @@ local function check_balance(checked)
   local counts = redis.call('HMGET', clock_key, 'held', 'waiting')
   local runs = in_lists - dead + (tonumber(counts[1]) or 0) + (tonumber(counts[2]) or 0)
   local has_all_lists = redis.call('HLEN', queues_key) == list_count
+  if (tonumber(counts[2]) or 0) > 0 and redis.call('HLEN', waits_key) == 0 then return true end
   return placed ~= redis.call('HLEN', entries_key) or (has_all_lists and runs ~= redis.call('HLEN', live_key))
 end
 

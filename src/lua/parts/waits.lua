@@ -45,7 +45,7 @@ function waits.flush()
   if waits.added ~= 0 then redis.call('HINCRBY', clock_key, 'waiting', waits.added) end
 end
 
--- How many of each changed entry may be active from now on.
+-- How many of each changed entry may be active from now on. Returns how many runs go on.
 function waits.set_limits()
   local ids = {}
   for id, limit in pairs(waits.limits) do
@@ -55,7 +55,7 @@ function waits.set_limits()
       ids[#ids + 1] = id
     end
   end
-  waits.admit(ids)
+  return waits.admit(ids)
 end
 
 -- A run that waits has ended.
@@ -83,27 +83,28 @@ function waits.busy(id)
   return busy
 end
 
--- Moves what may go on of these entries into its list.
+-- Moves what may go on of these entries into its list. Returns how many runs.
 function waits.admit(ids)
-  if #ids == 0 or redis.call('HLEN', waits_key) == 0 then return end
+  if #ids == 0 or redis.call('HLEN', waits_key) == 0 then return 0 end
   local moved, seen = 0, {}
   for i = 1, #ids do
     local id = ids[i]
     local text = not seen[id] and redis.call('HGET', waits_key, id) or ''
     seen[id] = true
     local limit = #text > 2 and struct.unpack('>I2', text) or 0
-    local busy, at = #text > 2 and limit > 0 and waits.busy(id) or 0, 3
+    local busy, at = #text > 2 and waits.busy(id) or 0, 3
     while at <= #text and (limit == 0 or busy < limit) do
       local run_id = string.sub(text, at, at + 35)
       local run = read_live(redis.call('HGET', live_key, run_id))
       if run and run.state == WAITING then
+        if run.flags >= ALONE and busy > 0 then break end
         -- Its list is not among those declared: whoever reads the registry again moves it.
         if not lists[run.list] then
           redis.call('HSETNX', queues_key, run.list, 0)
           break
         end
         run.state, run.enqueued_at = QUEUED, now
-        if run.flags >= BY_LIMIT then run.flags = run.flags - BY_LIMIT end
+        run.flags = run.flags % BY_LIMIT
         redis.call('HSET', live_key, run_id, pack_live(run))
         redis.call('RPUSH', lists[run.list], run_id)
         local hint = hints[run.list]
@@ -119,6 +120,7 @@ function waits.admit(ids)
     end
   end
   if moved > 0 then redis.call('HINCRBY', clock_key, 'waiting', -moved) end
+  return moved
 end
 
 -- Looks after those that wait, a few at a time: a step that ended a run may not have known their list.
