@@ -120,12 +120,27 @@ local function read_items(items)
   return again
 end
 
--- All that is overdue ends `missed`, however young: the entry is paused or removed.
+-- All that is overdue ends `missed`, however young: the entry is paused or removed. The back-log ends last and by stretches of
+-- the ledger, so that each stretch holds the fire times between its ends and no others.
 local function settle_missed(id, p, place, reason)
-  for i = 1, #place.back do drop_back(id, p, place.back[i], place.back[i], 1, place.back[i], MISSED, reason) end
-  if place.cursor > now then return end
-  local count, nth, sum = due_times(p, place.cursor)
-  range_over(id, p, nth, sum, 1, count, MISSED, reason)
+  if place.cursor <= now then
+    local count, nth, sum = due_times(p, place.cursor)
+    range_over(id, p, nth, sum, 1, count, MISSED, reason)
+  end
+  local back, i = place.back, 1
+  while i <= #back do
+    local j, sum, text, till = i, back[i], ledgers[id], back[i]
+    for at = 2, #text - STRETCH_LEN + 1, STRETCH_LEN do
+      local f, l, _, _, _, o, w = struct.unpack(STRETCH, text, at)
+      if o == SUCCEEDED and w == PACE and f <= back[i] and back[i] <= l then till = l end
+    end
+    while back[j + 1] and back[j + 1] <= till do
+      j = j + 1
+      sum = (sum + back[j]) % MODULUS
+    end
+    drop_back(id, p, back[i], back[j], j - i + 1, sum, MISSED, reason)
+    i = j + 1
+  end
 end
 
 local function settle_all(item, p, place)
