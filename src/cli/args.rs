@@ -8,7 +8,7 @@ use crate::cli::asked_args::{
     BACKFILL_EXAMPLES, BackfillArgs, PAUSE_EXAMPLES, PauseArgs, RESUME_EXAMPLES, ResumeArgs, SKIP_EXAMPLES, SkipArgs,
     TRIGGER_EXAMPLES, TriggerArgs,
 };
-use crate::cli::fields::{Fields, whole};
+use crate::cli::fields::{Fields, expression, whole};
 use crate::cli::node_command::NodeArgs;
 use crate::cli::output::Format;
 
@@ -270,7 +270,7 @@ pub struct NextArgs {
     #[arg(hide = true)]
     pub stray: Vec<String>,
     /// An expression instead; may be repeated
-    #[arg(long, value_name = "EXPRESSION")]
+    #[arg(long, value_name = "EXPRESSION", value_parser = expression, allow_hyphen_values = true)]
     pub cron: Vec<String>,
     /// A rule instead; it begins at --from
     #[arg(long, value_name = "RULE", conflicts_with_all = ["id", "cron"])]

@@ -4,10 +4,11 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Map, Value};
 
 use crate::domain::entry::{FIELDS, is_later};
+use crate::domain::zone::{Fold, Gap};
 use crate::error::{Error, Result};
 
-/// Instants and lengths, which may begin with a sign: what is wrong with them is said under their own name.
-const SIGNED: &[&str] = &["at", "start", "end", "anchor", "every", "timeout", "start_within", "spread"];
+/// Expressions, instants and lengths, which may begin with a sign: what is wrong with them is said under their own name.
+const SIGNED: &[&str] = &["cron", "at", "start", "end", "anchor", "every", "timeout", "start_within", "spread"];
 
 /// Reads a whole number of a flag; `most` is not named where it is the greatest there is.
 pub fn whole<T: TryFrom<u64>>(least: u64, most: u64) -> impl Fn(&str) -> Result<T, String> + Clone {
@@ -17,6 +18,16 @@ pub fn whole<T: TryFrom<u64>>(least: u64, most: u64) -> impl Fn(&str) -> Result<
             u64::MAX => format!("{text:?} is not a whole number from {least}"),
             most => format!("{text:?} is not a whole number from {least} to {most}"),
         })
+    }
+}
+
+/// Reads a cron expression as it is; one that begins with a sign is refused by its fields, a flag is none.
+pub fn expression(text: &str) -> Result<String, String> {
+    match text.strip_prefix('-').and_then(|rest| rest.chars().next()) {
+        Some(first) if first == '-' || first.is_ascii_alphabetic() => {
+            Err(format!("a value is needed, {text:?} is a flag"))
+        }
+        _ => Ok(text.to_owned()),
     }
 }
 
@@ -117,6 +128,7 @@ impl clap::Args for Fields {
                 _ => {
                     // `-8h` and `-5` are values; for the others a forgotten value must not swallow the next flag.
                     let may_be_negative = form == Form::Json || SIGNED.contains(field);
+                    let arg = if *field == "cron" { arg.value_parser(expression) } else { arg };
                     let arg = arg.action(ArgAction::Append).value_name(value).hide(form == Form::Later);
                     arg.allow_hyphen_values(may_be_negative).allow_negative_numbers(form == Form::Whole)
                 }
@@ -220,7 +232,16 @@ fn table(field: &str, texts: &[String], is_typed: bool) -> Result<Map<String, Va
         }
         for pair in pairs(text) {
             let Some((key, value)) = pair.split_once('=').filter(|(key, _)| !key.is_empty()) else {
-                return Err(Error::invalid(field, format!("{pair:?} is not KEY=VALUE")).value(text.as_str()));
+                let error = Error::invalid(field, format!("{pair:?} is not KEY=VALUE")).value(text.as_str());
+                return Err(match field {
+                    "dst" if Gap::WORDS.iter().any(|(word, _)| *word == pair) => {
+                        error.hint(format!("as in gap={pair}"))
+                    }
+                    "dst" if Fold::WORDS.iter().any(|(word, _)| *word == pair) => {
+                        error.hint(format!("as in fold={pair}"))
+                    }
+                    _ => error,
+                });
             };
             let typed = serde_json::from_str::<Value>(value).ok().filter(|_| is_typed);
             let value = typed.filter(|value| !value.is_string()).unwrap_or_else(|| Value::from(value));

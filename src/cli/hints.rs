@@ -93,6 +93,7 @@ const FLAGS: &[(&str, &str)] = &[
     ("--tag", "--labels KEY=VALUE"),
     ("--tags", "--labels KEY=VALUE"),
     ("--label", "--labels KEY=VALUE"),
+    ("-l", "--labels KEY=VALUE; -l selects entries that have one"),
     ("--description", "--note TEXT"),
     ("--name", "the id as the first word: upbeat add ID ..."),
     ("--id", "the id as the first word: upbeat add ID ..."),
@@ -205,6 +206,9 @@ pub fn usage(error: &clap::Error) -> Error {
         }
         ErrorKind::ArgumentConflict => {
             let other = context(ContextKind::PriorArg).unwrap_or_default();
+            if other == named {
+                return Error::Invalid(Problem::new(field, "is given twice").hint("give it once"));
+            }
             Error::Invalid(Problem::new(field, format!("does not go with {other}")))
         }
         _ => {

@@ -45,13 +45,17 @@ impl Wall {
     /// `Sat 21 Nov 02:30 CET (in 13 h 20 min), Sun 22 Nov 02:30`.
     pub fn list(&self, times: &[Timestamp]) -> String {
         let Some((first, rest)) = times.split_first() else { return "never again".to_owned() };
-        let is_even = times.iter().all(|at| at.0.rem_euclid(60_000) == 0);
-        let format = if is_even { "%H:%M" } else { "%H:%M:%S" };
+        let are_whole = |ms: i64| times.iter().all(|at| at.0.rem_euclid(ms) == 0);
+        let format = match (are_whole(60_000), are_whole(1000)) {
+            (true, _) => "%H:%M",
+            (_, true) => "%H:%M:%S",
+            _ => "%H:%M:%S%.3f",
+        };
         let shown = |at: &Timestamp| self.day_and(*at, "%a %-d %b ", "%a %-d %b %Y ", format);
         let zone = self.zone.abbreviation(*first);
         let relative = self.relative(*first);
         let rest: String = rest.iter().map(|at| format!(", {}", shown(at))).collect();
-        let is_today = times.iter().all(|at| shown(at).len() <= "12:07:45".len());
+        let is_today = times.iter().all(|at| shown(at).len() <= "12:07:45.250".len());
         match is_today {
             true => format!("{}{rest} {zone} ({relative})", shown(first)),
             false => format!("{} {zone} ({relative}){rest}", shown(first)),
@@ -122,6 +126,8 @@ mod tests {
         assert_eq!(wall.list(&nights), "Sat 21 Nov 02:30 CET (in 13 h 30 min), Sun 22 Nov 02:30");
         let soon = [at("2026-11-20T12:00:05Z"), at("2026-11-20T12:00:10Z")];
         assert_eq!(wall.list(&soon), "13:00:05, 13:00:10 CET (in 5 s)");
+        let dense = [at("2026-11-20T12:00:00.100Z"), at("2026-11-20T12:00:00.200Z")];
+        assert_eq!(wall.list(&dense), "13:00:00.100, 13:00:00.200 CET (in 100 ms)");
     }
 
     #[test]

@@ -21,16 +21,34 @@ pub fn next_change(schedule: &Schedule, now: Timestamp) -> Option<String> {
         When::Rrule(rule) => vec![Times::Rule(rule)],
         When::Every(_) | When::At(_) => return None,
     };
-    let mut change = schedule.zone.next_offset_change(now)?;
-    while change.0 - now.0 <= REACH_MS {
-        let is_within =
-            schedule.start.is_none_or(|start| start <= change) && schedule.end.is_none_or(|end| change < end);
-        if is_within && let Some(words) = all.iter().find_map(|times| at_change(schedule, times, change)) {
+    let mut at = schedule.zone.next_offset_change(now)?;
+    while at.0 - now.0 <= REACH_MS {
+        if let Some(words) = at_change(schedule, &all, &Change::at(&schedule.zone, at)) {
             return Some(words);
         }
-        change = schedule.zone.next_offset_change(change)?;
+        at = schedule.zone.next_offset_change(at)?;
     }
     None
+}
+
+/// One change of the clocks.
+struct Change {
+    at: Timestamp,
+    /// What the clock would have shown at that instant.
+    before: NaiveDateTime,
+    /// What it shows.
+    after: NaiveDateTime,
+}
+
+impl Change {
+    fn at(zone: &Zone, at: Timestamp) -> Self {
+        let before = zone.to_local(Timestamp(at.0 - 1000)) + TimeDelta::seconds(1);
+        Self { at, before, after: zone.to_local(at) }
+    }
+
+    fn is_forward(&self) -> bool {
+        self.before < self.after
+    }
 }
 
 /// A cron expression or a rule, as far as a change of the clocks concerns it.
@@ -77,45 +95,91 @@ pub fn doubt(schedule: &Schedule) -> Option<&'static str> {
     }
 }
 
-fn at_change(schedule: &Schedule, times: &Times, change: Timestamp) -> Option<String> {
-    let zone = &schedule.zone;
-    let after = zone.to_local(change);
-    // What the clock would have shown at that instant.
-    let before = zone.to_local(Timestamp(change.0 - 1000)) + TimeDelta::seconds(1);
-    let is_forward = before < after;
-    // By real time nothing happens to what is the same in every hour, where the clock jumps by hours.
-    if times.follows_the_clock() && times.is_hourly() && (after - before).num_seconds() % 3600 == 0 {
-        return None;
-    }
-    let locals = locals(times, before.min(after), before.max(after));
-    let when = match (locals.as_slice(), locals.len()) {
-        ([], _) => return None,
-        ([one], _) => shown(*one, before),
-        ([one, other], _) => format!("{} and {}", shown(*one, before), shown(*other, before)),
-        ([first, .., last], COUNTED) => format!("{} to {}", shown(*first, before), shown(*last, before)),
-        ([first, .., last], count) => format!("{} to {} ({count} times)", shown(*first, before), shown(*last, before)),
-    };
-    let is_one = locals.len() == 1;
-    let moved_to = |at: Timestamp| {
-        let at = shown(zone.to_local(at), before);
-        if is_one {
-            format!("the run of {when} comes at {at}")
-        } else {
-            format!("the runs of {when} come at {at}, as one")
+/// Local times that a change treats alike.
+struct Touched {
+    locals: Vec<NaiveDateTime>,
+    follows_the_clock: bool,
+    /// Where times that the clock leaves out go.
+    moved_to: Timestamp,
+}
+
+fn at_change(schedule: &Schedule, all: &[Times], change: &Change) -> Option<String> {
+    let mut touched: Vec<Touched> = Vec::new();
+    for times in all {
+        let Touched { locals, follows_the_clock, moved_to } = touched_by(schedule, times, change);
+        match touched.iter_mut().find(|one| (one.follows_the_clock, one.moved_to) == (follows_the_clock, moved_to)) {
+            Some(known) => known.locals.extend(locals),
+            None => touched.push(Touched { locals, follows_the_clock, moved_to }),
         }
+    }
+    touched.retain(|one| !one.locals.is_empty());
+    let what: Vec<String> = touched
+        .iter_mut()
+        .map(|one| {
+            one.locals.sort_unstable();
+            one.locals.dedup();
+            in_words(schedule, one, change)
+        })
+        .collect();
+    let way = if change.is_forward() { "forward" } else { "back" };
+    let (from, to) = (change.before.format("%Y-%m-%d %H:%M"), shown(change.after, change.before));
+    (!what.is_empty()).then(|| format!("clocks in {} go {way} on {from} -> {to}: {}", schedule.zone, what.join("; ")))
+}
+
+/// The local times in the gap or fold that would be fire times of the entry.
+fn touched_by(schedule: &Schedule, times: &Times, change: &Change) -> Touched {
+    let zone = &schedule.zone;
+    let follows_the_clock = times.follows_the_clock();
+    let moved_to = match schedule.dst.gap {
+        Gap::RunBefore if change.is_forward() && !follows_the_clock => times.last_before(zone, change.at),
+        _ => change.at,
+    };
+    // By real time nothing happens to what is the same in every hour, where the clock jumps by hours.
+    let jump_s = (change.after - change.before).num_seconds();
+    if follows_the_clock && times.is_hourly() && jump_s % 3600 == 0 {
+        return Touched { locals: Vec::new(), follows_the_clock, moved_to };
+    }
+    let is_fire_time = |at: Timestamp| {
+        schedule.start.is_none_or(|start| start <= at)
+            && schedule.end.is_none_or(|end| at < end)
+            && !schedule.exclude.has(zone.to_local(at).date())
+    };
+    let mut locals = locals(times, change.before.min(change.after), change.before.max(change.after));
+    locals.retain(|local| match change.is_forward() {
+        true => is_fire_time(moved_to),
+        false => {
+            let second = Timestamp(change.at.0 + (*local - change.after).num_milliseconds());
+            is_fire_time(second) || is_fire_time(Timestamp(second.0 + jump_s * 1000))
+        }
+    });
+    Touched { locals, follows_the_clock, moved_to }
+}
+
+fn in_words(schedule: &Schedule, touched: &Touched, change: &Change) -> String {
+    let at = |local: &NaiveDateTime| shown(*local, change.before);
+    let (locals, is_one) = (&touched.locals, touched.locals.len() == 1);
+    let when = match (locals.as_slice(), locals.len()) {
+        ([], _) => String::new(),
+        ([one], _) => at(one),
+        ([one, other], _) => format!("{} and {}", at(one), at(other)),
+        ([first, .., last], COUNTED..) => format!("{} to {}", at(first), at(last)),
+        ([first, .., last], count) => format!("{} to {} ({count} times)", at(first), at(last)),
     };
     let (comes, runs) = if is_one { ("comes", "runs") } else { ("come", "run") };
-    let what = match (is_forward, times.follows_the_clock(), schedule.dst.gap, schedule.dst.fold) {
+    let follows = touched.follows_the_clock;
+    match (change.is_forward(), follows, schedule.dst.gap, schedule.dst.fold) {
         (true, true, ..) | (true, _, Gap::Skip, _) => format!("no run at {when}, which the clock leaves out"),
-        (true, _, Gap::RunAfter, _) => moved_to(change),
-        (true, _, Gap::RunBefore, _) => moved_to(times.last_before(zone, change)),
+        (true, ..) => {
+            let moved_to = at(&schedule.zone.to_local(touched.moved_to));
+            match is_one {
+                true => format!("the run of {when} comes at {moved_to}"),
+                false => format!("the runs of {when} come at {moved_to}, as one"),
+            }
+        }
         (false, true, ..) | (false, _, _, Fold::Both) => format!("{when} {comes} twice and {runs} each time"),
         (false, _, _, Fold::First) => format!("{when} {comes} twice and {runs} the first time only"),
         (false, _, _, Fold::Last) => format!("{when} {comes} twice and {runs} the second time only"),
-    };
-    let way = if is_forward { "forward" } else { "back" };
-    let from = before.format("%Y-%m-%d %H:%M");
-    Some(format!("clocks in {zone} go {way} on {from} -> {}: {what}", shown(after, before)))
+    }
 }
 
 /// The local times from `first` on, before `end`.
@@ -134,23 +198,29 @@ fn shown(local: NaiveDateTime, day: NaiveDateTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::exclude::Exclude;
     use crate::domain::zone::Dst;
 
     fn words(text: &str, zone: &str, now: &str, dst: Dst) -> Option<String> {
-        let zone = Zone::parse("tz", zone).unwrap();
-        let schedule = Schedule {
-            when: match text.starts_with("FREQ") {
-                true => When::Rrule(Rrule::parse("rrule", text, Some(Timestamp(0)), &zone).unwrap()),
-                false => When::Cron(vec![Cron::parse("cron", text).unwrap()]),
-            },
-            zone,
+        let now = Timestamp::parse("now", now, None).unwrap();
+        if !text.starts_with("FREQ") {
+            return next_change(&Schedule { dst, ..cron_in(zone, &[text]) }, now);
+        }
+        let schedule = cron_in(zone, &[]);
+        let when = When::Rrule(Rrule::parse("rrule", text, Some(Timestamp(0)), &schedule.zone).unwrap());
+        next_change(&Schedule { when, dst, ..schedule }, now)
+    }
+
+    fn cron_in(zone: &str, crons: &[&str]) -> Schedule {
+        Schedule {
+            when: When::Cron(crons.iter().map(|text| Cron::parse("cron", text).unwrap()).collect()),
+            zone: Zone::parse("tz", zone).unwrap(),
             start: None,
             end: None,
             anchor: None,
-            dst,
-            exclude: Default::default(),
-        };
-        next_change(&schedule, Timestamp::parse("now", now, None).unwrap())
+            dst: Dst::default(),
+            exclude: Exclude::default(),
+        }
     }
 
     #[test]
@@ -187,6 +257,35 @@ mod tests {
         ] {
             assert_eq!(words(cron, "America/New_York", now, dst), Some(format!("{head}{tail}")), "{cron}");
         }
+    }
+
+    #[test]
+    fn only_what_would_fire_is_told_of_a_change() {
+        let at = |text: &str| Some(Timestamp::parse("at", text, None).unwrap());
+        let night = || cron_in("America/New_York", &["30 2 * * *"]);
+        let now = at("2026-11-20T12:00:00Z").unwrap();
+        let told = |schedule: &Schedule| next_change(schedule, now);
+        let forward = "clocks in America/New_York go forward on 2027-03-14 02:00 -> 03:00: ";
+        let excluded = ["2026-12-25", "2027-03-14"].map(serde_json::Value::from).to_vec();
+        let excluded = Exclude::parse("exclude", &serde_json::Value::from(excluded)).unwrap();
+        assert_eq!(told(&Schedule { exclude: excluded, ..night() }), None);
+        let before = Dst { gap: Gap::RunBefore, ..Dst::default() };
+        let comes_before = Some(format!("{forward}the run of 02:30 comes at 01:59"));
+        let ends = at("2027-03-14T07:00:00Z");
+        assert_eq!(told(&Schedule { end: ends, ..night() }), None);
+        assert_eq!(told(&Schedule { end: ends, dst: before, ..night() }), comes_before);
+        assert_eq!(told(&Schedule { start: ends, end: at("2027-06-01T00:00Z"), dst: before, ..night() }), None);
+    }
+
+    #[test]
+    fn a_change_is_told_of_all_expressions() {
+        let now = Timestamp::parse("now", "2026-11-20T12:00:00Z", None).unwrap();
+        let told = |crons: &[&str]| next_change(&cron_in("America/New_York", crons), now).unwrap();
+        let forward = "clocks in America/New_York go forward on 2027-03-14 02:00 -> 03:00: ";
+        let as_one = format!("{forward}the runs of 02:30 and 02:45 come at 03:00, as one");
+        assert_eq!(told(&["45 2 * * *", "30 2 * * *", "0 9 * * *"]), as_one);
+        let apart = "the run of 02:45 comes at 03:00; no run at 02:00 and 02:30, which the clock leaves out";
+        assert_eq!(told(&["45 2 * * *", "*/30 2 * * *"]), format!("{forward}{apart}"));
     }
 
     #[test]

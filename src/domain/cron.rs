@@ -89,7 +89,13 @@ impl Cron {
         let parts = Part::compile(&fields)
             .map_err(|error| Error::internal(format!("can't compile cron expression {text:?}: {error}")))?;
         if parts.is_empty() {
-            let message = "day-of-month: no such calendar date, it would never fire";
+            let words: Vec<&str> = resolved.split(' ').collect();
+            let days = match words[words.len() - 3..] {
+                [month_day, month, "*"] => format!("{month_day} in month {month}"),
+                [month_day, month, week_day] => format!("{month_day} in month {month} on day-of-week {week_day}"),
+                _ => String::new(),
+            };
+            let message = format!("day-of-month: {days}: no such calendar date, it would never fire");
             return Err(Error::invalid(field, message).value(text));
         }
         Ok(Self { text: text.trim_matches(BLANKS).into(), compiled: Arc::new(Compiled { resolved, fields, parts }) })

@@ -41,13 +41,20 @@ impl Exclude {
         for item in items {
             let item = text(field, item)?;
             let is_date = !item.is_empty()
-                && item.chars().all(|c| c.is_ascii_digit() || matches!(c, '-' | '/' | '.' | ':' | 'T' | 'Z'));
+                && item
+                    .chars()
+                    .all(|c| c.is_ascii_digit() || matches!(c, '-' | '/' | '.' | ':' | 'T' | 'Z' | ',' | ' '));
             match read_date(item) {
                 Some(date) => exclude.own.push(date),
                 None if is_date => {
-                    return Err(Error::invalid(field, format!("{item} is no date of the years 1970 to 2100"))
-                        .value(item)
-                        .hint("a whole day in the entry's zone, as 2026-12-25, or the name of a calendar"));
+                    let hint = "a whole day in the entry's zone, as 2026-12-25, or the name of a calendar";
+                    let dates: Vec<&str> = item.split([',', ' ']).filter(|date| read_date(date).is_some()).collect();
+                    let hint = match dates.as_slice() {
+                        [_, _, ..] => format!("give each date by itself: --exclude {}", dates.join(" --exclude ")),
+                        _ => hint.to_owned(),
+                    };
+                    let why = format!("{item} is no date of the years 1970 to 2100");
+                    return Err(Error::invalid(field, why).value(item).hint(hint));
                 }
                 None => {
                     let name = CalendarName::parse(field, item)?;

@@ -218,7 +218,10 @@ fn in_one_table(text: &str) -> String {
                 .and_then(|rest| rest.split('(').next())
                 .is_some_and(|name| words.iter().any(|(known, _)| *known == name))
         });
-        out.push_str(&in_numbers(moved.unwrap_or(line), &words));
+        match line.starts_with("--") {
+            true => out.push_str(line),
+            false => out.push_str(&in_numbers(moved.unwrap_or(line), &words)),
+        }
         out.push('\n');
     }
     out

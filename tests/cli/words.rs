@@ -24,8 +24,44 @@ fn a_number_that_is_none_or_negative_is_refused_under_its_name() {
         let args = ["add", "a", flag, value, rest[0], rest[1], "--", "true"];
         assert_eq!(user.error(2, &args)["field"], field);
     }
+    for (args, line) in [
+        (&["next", "--cron", "-1 0 * * *"][..], "cron: minute: -1 is negative or lacks its beginning"),
+        (&["next", "--cron", "--tz", "UTC"], "cron: a value is needed, \"--tz\" is a flag"),
+        (&["add", "a", "--cron", "-5 * * * *", "--", "true"], "cron: minute: -5 is negative or lacks its beginning"),
+    ] {
+        assert_eq!(refused(&user, 2, args).0, format!("error: {line}"));
+    }
     let help = user.ok(&["set", "--help"]);
     assert!(!help.contains("--anchor") && !help.contains("--paused") && help.contains("--every"), "{help}");
+}
+
+#[test]
+fn slips_of_flags_and_fields_show_the_way_out() {
+    let user = Upbeat::at("redis://127.0.0.1:1");
+    let daily = ["add", "a", "--cron", "@daily"];
+    for (more, line, hint) in [
+        (&["-l", "tier=gold"][..], "-l: unknown flag", "write --labels KEY=VALUE; -l selects entries that have one"),
+        (&["--reason", "a", "--reason", "b"], "reason: is given twice", "give it once"),
+        (&["--dst", "run_before"], "dst: \"run_before\" is not KEY=VALUE", "as in gap=run_before"),
+        (&["--dst", "last"], "dst: \"last\" is not KEY=VALUE", "as in fold=last"),
+        (
+            &["--exclude", "2026-12-25,2026-12-26"],
+            "exclude: 2026-12-25,2026-12-26 is no date of the years 1970 to 2100",
+            "give each date by itself: --exclude 2026-12-25 --exclude 2026-12-26",
+        ),
+        (
+            &["--start", "2026-12-01", "--end", "2026-11-01"],
+            "end: \"2026-11-01\" is not after start, \"2026-12-01\"",
+            "",
+        ),
+    ] {
+        let args = [&daily[..], more, &["--", "true"]].concat();
+        let told = refused(&user, 2, &args);
+        let hint = if hint.is_empty() { String::new() } else { format!("  {hint}") };
+        assert_eq!(told, (format!("error: {line}"), hint), "{more:?}");
+    }
+    let never = ["--cron", "0 0 29 2 *", "--start", "2026-12-01", "--end", "2027-12-01", "--", "true"];
+    assert_eq!(user.error(2, &[&["add", "a"][..], &never].concat())["value"], "2027-12-01");
 }
 
 #[test]

@@ -320,3 +320,30 @@ async fn what_lost_its_turn_gets_one_within_a_minute() {
     let ran = play(&bed, 3).await;
     assert!(ran.iter().any(|run| run.0 == times[0]));
 }
+
+#[tokio::test]
+async fn what_a_pause_takes_from_a_back_log_runs_after_all() {
+    for when in schedules() {
+        let bed = Bed::new().await;
+        let mut caught_up = fields(when, "allow");
+        caught_up["catch_up"] = json!("all");
+        bed.add("a", caught_up).await;
+        bed.shift(6 * 60_000);
+        assert!(play(&bed, 2).await.len() >= 2, "some of the back-log has run");
+        bed.shift(bed.now().await.0 - bed.real_now() + 60_000);
+        bed.pause("a").await;
+        bed.resume("a").await;
+        let stretches = bed.stretches("a").await;
+        let schedule = bed.definition("a").await.parse(&id("a")).unwrap().schedule;
+        for stretch in &stretches {
+            let times = schedule.times_after(Timestamp(stretch.first.0 - 1)).take_while(|time| *time <= stretch.last);
+            assert_eq!(times.count() as u64, stretch.count, "{stretch:?} of {stretches:?}");
+        }
+        let missed: u64 = stretches.iter().filter(|one| one.outcome == State::Missed).map(|one| one.count).sum();
+        let end = stretches.iter().map(|stretch| stretch.last).max().unwrap();
+        let done = backfill(&bed, stretches[0].first, end).await.unwrap();
+        assert_eq!(done.runs, missed, "{stretches:?}");
+        assert!(missed >= 4, "{stretches:?}");
+        bed.is_conserved();
+    }
+}

@@ -89,6 +89,9 @@ impl WeekDays {
                 let Some(index) = ["1", "2", "3", "4", "5"].iter().position(|known| *known == number) else {
                     return Err(Refusal::new(format!("{number:?} in {item} is out of range 1-5")));
                 };
+                if day.is_empty() {
+                    return Err(Refusal::new(format!("{item} lacks its day")).hint(format!("write MON{item}")));
+                }
                 days.nth[index] |= one_day(day)?;
             } else if upper == "L" {
                 return Err(Refusal::new("L alone means nothing here")

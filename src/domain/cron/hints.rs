@@ -40,7 +40,7 @@ pub(super) fn for_quartz(refusal: Refusal, words: &[&str]) -> Refusal {
 pub(super) fn for_six(refusal: Refusal, words: &[&str]) -> Refusal {
     let last = words[5];
     let is_number = last.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_number && read_words("0", &words[..5]).is_ok() && !field::WEEK_DAY.is_near(last) {
+    if !is_number && last != "?" && read_words("0", &words[..5]).is_ok() && !field::WEEK_DAY.is_near(last) {
         return Refusal::new(format!("{last:?} is not a day of the week")).about(field::WEEK_DAY.name).hint(
             "this looks like a crontab line with its user or command; give the command as the action of the entry",
         );

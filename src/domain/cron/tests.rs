@@ -54,7 +54,7 @@ mod refusals {
                 "60 0 0 * * *",
                 "cron: second: 60 is out of range 0-59; six fields begin with seconds; leave them out for the usual five",
             ),
-            ("0 0 30 2 *", "cron: day-of-month: no such calendar date, it would never fire; "),
+            ("0 0 30 2 *", "cron: day-of-month: 30 in month 2: no such calendar date, it would never fire; "),
         ] {
             assert_eq!(refusal(text), message);
         }
@@ -71,6 +71,9 @@ mod refusals {
             ("0 0 12 ? * MON", "day-of-month: ? is not supported; write * instead of ?"),
             ("0 0 12 * * * 2027", "limit the entry with start and end"),
             ("0 9 * * 1-5 2027", "a year is not part of it"),
+            ("0 0 12 * * ?", "day-of-week: ? is not supported; write * instead of ?"),
+            ("0 0 * * #2", "day-of-week: #2 lacks its day; write MON#2"),
+            ("0 0 * * MON#", "day-of-week: \"\" in MON# is out of range 1-5"),
             ("0 0 12 ? * 2", "write * instead of ?, and days of the week from 0, Sunday; Quartz counts from 1"),
             ("0 0 12 ? * MON-FRI 2027", "limit the entry with start and end"),
             ("@reboot", "a fleet has no boot"),

@@ -138,21 +138,24 @@ fn instant(fields: &Map<String, Value>, field: &str, zone: &Zone, complaints: &m
 /// Refuses what provably never fires; whether `at` has passed needs a clock and is asked elsewhere.
 fn can_fire(schedule: &Schedule, fields: &Map<String, Value>) -> Result<()> {
     let written = |field: &str| fields.get(field).map(shown).unwrap_or_default();
+    let refuse = |field: &str, why: String| {
+        let text = fields.get(field).and_then(|value| value.as_str().map(str::to_owned));
+        Err(Error::invalid(field, why).value(text.unwrap_or_else(|| written(field))))
+    };
     if let (Some(start), Some(end)) = (schedule.start, schedule.end)
         && end <= start
     {
-        return Err(Error::invalid("end", format!("{} is not after start, {}", written("end"), written("start"))));
+        return refuse("end", format!("{} is not after start, {}", written("end"), written("start")));
     }
     if let When::At(at) = schedule.when {
         if schedule.start.is_some_and(|start| at < start) {
-            return Err(Error::invalid("at", format!("{} is before start: it would never fire", written("at"))));
+            return refuse("at", format!("{} is before start: it would never fire", written("at")));
         }
         if schedule.end.is_some_and(|end| at >= end) {
-            return Err(Error::invalid("at", format!("{} is not before end: it would never fire", written("at"))));
+            return refuse("at", format!("{} is not before end: it would never fire", written("at")));
         }
         if schedule.exclude.has(schedule.zone.to_local(at).date()) {
-            let why = format!("{} is excluded by exclude: it would never fire", written("at"));
-            return Err(Error::invalid("at", why));
+            return refuse("at", format!("{} is excluded by exclude: it would never fire", written("at")));
         }
         return Ok(());
     }
@@ -167,8 +170,7 @@ fn can_fire(schedule: &Schedule, fields: &Map<String, Value>) -> Result<()> {
             Some(_) => ("start", written("start")),
             None => ("anchor", written("anchor")),
         };
-        let why = format!("no fire time lies between {first}, {start}, and end, {}", written("end"));
-        return Err(Error::invalid("end", why).value(written("end")));
+        return refuse("end", format!("no fire time lies between {first}, {start}, and end, {}", written("end")));
     }
     Ok(())
 }

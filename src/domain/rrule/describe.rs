@@ -6,6 +6,7 @@ use rrule::Frequency;
 use super::next::Form;
 use super::read::{Ending, Parts};
 use super::{Compiled, Rrule};
+use crate::domain::span::Span;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
 
@@ -118,10 +119,19 @@ fn times(form: &Form, parts: &Parts, rule: &Rrule) -> String {
             let from = first.format("%H:%M");
             match &offsets_s[..] {
                 [0] => format!(", counted from {from}"),
+                offsets if offsets.len() <= MAX_TIMES => {
+                    let past: Vec<String> = offsets.iter().map(|offset| past(*offset)).collect();
+                    format!(", {} past, counted from {from}", and(&past))
+                }
                 offsets => format!(", {} times each, counted from {from}", offsets.len()),
             }
         }
     }
+}
+
+/// `30 min` after the beginning of a period.
+fn past(offset_s: impl Into<i64>) -> String {
+    Span(offset_s.into().unsigned_abs() * 1000).human()
 }
 
 fn wall_time(at: Timestamp, zone: &Zone) -> String {

@@ -280,6 +280,7 @@ fn rules_read_as_plain_words() {
             "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1",
             "every month on Monday, Tuesday, Wednesday, Thursday and Friday, of these the last at 08:00, Europe/Berlin",
         ),
+        ("FREQ=HOURLY;BYMINUTE=30;BYSECOND=0", "every hour, 30 min past, counted from 08:00, Europe/Berlin"),
         ("FREQ=HOURLY;INTERVAL=5", "every 5 hours, counted from 08:00, Europe/Berlin"),
         ("freq=hourly;byday=mo", "every hour on Monday, 24 times a day from 00:00 to 23:00, Europe/Berlin"),
     ] {
