@@ -13,9 +13,19 @@ const REACH_MS: i64 = 366 * 86_400_000;
 /// Local times in one gap or fold that are counted, at most.
 const COUNTED: usize = 1000;
 
-/// The next change of the zone's clocks within a year after `now` that leaves out, moves or doubles a fire time, and what
-/// happens then.
+/// The next change of the zone's clocks within a year after `now` and what happens then: the first that leaves out, moves or
+/// doubles a fire time, else the first of all. Nothing for `every` and `at`, which no change concerns.
 pub fn next_change(schedule: &Schedule, now: Timestamp) -> Option<String> {
+    touching_change(schedule, now).or_else(|| {
+        let is_concerned = matches!(schedule.when, When::Cron(_) | When::Rrule(_));
+        let at = schedule.zone.next_offset_change(now).filter(|at| is_concerned && at.0 - now.0 <= REACH_MS)?;
+        schedule.next_after(at)?;
+        let change = Change::at(&schedule.zone, at);
+        Some(format!("{}: no fire time is touched", change.words(&schedule.zone)))
+    })
+}
+
+fn touching_change(schedule: &Schedule, now: Timestamp) -> Option<String> {
     let all: Vec<Times> = match &schedule.when {
         When::Cron(crons) => crons.iter().map(Times::Cron).collect(),
         When::Rrule(rule) => vec![Times::Rule(rule)],
@@ -48,6 +58,13 @@ impl Change {
 
     fn is_forward(&self) -> bool {
         self.before < self.after
+    }
+
+    /// `clocks in Europe/Berlin go forward on 2027-03-28 02:00 -> 03:00`.
+    fn words(&self, zone: &Zone) -> String {
+        let way = if self.is_forward() { "forward" } else { "back" };
+        let (from, to) = (self.before.format("%Y-%m-%d %H:%M"), shown(self.after, self.before));
+        format!("clocks in {zone} go {way} on {from} -> {to}")
     }
 }
 
@@ -121,9 +138,7 @@ fn at_change(schedule: &Schedule, all: &[Times], change: &Change) -> Option<Stri
             in_words(schedule, one, change)
         })
         .collect();
-    let way = if change.is_forward() { "forward" } else { "back" };
-    let (from, to) = (change.before.format("%Y-%m-%d %H:%M"), shown(change.after, change.before));
-    (!what.is_empty()).then(|| format!("clocks in {} go {way} on {from} -> {to}: {}", schedule.zone, what.join("; ")))
+    (!what.is_empty()).then(|| format!("{}: {}", change.words(&schedule.zone), what.join("; ")))
 }
 
 /// The local times in the gap or fold that would be fire times of the entry.
@@ -204,11 +219,11 @@ mod tests {
     fn words(text: &str, zone: &str, now: &str, dst: Dst) -> Option<String> {
         let now = Timestamp::parse("now", now, None).unwrap();
         if !text.starts_with("FREQ") {
-            return next_change(&Schedule { dst, ..cron_in(zone, &[text]) }, now);
+            return touching_change(&Schedule { dst, ..cron_in(zone, &[text]) }, now);
         }
         let schedule = cron_in(zone, &[]);
         let when = When::Rrule(Rrule::parse("rrule", text, Some(Timestamp(0)), &schedule.zone).unwrap());
-        next_change(&Schedule { when, dst, ..schedule }, now)
+        touching_change(&Schedule { when, dst, ..schedule }, now)
     }
 
     fn cron_in(zone: &str, crons: &[&str]) -> Schedule {
@@ -264,7 +279,7 @@ mod tests {
         let at = |text: &str| Some(Timestamp::parse("at", text, None).unwrap());
         let night = || cron_in("America/New_York", &["30 2 * * *"]);
         let now = at("2026-11-20T12:00:00Z").unwrap();
-        let told = |schedule: &Schedule| next_change(schedule, now);
+        let told = |schedule: &Schedule| touching_change(schedule, now);
         let forward = "clocks in America/New_York go forward on 2027-03-14 02:00 -> 03:00: ";
         let excluded = ["2026-12-25", "2027-03-14"].map(serde_json::Value::from).to_vec();
         let excluded = Exclude::parse("exclude", &serde_json::Value::from(excluded)).unwrap();
@@ -280,7 +295,7 @@ mod tests {
     #[test]
     fn a_change_is_told_of_all_expressions() {
         let now = Timestamp::parse("now", "2026-11-20T12:00:00Z", None).unwrap();
-        let told = |crons: &[&str]| next_change(&cron_in("America/New_York", crons), now).unwrap();
+        let told = |crons: &[&str]| touching_change(&cron_in("America/New_York", crons), now).unwrap();
         let forward = "clocks in America/New_York go forward on 2027-03-14 02:00 -> 03:00: ";
         let as_one = format!("{forward}the runs of 02:30 and 02:45 come at 03:00, as one");
         assert_eq!(told(&["45 2 * * *", "30 2 * * *", "0 9 * * *"]), as_one);
@@ -322,5 +337,22 @@ mod tests {
             words("0 12 * * *", "Pacific/Apia", "2011-12-01T00:00:00Z", usual).unwrap(),
             "clocks in Pacific/Apia go forward on 2011-12-30 00:00 -> 2011-12-31 00:00: the run of 12:00 comes at 2011-12-31 00:00"
         );
+    }
+
+    #[test]
+    fn a_change_that_touches_nothing_is_told_where_there_is_one() {
+        let now = Timestamp::parse("now", "2026-11-20T12:00:00Z", None).unwrap();
+        let told = |when: When, zone: &str| {
+            let zone = Zone::parse("tz", zone).unwrap();
+            let (dst, exclude) = Default::default();
+            super::next_change(&Schedule { when, zone, start: None, end: None, anchor: None, dst, exclude }, now)
+        };
+        let cron = |text: &str| When::Cron(vec![Cron::parse("cron", text).unwrap()]);
+        assert_eq!(
+            told(cron("0 9 * * *"), "America/New_York").unwrap(),
+            "clocks in America/New_York go forward on 2027-03-14 02:00 -> 03:00: no fire time is touched"
+        );
+        assert_eq!(told(cron("0 9 * * *"), "Asia/Shanghai"), None);
+        assert_eq!(told(When::Every(crate::domain::span::Span(1000)), "America/New_York"), None);
     }
 }
