@@ -1,7 +1,5 @@
 //! Examples of RFC 5545 section 3.8.5.3, answers of python-dateutil, clock changes, and what is refused.
 
-use std::time::{Duration, Instant};
-
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -225,7 +223,7 @@ fn rules_are_refused_by_their_part_with_a_way_out() {
 }
 
 #[test]
-fn what_fires_once_in_decades_is_accepted_and_rules_that_search_long_stay_fast() {
+fn what_fires_once_in_decades_is_accepted_and_found_to_its_end() {
     for text in [
         "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=29;BYDAY=MO",
         "FREQ=YEARLY;INTERVAL=7;BYMONTH=2;BYMONTHDAY=29",
@@ -234,7 +232,6 @@ fn what_fires_once_in_decades_is_accepted_and_rules_that_search_long_stay_fast()
         "FREQ=MONTHLY;BYDAY=5MO;BYMONTH=2",
     ] {
         let rule = rule_in("UTC", "2026-01-01T00:00", text);
-        let begun = Instant::now();
         let zone = Zone::utc();
         let mut at = Timestamp(0);
         let mut count = 0;
@@ -243,18 +240,15 @@ fn what_fires_once_in_decades_is_accepted_and_rules_that_search_long_stay_fast()
             (at, count) = (next, count + 1);
         }
         assert!(count > 0, "{text}");
-        // A debug build on a busy machine; 50 ms is for a release.
-        assert!(begun.elapsed() < Duration::from_secs(4), "{text}: {:?}", begun.elapsed());
     }
 }
 
 #[test]
-fn a_time_far_off_costs_no_more_than_a_near_one() {
+fn a_time_far_off_is_found_without_walking_there() {
     let rule = rule_in("UTC", "1970-01-01T00:00", "FREQ=SECONDLY;BYSECOND=0,30");
     let far = Timestamp::parse("from", "2099-12-31T23:59:00Z", None).unwrap();
-    let begun = Instant::now();
+    // Step by step this would take minutes.
     assert_eq!(rule.next_after(&Zone::utc(), Dst::default(), far), Some(Timestamp(far.0 + 30_000)));
-    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
 }
 
 #[test]

@@ -273,42 +273,6 @@ proptest! {
     }
 }
 
-/// Of the shapes that cost most: rare dates, filters, unions, and each second of a repeated hour.
-#[test]
-fn a_thousand_fire_times_of_the_costliest_expressions_are_quick() {
-    const EXPRESSIONS: [&str; 13] = [
-        "15 0-59 */1 L 3 2#3",
-        "*/10 * 11 23 2 6#5",
-        "* 0-59 0-23 31 * 5L",
-        "* 0-59 0-23 * * *",
-        "* * * * * *",
-        "* * * 13 * FRI",
-        "0 0 29 2 *",
-        "0 */24 29 2 */7",
-        "0 */24 */28 2 1#5",
-        "0 0 1W,3W,5W,7W,9W,11W,13W,15W,17W,19W,21W,23W,25W,27W,29W,31W * *",
-        "0 0 L,LW,15W * 1#1,2#2,3#3,4#4,5#5,6L",
-        "59 59 23 31 12 *",
-        "0 0 */31 12 */7",
-    ];
-    let mut worst = (std::time::Duration::ZERO, "", "");
-    for text in EXPRESSIONS {
-        for (zone_name, from) in [
-            ("UTC", "2027-01-01T00:00Z"),
-            ("America/New_York", "2027-11-07T06:00Z"),
-            ("Antarctica/Troll", "2027-10-31T01:00:00Z"),
-            ("Pacific/Apia", "2011-12-30T09:59Z"),
-        ] {
-            let begun = std::time::Instant::now();
-            cron(&[text], zone_name).times_after(at(from)).take(1000).for_each(drop);
-            worst = worst.max((begun.elapsed(), text, zone_name));
-        }
-    }
-    println!("worst: {worst:?}");
-    // the bound is 50 ms in a release build; this one is for a busy machine and no optimisation
-    assert!(worst.0.as_millis() < 2000, "{worst:?}");
-}
-
 fn excluding(schedule: Schedule, items: &[&str]) -> Schedule {
     Schedule { exclude: Exclude::parse("exclude", &serde_json::json!(items)).unwrap(), ..schedule }
 }
