@@ -15,6 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use self::days::{MonthDays, WeekDays};
+pub(in crate::domain) use self::describe::MONTHS;
 use self::field::{Field, Refusal};
 use self::next::Part;
 use crate::domain::id::EntryId;

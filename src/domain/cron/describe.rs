@@ -9,7 +9,7 @@ use crate::domain::span::Span;
 /// More times than these are no list that people read.
 const MAX_TIMES: usize = 4;
 
-const MONTHS: [&str; 12] = [
+pub(in crate::domain) const MONTHS: [&str; 12] = [
     "January",
     "February",
     "March",

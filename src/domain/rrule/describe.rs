@@ -6,26 +6,13 @@ use rrule::Frequency;
 use super::next::Form;
 use super::read::{Ending, Parts};
 use super::{Compiled, Rrule};
+use crate::domain::cron::MONTHS;
 use crate::domain::span::Span;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
 
 /// More times than these are no list that people read.
 const MAX_TIMES: usize = 4;
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
 
 impl Rrule {
     /// `every 2 weeks on Tuesday and Sunday at 09:00, Europe/Berlin`; the first possible time stands with `start`.

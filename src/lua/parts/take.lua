@@ -100,7 +100,7 @@ local function take_others(ids, cursors_of, plans, flags_of, others, one)
   return false
 end
 
--- The marks of these entries that count: per place false, or their run ids. Most have none: their last run has ended.
+-- Whether these entries have a mark that counts, per place. Most have none: their last run has ended.
 local function live_marks(ids)
   if #ids == 0 then return ids end
   local texts = redis.call('HMGET', active_key, unpack(ids))
