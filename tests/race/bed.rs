@@ -62,7 +62,12 @@ impl Bed {
 
     /// Applies `entries` entries that fire `count` times, every second from a whole second soon on; `more` are fields of each.
     pub fn race(&self, entries: usize, count: i64, command: &str, more: &str) -> Race {
-        let start_ms = (now_ms() + AHEAD_MS) / EVERY_MS * EVERY_MS;
+        self.race_in(AHEAD_MS, entries, count, command, more)
+    }
+
+    /// [`race`](Self::race) with room for `ahead_ms` before the first fire time.
+    pub fn race_in(&self, ahead_ms: i64, entries: usize, count: i64, command: &str, more: &str) -> Race {
+        let start_ms = (now_ms() + ahead_ms) / EVERY_MS * EVERY_MS;
         let window = Window { start_ms, count };
         let entries: Vec<String> = (0..entries).map(|number| format!("e{number:02}")).collect();
         let (start, end) = (rfc3339(start_ms), rfc3339(window.end_ms()));

@@ -57,12 +57,12 @@ fn play(entries: usize, count: i64, seconds: &str, rule: &str) -> Seen {
 }
 
 impl Seen {
-    /// Runs of an entry that began, by the time at which they did: fire time, start, end.
+    /// Runs of an entry that began, by the time at which they did, of one instant by fire time: start, fire time, end.
     fn began(&self, entry: &str) -> Vec<(i64, i64, i64)> {
         let mine = self.runs.iter().filter(|run| run["entry_id"] == entry && !run["started_at"].is_null());
         let at = |run: &Value, field: &str| instant(text(run, field));
         let mut began: Vec<_> =
-            mine.map(|run| (at(run, "started_at"), at(run, "finished_at"), at(run, "fire_at"))).collect();
+            mine.map(|run| (at(run, "started_at"), at(run, "fire_at"), at(run, "finished_at"))).collect();
         began.sort_unstable();
         began
     }
@@ -71,7 +71,7 @@ impl Seen {
     fn most_at_once(&self) -> usize {
         let most = |entry: &String| {
             let began = self.began(entry);
-            let at_once = |at: i64| began.iter().filter(|(start, end, _)| *start <= at && at < *end).count();
+            let at_once = |at: i64| began.iter().filter(|(start, _, end)| *start <= at && at < *end).count();
             began.iter().map(|(start, ..)| at_once(*start)).max().unwrap_or(0)
         };
         self.race.entries.iter().map(most).max().unwrap()
@@ -80,7 +80,7 @@ impl Seen {
     fn assert_in_order(&self) {
         for entry in &self.race.entries {
             let began = self.began(entry);
-            let times: Vec<i64> = began.iter().map(|(_, _, fire_at)| *fire_at).collect();
+            let times: Vec<i64> = began.iter().map(|(_, fire_at, _)| *fire_at).collect();
             assert!(times.is_sorted(), "{entry}: {began:?}");
         }
     }
