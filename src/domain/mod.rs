@@ -4,6 +4,8 @@
 
 pub mod action;
 pub mod address;
+pub mod attempt;
+mod bytes;
 pub mod calendar;
 pub mod cron;
 pub mod crontab;
@@ -15,6 +17,7 @@ pub mod file;
 pub mod id;
 mod json_text;
 pub mod ledger;
+pub mod letter;
 pub mod moment;
 pub mod nearest;
 pub mod node;

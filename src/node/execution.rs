@@ -54,6 +54,7 @@ async fn execute(
         }
         Ok(Prepared::Stopped(ending)) => {
             let (how, reason) = how_ended(shared, ending);
+            let how = if how == EndedAs::HandedBack { EndedAs::Returned } else { how };
             Ended { how, reason, ..refused(run, "stopped before it began") }
         }
         Ok(Prepared::Removed) => Ended {
@@ -79,6 +80,7 @@ fn refused(run: &LiveRun, why: &str) -> Ended {
         reason: Some(Reason::Refused),
         exit_code: None,
         message: why.to_owned(),
+        next: None,
     }
 }
 
@@ -199,6 +201,7 @@ fn ended(shared: &Shared, run: &LiveRun, outcome: &Outcome) -> Ended {
         reason,
         exit_code: outcome.exit_code,
         message: outcome.message.clone().unwrap_or_default(),
+        next: None,
     }
 }
 

@@ -43,7 +43,7 @@ pub use rebuild::Rebuilt;
 pub use server::ServerReport;
 pub use skip::{SKIPS_MAX, Skip, SkipAnswer, SkipCall};
 pub use wake::{HintReader, Nudge, Nudges};
-pub use work::{Ended, EndedAs, FinishWord, WorkCall, WorkReply};
+pub use work::{Ended, EndedAs, FinishWord, NextAttempt, WorkCall, WorkReply};
 pub use zones::Walked;
 
 use crate::config::Connection;

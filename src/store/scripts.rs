@@ -39,6 +39,7 @@ parts![
     "deliver",
     "flush",
     "lanes",
+    "delayed",
     "expire",
     "zones",
     "paused",
