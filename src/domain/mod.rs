@@ -25,6 +25,7 @@ pub mod plan;
 pub mod policy;
 pub mod reading;
 pub mod record;
+pub mod retry;
 pub mod rrule;
 pub mod run;
 pub mod schedule;
