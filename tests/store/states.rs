@@ -4,9 +4,7 @@ use serde_json::json;
 use upbeat::domain::attempt::PastAttempt;
 use upbeat::domain::record::requested_run_id;
 use upbeat::domain::run::{Reason, State};
-use upbeat::store::{
-    Asked, CancelAnswer, EndedAs, FinishWord, Made, Rescued, TriggerAnswer, TriggerCall, Verb,
-};
+use upbeat::store::{Asked, CancelAnswer, EndedAs, FinishWord, Made, Rescued, TriggerAnswer, TriggerCall, Verb};
 
 use crate::one_run::{HOUR_MS, OneRun};
 use crate::support::changes::change;
@@ -25,7 +23,16 @@ async fn trigger(one: &OneRun) -> TriggerAnswer {
     let fire_at = one.world.store.now(0).await.unwrap();
     let run_id = requested_run_id(one.world.store.namespace(), &target, "t", fire_at);
     let asked = Asked { request: "t", content: "" };
-    let call = TriggerCall { asked, id: &target, birth: 1, run_id: &run_id, fire_at, overlap: None, extras: "{}", message: &[] };
+    let call = TriggerCall {
+        asked,
+        id: &target,
+        birth: 1,
+        run_id: &run_id,
+        fire_at,
+        overlap: None,
+        extras: "{}",
+        message: &[],
+    };
     let answer = one.world.store.trigger(0, &call).await.unwrap();
     one.world.assert_conserved();
     answer
@@ -90,10 +97,9 @@ async fn trigger_queues_lets_wait_or_skips() {
 
 #[tokio::test]
 async fn work_fetches_and_ends_runs() {
-    for (how, state, reason) in [
-        (EndedAs::Succeeded, State::Succeeded, None),
-        (EndedAs::Failed, State::Failed, Some(Reason::Exit)),
-    ] {
+    for (how, state, reason) in
+        [(EndedAs::Succeeded, State::Succeeded, None), (EndedAs::Failed, State::Failed, Some(Reason::Exit))]
+    {
         let (mut one, run) = OneRun::running(json!({})).await;
         assert_eq!((run.run.state, run.run.attempt, run.run.counted()), (State::Running, 1, 1));
         one.world.pass(1_000);
