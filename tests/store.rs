@@ -14,6 +14,8 @@ mod direct;
 mod drain;
 #[path = "store/halves.rs"]
 mod halves;
+#[path = "store/halves_of_attempts.rs"]
+mod halves_of_attempts;
 #[path = "store/late.rs"]
 mod late;
 #[path = "store/limits.rs"]

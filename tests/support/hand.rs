@@ -8,8 +8,8 @@ use upbeat::domain::record::EndedRun;
 use upbeat::domain::run::{Reason, State};
 use upbeat::domain::timestamp::Timestamp;
 use upbeat::store::{
-    Change, ChangeCall, Claim, ClaimCall, ClaimReply, Ended, EndedAs, FinishWord, NextAttempt, Planned, PutAnswer, Started, Store,
-    WorkCall, WorkReply,
+    Change, ChangeCall, Claim, ClaimCall, ClaimReply, Ended, EndedAs, FinishWord, NextAttempt, Planned, PutAnswer,
+    Started, Store, WorkCall, WorkReply,
 };
 
 use super::entries::{add_all, id, open};
