@@ -13,7 +13,6 @@ const LATER_COMMANDS: &[&str] = &[
     "plan",
     "lint",
     "audit",
-    "why",
     "forecast",
     "schema",
     "revisions",

@@ -70,7 +70,8 @@ pub async fn run(
     drain(&shared).await;
     loops.shutdown().await;
     for shard in shared.store.shards() {
-        if let Err(why) = shared.store.leave(shard, &shared.incarnation).await {
+        let left = shared.store.leave(shard, &shared.incarnation, &shared.name, &shared.config.serves).await;
+        if let Err(why) = left {
             tracing::warn!(why = %why, "could not leave in order: the node will be listed as lost");
         }
     }

@@ -49,6 +49,7 @@ pub(super) fn live(run: &LiveRun, fleet: &Fleet) -> RunView {
         fires: 1,
         queue: Some(run.queue().to_owned()),
         revision: run.revision,
+        stuck: false,
     }
 }
 
@@ -81,6 +82,7 @@ impl From<EndedRun> for RunView {
             fires: run.fires,
             queue: None,
             revision: run.revision,
+            stuck: false,
         }
     }
 }
@@ -110,6 +112,7 @@ pub(super) fn back_log(store: &Store, id: &EntryId, stored: &StoredEntry) -> Vec
         fires: 1,
         queue: None,
         revision: definition.revision,
+        stuck: false,
     };
     let own = |fire_at: &Timestamp| scheduled_run_id(store.namespace(), id, definition.birth, *fire_at);
     let caught_up = stored.back_log.iter().map(|fire_at| view(fire_at, own(fire_at), Trigger::CatchUp));

@@ -173,6 +173,7 @@ impl Service {
             fires: 1,
             queue: None,
             revision: 0,
+            stuck: false,
         })
     }
 

@@ -2,6 +2,7 @@
 
 use fred::types::Value;
 
+use crate::domain::node::Serves;
 use crate::domain::policy::TAKE_OVERS;
 use crate::error::{Error, Result};
 use crate::store::Store;
@@ -80,11 +81,16 @@ impl Store {
         }
     }
 
-    /// Takes an incarnation off the lists of a shard; `false` while it still holds something there.
-    pub async fn leave(&self, shard: u16, incarnation: &str) -> Result<bool> {
+    /// Takes an incarnation off the lists of a shard, with an event that says what it might run; `false` while it still holds
+    /// something there.
+    pub async fn leave(&self, shard: u16, incarnation: &str, node: &str, serves: &Serves) -> Result<bool> {
         let keys = self.keys(shard);
-        let keys = [keys.key(Key::Nodes), keys.key(Key::Seen), keys.key(Key::Lanes), keys.holds(incarnation)];
-        let reply = self.eval(&self.scripts().leave, &keys, vec![incarnation.into()]).await?;
+        let mut keys = keys.all(&[Key::Nodes, Key::Seen, Key::Lanes]);
+        keys.push(self.keys(shard).holds(incarnation));
+        keys.push(self.key(shard, Key::Events));
+        let queues = serves.queues.as_ref().map_or_else(|| "*".to_owned(), |queues| queues.join(","));
+        let args = vec![incarnation.into(), node.into(), queues.into(), serves.kinds.join(",").into()];
+        let reply = self.eval(&self.scripts().leave, &keys, args).await?;
         Ok(text(reply)? == "left")
     }
 }

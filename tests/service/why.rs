@@ -1,0 +1,1 @@
+//! why: each answer from records, with what can be done about it.
