@@ -6,7 +6,6 @@ mod support;
 
 use serde_json::{Value, json};
 use support::hand::{Hand, World, ended};
-use upbeat::domain::node::Serves;
 use upbeat::domain::run::{Reason, State};
 use upbeat::store::{Asked, CancelAnswer, ClaimReply, EndedAs, FinishWord, Rescued, Started};
 
@@ -292,9 +291,9 @@ async fn a_node_that_executes_something_cannot_leave() {
     let world = with_a_run().await;
     let mut hand = Hand::new(&world.store, 'a');
     let run = hand.fetch(1).await.remove(0);
-    assert!(!world.store.leave(0, &hand.incarnation, "n", &Serves::default()).await.unwrap());
+    assert!(!world.store.leave(0, &hand.incarnation).await.unwrap());
     hand.finish(&run, EndedAs::Succeeded).await;
-    assert!(world.store.leave(0, &hand.incarnation, "n", &Serves::default()).await.unwrap());
+    assert!(world.store.leave(0, &hand.incarnation).await.unwrap());
     assert_eq!(world.on("HLEN", "lanes", &[]), "0");
 }
 

@@ -10,6 +10,7 @@ mod clock;
 mod config;
 mod execution;
 mod hints;
+mod outcome;
 mod renewing;
 mod slots;
 mod standby;
@@ -70,8 +71,7 @@ pub async fn run(
     drain(&shared).await;
     loops.shutdown().await;
     for shard in shared.store.shards() {
-        let left = shared.store.leave(shard, &shared.incarnation, &shared.name, &shared.config.serves).await;
-        if let Err(why) = left {
+        if let Err(why) = shared.store.leave(shard, &shared.incarnation).await {
             tracing::warn!(why = %why, "could not leave in order: the node will be listed as lost");
         }
     }

@@ -2,7 +2,6 @@
 
 use fred::types::Value;
 
-use crate::domain::node::Serves;
 use crate::domain::policy::TAKE_OVERS;
 use crate::error::{Error, Result};
 use crate::store::Store;
@@ -46,6 +45,8 @@ const RESCUE_MORE_KEYS: &[Key] = &[
     Key::Queues,
     Key::Active,
     Key::Waits,
+    Key::Dead,
+    Key::Letters,
 ];
 
 impl Store {
@@ -81,16 +82,13 @@ impl Store {
         }
     }
 
-    /// Takes an incarnation off the lists of a shard, with an event that says what it might run; `false` while it still holds
-    /// something there.
-    pub async fn leave(&self, shard: u16, incarnation: &str, node: &str, serves: &Serves) -> Result<bool> {
+    /// Takes an incarnation off the lists of a shard; `false` while it still holds something there.
+    pub async fn leave(&self, shard: u16, incarnation: &str) -> Result<bool> {
         let keys = self.keys(shard);
         let mut keys = keys.all(&[Key::Nodes, Key::Seen, Key::Lanes]);
         keys.push(self.keys(shard).holds(incarnation));
-        keys.push(self.key(shard, Key::Events));
-        let queues = serves.queues.as_ref().map_or_else(|| "*".to_owned(), |queues| queues.join(","));
-        let args = vec![incarnation.into(), node.into(), queues.into(), serves.kinds.join(",").into()];
-        let reply = self.eval(&self.scripts().leave, &keys, args).await?;
+        keys.extend(self.keys(shard).all(&[Key::Clock, Key::Events]));
+        let reply = self.eval(&self.scripts().leave, &keys, vec![incarnation.into()]).await?;
         Ok(text(reply)? == "left")
     }
 }

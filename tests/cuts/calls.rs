@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use upbeat::domain::node::Serves;
 use upbeat::domain::record::requested_run_id;
 use upbeat::domain::run::{Reason, State};
 use upbeat::domain::timestamp::Timestamp;
@@ -285,7 +284,7 @@ async fn a_node_may_leave_twice() {
     let cut = Cut::with(&[("a", entry())]).await;
     let mut hand = cut.hand();
     hand.claim(0, 1).await;
-    assert!(cut.lose("leave", async || cut.store.leave(0, &hand.incarnation, "n", &Serves::default()).await).await);
+    assert!(cut.lose("leave", async || cut.store.leave(0, &hand.incarnation).await).await);
     assert_eq!(cut.world.on("EXISTS", "lanes", &[]), "0");
 }
 

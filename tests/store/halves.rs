@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use upbeat::domain::node::Serves;
 use upbeat::domain::record::requested_run_id;
 use upbeat::domain::run::State;
 use upbeat::domain::timestamp::Timestamp;
@@ -205,7 +204,7 @@ async fn call(world: &World, script: &str, prepared: &Prepared) -> bool {
         }
         "cancel" => world.store.cancel(0, asked, waiting, "ana").await.is_ok(),
         "renew" => world.store.renew(0, &hand.incarnation, 15_000).await.is_ok(),
-        "leave" => world.store.leave(0, "wwwwwwwwwwwwwwww", "w", &Serves::default()).await.is_ok(),
+        "leave" => world.store.leave(0, "wwwwwwwwwwwwwwww").await.is_ok(),
         "keep_output" => world.store.keep_output(0, waiting, b"text").await.is_ok(),
         "rescue" => world.store.rescue(0, &hand.incarnation, "lost").await.is_ok(),
         other => panic!("{other}"),

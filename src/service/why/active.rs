@@ -188,7 +188,7 @@ impl Teller<'_> {
     pub fn unserved(&self, list: &str) -> Option<NobodyServes> {
         let unserved = self.records.fleet.nobody_serves(list)?;
         let left = self.records.happened.left.iter().find(|left| left.serves.has(list));
-        let left = left.map(|left| (left.at, format!("{} left ({})", left.node, left.how)));
+        let left = left.map(|left| (left.at, format!("{} left (drained)", left.node)));
         let lost = self.records.fleet.lost(list).map(|(node, at)| (at, format!("{node} was last heard of")));
         // The later of both is since when nobody may.
         let last = left.into_iter().chain(lost).max();

@@ -1,7 +1,7 @@
 //! What the events say: when no node claimed, which nodes left, why a plan broke.
 
 use crate::domain::id::EntryId;
-use crate::domain::node::Serves;
+use crate::domain::node::{NodeInfo, Serves};
 use crate::domain::timestamp::Timestamp;
 use crate::error::Result;
 use crate::service::Service;
@@ -16,8 +16,6 @@ pub(super) struct Left {
     pub at: Timestamp,
     /// Its name.
     pub node: String,
-    /// `drained`.
-    pub how: String,
     /// What it might run.
     pub serves: Serves,
 }
@@ -40,14 +38,13 @@ impl Service {
             let field = |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str());
             let instant = |name: &str| field(name)?.parse().ok().map(Timestamp);
             let at = position.split('-').next().and_then(|ms| ms.parse().ok()).map(Timestamp).unwrap_or_default();
+            let at = instant("at").unwrap_or(at);
             match field("type") {
                 Some("outage") => happened.outages.extend(instant("from").zip(instant("until"))),
-                Some("left") => happened.left.push(Left {
-                    at,
-                    node: field("node").unwrap_or_default().to_owned(),
-                    how: field("how").unwrap_or_default().to_owned(),
-                    serves: serves(field("queues"), field("kinds")),
-                }),
+                Some("node_left") => happened.left.extend(field("said").and_then(|said| {
+                    let node: NodeInfo = serde_json::from_str(said).ok()?;
+                    Some(Left { at, node: node.node, serves: node.serves })
+                })),
                 Some("broken") if field("entry") == Some(id.as_str()) && happened.broken.is_none() => {
                     happened.broken = Some((at, field("message").unwrap_or_default().to_owned()));
                 }
@@ -56,14 +53,6 @@ impl Service {
         }
         Ok(happened)
     }
-}
-
-/// Names with commas between them; queues `*` are all.
-fn serves(queues: Option<&str>, kinds: Option<&str>) -> Serves {
-    let names = |text: Option<&str>| -> Vec<String> {
-        text.unwrap_or_default().split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
-    };
-    Serves { queues: (queues != Some("*")).then(|| names(queues)), kinds: names(kinds) }
 }
 
 impl Happened {
