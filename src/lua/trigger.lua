@@ -14,7 +14,10 @@
 -- KEYS[12] waits   hash    entry id -> how many may be active, run ids that wait
 -- KEYS[13] cancels hash    run id -> who asked to cancel it and why
 -- KEYS[14] queues  hash    list -> ids in it whose run has ended
--- KEYS[15..] lists, then as many hints (hints only in shard 0)
+-- KEYS[15] delayed zset    run id -> when it goes into its list
+-- KEYS[16] dead    zset    run id -> when it failed for good
+-- KEYS[17] letters hash    run id -> dead letter
+-- KEYS[18..] lists, then as many hints (hints only in shard 0)
 -- ARGV[1] request id
 -- ARGV[2] digest of the request
 -- ARGV[3] channel of nudges
@@ -32,6 +35,7 @@
 local clock_key, plans_key, live_key, active_key, history_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local ended_key, start_by_key, requests_key, requested_key = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local leases_key, messages_key, waits_key, cancels_key, queues_key = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14]
+local delayed_key, dead_key, letters_key = KEYS[15], KEYS[16], KEYS[17]
 local ledger_key, holds_key = '', ''
 local request, digest, channel, id, run_id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local fire_at, rule, extras, message = tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9]
@@ -40,7 +44,7 @@ local slots, holder, node_name, lease_ms = 0, '', '', 0
 local RUNS_SCANNED = 1500
 local lists, serves, hints = {}, {}, {}
 for i = 1, list_count do
-  lists[ARGV[11 + i]], hints[ARGV[11 + i]] = KEYS[14 + i], KEYS[14 + list_count + i]
+  lists[ARGV[11 + i]], hints[ARGV[11 + i]] = KEYS[17 + i], KEYS[17 + list_count + i]
 end
 -- use words clock lease plan live history ledger waits overlap fire deliver flush requests nudge
 local before = answered(request, digest)
@@ -77,7 +81,7 @@ if p[P_OVERLAP] > ALLOW and not p[P_NEEDS_MARKS] then
 end
 guard_history()
 for _, key in ipairs({ live_key, active_key, requests_key, waits_key, cancels_key, queues_key }) do redis.call('HLEN', key) end
-for _, key in ipairs({ start_by_key, requested_key }) do redis.call('ZCARD', key) end
+for _, key in ipairs({ start_by_key, requested_key, delayed_key }) do redis.call('ZCARD', key) end
 for _, key in pairs(hints) do redis.call('LLEN', key) end
 local answer
 local other = string.sub(marks[id], 1, 36)

@@ -117,6 +117,9 @@ const TRIGGER_KEYS: &[Key] = &[
     Key::Waits,
     Key::Cancels,
     Key::Queues,
+    Key::Delayed,
+    Key::Dead,
+    Key::Letters,
 ];
 const CANCEL_KEYS: &[Key] = &[
     Key::Clock,
@@ -133,6 +136,9 @@ const CANCEL_KEYS: &[Key] = &[
     Key::Requested,
     Key::Active,
     Key::Waits,
+    Key::Delayed,
+    Key::Dead,
+    Key::Letters,
 ];
 
 impl Store {

@@ -228,7 +228,7 @@ async fn the_same_failure_every_night_names_since_when_and_which_revision_change
     story.is(&why, Answer::Failed, Some("exit"), "2026-11-20T02:00", &why.sentence);
     assert_eq!(at_once(&why.sentence), at_once(said));
     assert_eq!(facts(&why, "also"), ["last success Mon 16 Nov 02:00 CET"]);
-    assert_eq!(why.todo, ["upbeat logs nightly", "upbeat revisions nightly"]);
+    assert_eq!(why.todo, ["upbeat logs nightly", "upbeat revisions nightly", "upbeat retry nightly@2026-11-20T01:00:00.000Z"]);
     // Once it works again both are told: the failure, and that it is over.
     story.succeed("2026-11-21T02:00", 1).await;
     let since = story.why(None).await;
@@ -262,7 +262,7 @@ async fn a_run_that_succeeded_says_when_where_and_how_long() {
     story.nightly(json!({})).await;
     let run = story.start("2026-11-20T02:00").await;
     let output = b"copied 3 files\n\n".to_vec();
-    story.bed.store().keep_output(0, &run.run.run_id, output).await.unwrap();
+    story.bed.store().keep_output(0, &run.run.run_id, &output).await.unwrap();
     story.bed.shift(story.instant("2026-11-20T02:14").0 + 600 - story.bed.real_now());
     story.end(Ended { exit_code: Some(0), ..ended(&run, EndedAs::Succeeded) }).await;
     for at in [None, Some("02:00"), Some("2026-11-20T01:00:00Z"), Some("2026-11-20")] {

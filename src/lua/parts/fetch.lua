@@ -19,7 +19,8 @@ local function take_from(name, count, fetched)
       writes[#writes + 1] = ids[i]
       writes[#writes + 1] = pack_live(run)
       fetched[#fetched + 1] = ids[i]
-      if run.start_within > 0 then expired[#expired + 1] = false end
+      -- It has started in time; of a later attempt the node counts the time of the whole run.
+      if run.start_within > 0 or run.attempt > 1 then expired[#expired + 1] = false end
     end
   end
   if dead > 0 then redis.call('HINCRBY', queues_key, name, -dead) end

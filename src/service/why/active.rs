@@ -1,10 +1,12 @@
 //! Runs that are active, and fire times that nobody has claimed.
 
+use crate::domain::attempt::PastAttempt;
 use crate::domain::durations::timeout_for;
 use crate::domain::policy::CatchUp;
 use crate::domain::record::LiveRun;
 use crate::domain::run::{Reason, State, Trigger};
 use crate::domain::timestamp::Timestamp;
+use crate::domain::wall::took;
 use crate::service::why::answer::Answer;
 use crate::service::why::tale::{Tale, Teller, counted, name, parts, since};
 
@@ -40,12 +42,12 @@ impl Teller<'_> {
         let which = self.dated(run.fire_at);
         let lasts = format!("running for {}{}", since(started, records.now), node.unwrap_or_default());
         let has_timeout = records.entry().is_some_and(|entry| entry.effective_timeout().is_some());
-        let attempt = format!("attempt {} of {}", run.attempt, self.max_attempts(run.revision).max(run.attempt));
-        let lost = Some(format!("{} lost with their node", run.lost)).filter(|_| run.lost > 0);
+        let attempt = self.attempt(run.attempt, run.counted(), run.revision);
+        let before = run.past.last().map(|past| self.past_attempt(past, run.attempt - 1));
         let usual = Some(self.usually().trim_matches([' ', '(', ')']).to_owned());
         let (answer, is) = if is_stuck { (Answer::Stuck, "is stuck") } else { (Answer::Running, "is running") };
         let tale = Tale::new(answer, format!("{is}: the run of {which} has been {lasts}"))
-            .fact("attempt", parts([Some(attempt), lost, usual]))
+            .fact("attempt", parts([Some(attempt), usual])).fact("before", before)
             .fact("rule", self.timeout(run.revision))
             .fact("passed", self.since_skipped(run))
             .fact("also", self.last_success(run.fire_at))
@@ -66,11 +68,7 @@ impl Teller<'_> {
             None => self.records.fleet.how_busy(&run.list),
         };
         let which = Some(format!("the run of {}", self.dated(run.fire_at))).filter(|_| run.fire_at != run.enqueued_at);
-        let again = match (run.lost, run.handed) {
-            (0, 0) => None,
-            (0, _) => Some("a node that stopped handed it back".to_owned()),
-            (lost, _) => Some(format!("{} lost with their node", counted(u64::from(lost), "attempt"))),
-        };
+        let before = run.past.last().map(|past| self.past_attempt(past, run.attempt));
         let until = Timestamp(run.due_at.0 + run.start_within_ms);
         let within = (run.start_within_ms > 0).then(|| {
             format!("if it has not started by {} it is missed (start_within)", self.dated(until))
@@ -79,7 +77,7 @@ impl Teller<'_> {
         Tale::new(Answer::Queued, format!("is queued since {since}: {why}"))
             .because(reason)
             .fact("which", which)
-            .fact("before", again)
+            .fact("before", before)
             .fact("rule", within)
             .fact("passed", self.since_skipped(run))
             .fact("also", self.last_success(run.fire_at))
@@ -90,6 +88,10 @@ impl Teller<'_> {
     fn waiting(&self, run: &LiveRun) -> Tale {
         let records = self.records;
         let before = || records.live.iter().filter(|other| other.run_id != run.run_id && other.state != State::Waiting);
+        if run.is_until {
+            let sentence = format!("waits: its run is due on {} ({})", self.dated(run.due_at), self.wall.relative(run.due_at));
+            return Tale::new(Answer::Waiting, sentence).because(Some(Reason::Until)).todo(self.cancel(run));
+        }
         let (reason, why) = match run.is_over_limit {
             true => {
                 let most = records.entry_of(run.revision).and_then(|entry| entry.max_running).unwrap_or(1);
@@ -115,18 +117,43 @@ impl Teller<'_> {
     }
 
     fn retrying(&self, run: &LiveRun) -> Tale {
-        let most = self.max_attempts(run.revision);
+        let next_at = run.enqueued_at;
+        let past = run.past.last();
+        let failed = past.map(|past| format!(": {}", self.past_attempt(past, run.attempt))).unwrap_or_default();
         let sentence = format!(
-            "failed and will be tried again: the run of {}, attempt {} of {}",
+            "failed and is tried again on {} ({}): the run of {}{failed}",
+            self.dated(next_at),
+            self.wall.relative(next_at),
             self.dated(run.fire_at),
-            run.attempt,
-            most.max(run.attempt)
         );
+        let made = format!("{} of {} attempts made", run.counted(), self.max_attempts(run.revision));
+        let within = self.records.entry_of(run.revision).and_then(|entry| entry.retry.as_ref()?.within);
+        let within = within.zip(run.started_at).map(|(within, started)| {
+            format!("none begins after {} (retry.within = {within})", self.dated(Timestamp(started.0 + within.ms())))
+        });
         Tale::new(Answer::Retrying, sentence)
+            .because(past.and_then(|past| past.reason))
+            .fact("attempts", made)
+            .fact("rule", within)
             .fact("also", self.last_success(run.fire_at))
-            .fact("last words", self.last_words(None))
+            .fact("last words", self.last_words(past.map(|past| past.finished_at)))
             .todo(self.logs(&run.run_id, run.fire_at))
             .todo(self.cancel(run))
+    }
+
+    /// `attempt 1 failed after 3.0 s on web-2, exit 12`.
+    fn past_attempt(&self, past: &PastAttempt, number: u32) -> String {
+        let node = past.node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
+        let lasted = took((past.finished_at.0 - past.started_at.0).max(0));
+        match past.reason {
+            Some(Reason::Lost) => format!("attempt {number} was lost{node} after {lasted}"),
+            Some(Reason::Drained) => format!("attempt {number} was handed back{node} after {lasted}"),
+            reason => {
+                let code = past.exit_code.map(|code| format!("exit {code}")).or_else(|| past.message.clone());
+                let how = code.or_else(|| reason.map(|reason| reason.to_string())).unwrap_or_default();
+                format!("attempt {number} failed{node} after {lasted}, {how}")
+            }
+        }
     }
 
     /// It stands in a back-log or a backfill.

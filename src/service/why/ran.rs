@@ -80,10 +80,9 @@ impl Teller<'_> {
         let records = self.records;
         let node = run.node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
         let lasted = duration(run).map(|ms| format!(" after {}", took(ms))).unwrap_or_default();
-        let most = self.max_attempts(run.revision);
         let attempt = match run.attempt {
             0 => String::new(),
-            attempt => format!(", attempt {attempt} of {}", most.max(attempt)),
+            attempt => format!(", {}", self.attempt(attempt, run.counted(), run.revision)),
         };
         let ran = if run.attempt == 0 { "failed" } else { "ran and failed" };
         let mut sentence = format!("{ran} on {}: {}{lasted}{node}{attempt}", self.dated(run.fire_at), how(run));
@@ -112,6 +111,7 @@ impl Teller<'_> {
             .fact("last words", self.last_words(Some(run.finished_at)))
             .todo(Some(self.logs(&run.run_id, run.fire_at)).filter(|_| run.attempt > 0 && self.has_output(run)))
             .todo(Some(format!("upbeat revisions {}", self.id())).filter(|_| has_changed))
+            .todo(records.stored.as_ref().map(|_| format!("upbeat retry {}", name(self.id(), run.fire_at))))
             .todo(Some(longer).filter(|_| is_timeout && is_longer && records.stored.is_some()))
     }
 
@@ -148,9 +148,17 @@ impl Teller<'_> {
 
     /// Attempts that may fail by themselves.
     pub fn max_attempts(&self, revision: u64) -> u32 {
-        let definition = self.records.revision(revision).or(self.records.newest()).map(|one| &one.definition);
-        let most = definition.and_then(|definition| definition.entry.get("retry")?.get("max_attempts")?.as_u64());
-        most.and_then(|most| u32::try_from(most).ok()).unwrap_or(1)
+        let retry = self.records.entry_of(revision).and_then(|entry| entry.retry.as_ref());
+        retry.map_or(1, |retry| u32::from(retry.max_attempts))
+    }
+
+    /// `attempt 2 of 3`; those that count for nothing are told apart.
+    pub fn attempt(&self, attempt: u32, counted: u32, revision: u64) -> String {
+        let most = self.max_attempts(revision);
+        match counted == attempt && attempt <= most {
+            true => format!("attempt {attempt} of {most}"),
+            false => format!("attempt {attempt} ({counted} of {most} counted)"),
+        }
     }
 
     /// Whether its kind of action leaves an output.
