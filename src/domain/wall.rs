@@ -70,9 +70,20 @@ impl Wall {
         format!("{} {}", local.format(&format), self.zone.abbreviation(at))
     }
 
-    /// `02:00`, `18 Nov 16:12`: without the zone, seconds only where it has some.
+    /// When something happened, as [`Wall::dated`]: to the second, and of what is older than an hour to the minute.
+    pub fn moment(&self, at: Timestamp) -> String {
+        self.dated(self.cut(at))
+    }
+
+    /// The same without the zone, and today without the day: `16:12:40`, `18 Nov 16:12`.
     pub fn short(&self, at: Timestamp) -> String {
+        let at = self.cut(at);
         self.day_and(at, "%-d %b ", "%-d %b %Y ", clock_of(at))
+    }
+
+    fn cut(&self, at: Timestamp) -> Timestamp {
+        let unit_ms = if (self.now.0 - at.0).abs() < 3_600_000 { 1_000 } else { 60_000 };
+        Timestamp(at.0.div_euclid(unit_ms) * unit_ms)
     }
 
     /// `17 Nov`, with the year where it is another.
@@ -190,7 +201,12 @@ mod tests {
         let night = at("2026-11-20T01:00:00Z");
         assert_eq!(wall.dated(night), "Fri 20 Nov 02:00 CET");
         assert_eq!(wall.dated(at("2025-07-01T00:00:05Z")), "Tue 1 Jul 2025 02:00:05 CEST");
-        assert_eq!((wall.short(night), wall.short(at("2026-11-18T15:12:00Z"))), ("02:00".into(), "18 Nov 16:12".into()));
+        assert_eq!(
+            (wall.short(night), wall.short(at("2026-11-18T15:12:00Z"))),
+            ("02:00".into(), "18 Nov 16:12".into())
+        );
+        assert_eq!(wall.short(at("2026-11-20T11:30:05.678Z")), "12:30:05");
+        assert_eq!(wall.moment(at("2026-11-19T11:30:05.678Z")), "Thu 19 Nov 12:30 CET");
         let nights = [at("2026-11-17T01:00:00Z"), at("2026-11-18T01:00:00Z"), at("2026-11-19T01:00:00Z")];
         assert_eq!(wall.several(&nights[..1], night), "17 Nov");
         assert_eq!(wall.several(&nights, night), "17, 18 and 19 Nov");

@@ -75,7 +75,8 @@ impl Service {
         let (fleet, runs, now) = tokio::try_join!(self.fleet(), self.runs_of(id), now)?;
         let live = self.live_runs(|run| run.entry_id == id.as_str()).await?;
         let stuck = self.oldest_stuck(&live).await?;
-        let ended = runs.iter().filter(|run| run.finished_at.is_some()).max_by_key(|run| (run.last_fire_at, run.finished_at));
+        let ended =
+            runs.iter().filter(|run| run.finished_at.is_some()).max_by_key(|run| (run.last_fire_at, run.finished_at));
         let trouble = trouble(id, stuck.get(id.as_str()), ended, &fleet, now);
         let last = runs.iter().find(|run| run.state != State::Waiting.word()).cloned();
         let calendars = self.calendars_of(std::slice::from_ref(&stored)).await?;
@@ -294,7 +295,8 @@ fn stats(definition: Option<&Definition>, runs: &[RunView]) -> Value {
     let count = |state: &str| runs.iter().filter(|run| run.state == state).map(|run| run.fires).sum::<u64>();
     let active = runs.iter().filter(|run| run.finished_at.is_none()).count();
     let usual = usual(runs);
-    let last_success = runs.iter().filter(|run| run.state == State::Succeeded.word()).max_by_key(|run| run.last_fire_at);
+    let last_success =
+        runs.iter().filter(|run| run.state == State::Succeeded.word()).max_by_key(|run| run.last_fire_at);
     json!({
         "changed_at": definition.map(|definition| At(definition.at)),
         "created_at": definition.map(|definition| At(definition.created)),

@@ -62,7 +62,8 @@ impl Fleet {
         let serving: Vec<&NodeInfo> = self.live().filter(|node| node.serves.has(list)).collect();
         let running: usize = serving.iter().map(|node| node.running).sum();
         let slots: usize = serving.iter().map(|node| node.concurrency).sum();
-        let nodes = if serving.len() == 1 { "1 node serves".to_owned() } else { format!("{} nodes serve", serving.len()) };
+        let nodes =
+            if serving.len() == 1 { "1 node serves".to_owned() } else { format!("{} nodes serve", serving.len()) };
         format!("{nodes} queue {queue}, running {running} of {slots} attempts")
     }
 

@@ -23,7 +23,8 @@ struct Lasting {
 
 /// How long the runs that succeeded took; messages that are delivered take no time and do not count.
 pub(super) fn usual(runs: &[RunView]) -> Option<Usual> {
-    let is_timed = |run: &&RunView| run.state == State::Succeeded.word() && run.reason != Some(Reason::Delivered.word());
+    let is_timed =
+        |run: &&RunView| run.state == State::Succeeded.word() && run.reason != Some(Reason::Delivered.word());
     Usual::of(runs.iter().filter(is_timed).filter_map(|run| Some(Span(run.duration_ms?.max(0).unsigned_abs()))))
 }
 

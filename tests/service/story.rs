@@ -77,14 +77,14 @@ impl Story {
     /// Runs what is due then, for so many minutes.
     pub async fn succeed(&self, text: &str, minutes: i64) {
         let run = self.start(text).await;
-        self.bed.shift(self.instant(text).0 + 500 + minutes * 60_000 - self.bed.real_now());
+        self.bed.shift(self.instant(text).0 + 900 + minutes * 60_000 - self.bed.real_now());
         self.end(ended(&run, EndedAs::Succeeded)).await;
     }
 
     /// It fails 3 s later with this code.
     pub async fn fail(&self, text: &str, code: i32) {
         let run = self.start(text).await;
-        self.bed.shift(self.instant(text).0 + 3_500 - self.bed.real_now());
+        self.bed.shift(self.instant(text).0 + 3_550 - self.bed.real_now());
         self.end(Ended { exit_code: Some(code), reason: Some(Reason::Exit), ..ended(&run, EndedAs::Failed) }).await;
     }
 

@@ -47,7 +47,8 @@ impl Teller<'_> {
         let usual = Some(self.usually().trim_matches([' ', '(', ')']).to_owned());
         let (answer, is) = if is_stuck { (Answer::Stuck, "is stuck") } else { (Answer::Running, "is running") };
         let tale = Tale::new(answer, format!("{is}: the run of {which} has been {lasts}"))
-            .fact("attempt", parts([Some(attempt), usual])).fact("before", before)
+            .fact("attempt", parts([Some(attempt), usual]))
+            .fact("before", before)
             .fact("rule", self.timeout(run.revision))
             .fact("passed", self.since_skipped(run))
             .fact("also", self.last_success(run.fire_at))
@@ -70,9 +71,8 @@ impl Teller<'_> {
         let which = Some(format!("the run of {}", self.dated(run.fire_at))).filter(|_| run.fire_at != run.enqueued_at);
         let before = run.past.last().map(|past| self.past_attempt(past, run.attempt));
         let until = Timestamp(run.due_at.0 + run.start_within_ms);
-        let within = (run.start_within_ms > 0).then(|| {
-            format!("if it has not started by {} it is missed (start_within)", self.dated(until))
-        });
+        let within = (run.start_within_ms > 0)
+            .then(|| format!("if it has not started by {} it is missed (start_within)", self.dated(until)));
         let reason = unserved.as_ref().map(|_| Reason::NoNode);
         Tale::new(Answer::Queued, format!("is queued since {since}: {why}"))
             .because(reason)
@@ -89,7 +89,8 @@ impl Teller<'_> {
         let records = self.records;
         let before = || records.live.iter().filter(|other| other.run_id != run.run_id && other.state != State::Waiting);
         if run.is_until {
-            let sentence = format!("waits: its run is due on {} ({})", self.dated(run.due_at), self.wall.relative(run.due_at));
+            let sentence =
+                format!("waits: its run is due on {} ({})", self.dated(run.due_at), self.wall.relative(run.due_at));
             return Tale::new(Answer::Waiting, sentence).because(Some(Reason::Until)).todo(self.cancel(run));
         }
         let (reason, why) = match run.is_over_limit {
@@ -108,7 +109,8 @@ impl Teller<'_> {
         }
         let rule = records.field(run.revision, "overlap").map(|overlap| format!("overlap = {overlap}"));
         let stuck = ways.iter().find(|other| records.is_stuck(other));
-        let unserved = ways.iter().find(|other| other.state == State::Queued).and_then(|other| self.unserved(&other.list));
+        let unserved =
+            ways.iter().find(|other| other.state == State::Queued).and_then(|other| self.unserved(&other.list));
         tale.fact("rule", parts([rule, Some(self.timeout(run.revision))]))
             .fact("also", self.last_success(run.fire_at))
             .todo(ways.first().map(|other| self.logs(&other.run_id, other.fire_at)))
@@ -122,14 +124,17 @@ impl Teller<'_> {
         let failed = past.map(|past| format!(": {}", self.past_attempt(past, run.attempt))).unwrap_or_default();
         let sentence = format!(
             "failed and is tried again on {} ({}): the run of {}{failed}",
-            self.dated(next_at),
+            self.wall.moment(next_at),
             self.wall.relative(next_at),
             self.dated(run.fire_at),
         );
         let made = format!("{} of {} attempts made", run.counted(), self.max_attempts(run.revision));
         let within = self.records.entry_of(run.revision).and_then(|entry| entry.retry.as_ref()?.within);
         let within = within.zip(run.started_at).map(|(within, started)| {
-            format!("none begins after {} (retry.within = {within})", self.dated(Timestamp(started.0 + within.ms())))
+            format!(
+                "none begins after {} (retry.within = {within})",
+                self.wall.moment(Timestamp(started.0 + within.ms()))
+            )
         });
         Tale::new(Answer::Retrying, sentence)
             .because(past.and_then(|past| past.reason))
@@ -176,7 +181,10 @@ impl Teller<'_> {
         Tale::new(Answer::Waiting, format!("waits: the fire time of {}: {why}, at its pace", self.dated(at)))
             .because(Some(Reason::Pace))
             .fact("before it", format!("{} of the same back-log", counted(earlier as u64, "fire time")))
-            .fact("rule", format!("per_minute = {per_minute}, and each waits for the run before it unless overlap = allow"))
+            .fact(
+                "rule",
+                format!("per_minute = {per_minute}, and each waits for the run before it unless overlap = allow"),
+            )
             .fact("active", active)
             .todo(format!("upbeat runs {} --state waiting,queued,running", self.id()))
     }

@@ -98,7 +98,8 @@ impl<'r> Finding<'r> {
 
     /// A run whose fire time nobody can type: one within the minute, or the second, that was written.
     fn near(records: &'r Records, at: Timestamp) -> Option<Self> {
-        let is_named = records.holding(at).and_then(|held| held.entry.as_ref()).is_some_and(|entry| is_fire_time(entry, at));
+        let is_named =
+            records.holding(at).and_then(|held| held.entry.as_ref()).is_some_and(|entry| is_fire_time(entry, at));
         let length = match at.0.rem_euclid(60_000) {
             _ if is_named => 0,
             0 => 60_000,

@@ -20,7 +20,9 @@ impl Teller<'_> {
             NotDue::BeforeStart(start) => {
                 (Answer::NotYet, format!("does not fire on {on}: it starts on {}", self.dated(*start)))
             }
-            NotDue::AfterEnd(end) => (Answer::Finished, format!("did not fire on {on}: it ended on {}", self.dated(*end))),
+            NotDue::AfterEnd(end) => {
+                (Answer::Finished, format!("did not fire on {on}: it ended on {}", self.dated(*end)))
+            }
             NotDue::Once(once) => {
                 let answer = if *once < asked { Answer::Finished } else { Answer::NotYet };
                 (answer, format!("is not due on {on}: it fires once, on {}", self.dated(*once)))
@@ -62,9 +64,8 @@ impl Teller<'_> {
         let records = self.records;
         let was = if at > records.now { "will not be due" } else { "was not due" };
         let revision = records.holding(at).or(records.newest());
-        let (number, entry) = revision
-            .map(|revision| (revision.definition.revision, revision.entry.as_ref()))
-            .unwrap_or_default();
+        let (number, entry) =
+            revision.map(|revision| (revision.definition.revision, revision.entry.as_ref())).unwrap_or_default();
         let written = SCHEDULE_KINDS.iter().find_map(|kind| {
             let text = records.field(number, kind)?;
             Some(if *kind == "cron" { format!("`{}`", list(&text)) } else { format!("`{kind} {text}`") })
@@ -88,9 +89,9 @@ impl Teller<'_> {
 
     fn fire_time_before(&self, at: Timestamp) -> Option<String> {
         let schedule = &self.records.holding(at).or(self.records.newest())?.entry.as_ref()?.schedule;
-        let before = WINDOWS_MS.iter().find_map(|window| {
-            schedule.times_after(Timestamp(at.0 - window)).take_while(|time| *time < at).last()
-        })?;
+        let before = WINDOWS_MS
+            .iter()
+            .find_map(|window| schedule.times_after(Timestamp(at.0 - window)).take_while(|time| *time < at).last())?;
         let first = self.records.revisions.first()?.definition.created;
         (before >= first).then(|| self.dated(before))
     }
@@ -133,10 +134,10 @@ impl Teller<'_> {
         let unserved = list.and_then(|list| self.unserved(&list));
         let added = records.current().map(|current| {
             let definition = &current.definition;
-            let (created, actor) = (self.dated(definition.created), &definition.actor);
+            let (created, actor) = (self.wall.moment(definition.created), &definition.actor);
             match definition.revision {
                 1 => format!("{created} by {actor}"),
-                number => format!("{created}; revision {number} by {actor} on {}", self.dated(definition.at)),
+                number => format!("{created}; revision {number} by {actor} on {}", self.wall.moment(definition.at)),
             }
         });
         Tale::new(if is_new { Answer::NotYet } else { Answer::ToCome }, sentence)
@@ -155,7 +156,9 @@ impl Teller<'_> {
 
     pub fn spread(&self, at: Timestamp, due_at: Timestamp) -> Tale {
         let spread = self.records.entry().and_then(|entry| entry.spread);
-        let spread = spread.map(|spread| format!("spread = {spread} moves each fire time by the same length")).unwrap_or_default();
+        let spread = spread
+            .map(|spread| format!("spread = {spread} moves each fire time by the same length"))
+            .unwrap_or_default();
         Tale::new(Answer::ToCome, format!("is due on {} for the fire time of {}", self.in_time(due_at), self.dated(at)))
             .because(Some(Reason::Until))
             .fact("rule", spread)
@@ -170,7 +173,8 @@ impl Teller<'_> {
             None => "its plan is missing or damaged; a live node plans it afresh".to_owned(),
         };
         let on = at.map(|at| format!(" on {}", self.dated(at))).unwrap_or_default();
-        let event = records.happened.broken.as_ref().map(|(at, message)| format!("{}: {message}", self.dated(*at)));
+        let event =
+            records.happened.broken.as_ref().map(|(at, message)| format!("{}: {message}", self.wall.moment(*at)));
         let live = records.fleet.live_names();
         let nodes = Some("no live node".to_owned()).filter(|_| live.is_empty());
         Tale::new(Answer::Broken, format!("does not fire{on}: {why}"))
@@ -187,7 +191,7 @@ impl Teller<'_> {
             Some(removed) => format!(
                 "{on}was removed by {} on {}{}, revision {}",
                 removed.actor,
-                self.dated(removed.at),
+                self.wall.moment(removed.at),
                 quoted(removed.reason.as_ref()),
                 removed.revision
             ),
@@ -197,7 +201,7 @@ impl Teller<'_> {
             let definition = &current.definition;
             let adder = records.revisions.iter().find(|one| one.definition.birth == definition.birth);
             let actor = adder.map_or(&definition.actor, |one| &one.definition.actor);
-            format!("{} by {actor}", self.dated(definition.created))
+            format!("{} by {actor}", self.wall.moment(definition.created))
         });
         let last = records.ended.first().filter(|_| records.stored.is_none());
         let last = last.map(|run| format!("{} on {}", run.state, self.dated(run.last_fire_at)));
@@ -212,7 +216,8 @@ impl Teller<'_> {
     pub fn not_added(&self, at: Timestamp, created: Timestamp) -> Tale {
         let first = self.records.revisions.first().map(|one| &one.definition.actor);
         let by = first.map(|actor| format!(" by {actor}")).unwrap_or_default();
-        let sentence = format!("did not exist on {}: it was added{by} on {}", self.dated(at), self.dated(created));
+        let sentence =
+            format!("did not exist on {}: it was added{by} on {}", self.dated(at), self.wall.moment(created));
         Tale::new(Answer::NotYet, sentence).fact("next", self.fire_time_after(created))
     }
 
@@ -242,7 +247,6 @@ impl Teller<'_> {
         let (local, instead) = (local.format("%H:%M on %-d %b %Y"), self.dated(at));
         format!("{local} did not exist: the clocks went forward; the first instant after it is {instead}")
     }
-
 }
 
 /// What the ledger keeps, ms.

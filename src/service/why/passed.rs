@@ -201,9 +201,7 @@ impl Teller<'_> {
             self.dated(passed.at),
             outage.unwrap_or_default()
         );
-        Tale::new(Answer::Missed, sentence)
-            .fact("with it", self.others_missed(passed))
-            .todo(self.backfill(passed.at))
+        Tale::new(Answer::Missed, sentence).fact("with it", self.others_missed(passed)).todo(self.backfill(passed.at))
     }
 
     /// It was overdue when somebody paused, changed or removed the entry.
@@ -222,7 +220,8 @@ impl Teller<'_> {
             });
             (actor.clone(), revision.definition.at, said.clone())
         });
-        let removal = records.removed.as_ref().filter(|removed| removed.revision > passed.revision && verb == "removed");
+        let removal =
+            records.removed.as_ref().filter(|removed| removed.revision > passed.revision && verb == "removed");
         let removal = removal.map(|removed| (removed.actor.clone(), removed.at, removed.reason.clone()));
         let by = removal.or(change).map_or_else(String::new, |(actor, at, said)| {
             format!(" by {actor} at {}{}", self.wall.short(at), quoted(said.as_ref()))

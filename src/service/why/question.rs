@@ -104,9 +104,8 @@ fn latest(records: &Records) -> Subject<'_> {
     let doubted = records.live.iter().rev().find(|run| is_doubted(records, run));
     let unwanted = records.ended.iter().find(|run| run.state != State::Succeeded);
     // What was passed over because of a stuck run is what people miss.
-    let is_blamed = |run: &&LiveRun| {
-        run.state == State::Running && unwanted.is_some_and(|other| other.last_fire_at > run.fire_at)
-    };
+    let is_blamed =
+        |run: &&LiveRun| run.state == State::Running && unwanted.is_some_and(|other| other.last_fire_at > run.fire_at);
     if let Some(run) = doubted.filter(|run| !is_blamed(run)) {
         return Subject { at: Some(run.fire_at), finding: Finding::Live(run) };
     }

@@ -1,7 +1,7 @@
 //! Runs that ended: succeeded, failed, cancelled, or gone from the records.
 
-use crate::domain::durations::timeout_for;
 use crate::domain::action::Action;
+use crate::domain::durations::timeout_for;
 use crate::domain::ledger::Stretch;
 use crate::domain::record::EndedRun;
 use crate::domain::run::{Reason, State, Trigger};
@@ -30,7 +30,10 @@ impl Teller<'_> {
             State::Cancelled => self.cancelled(run, at),
             _ => self.succeeded(run),
         };
-        tale.because(run.reason).of(&run.run_id).fact("why it ran", self.trigger(run)).fact("since", self.since_then(run))
+        tale.because(run.reason)
+            .of(&run.run_id)
+            .fact("why it ran", self.trigger(run))
+            .fact("since", self.since_then(run))
     }
 
     /// The ledger alone tells: the record is older than those that are kept.
@@ -177,8 +180,11 @@ impl Teller<'_> {
         on_the_way
             .filter_map(|pair| {
                 let (old, new) = (&pair[0].definition.entry, &pair[1].definition.entry);
-                let mut fields: Vec<&str> =
-                    new.iter().filter(|(field, value)| old.get(*field) != Some(*value)).map(|(field, _)| field.as_str()).collect();
+                let mut fields: Vec<&str> = new
+                    .iter()
+                    .filter(|(field, value)| old.get(*field) != Some(*value))
+                    .map(|(field, _)| field.as_str())
+                    .collect();
                 fields.extend(old.keys().filter(|field| !new.contains_key(*field)).map(String::as_str));
                 let definition = &pair[1].definition;
                 (!fields.is_empty()).then(|| {
@@ -197,10 +203,13 @@ impl Teller<'_> {
             Trigger::Manual => "somebody asked for it (trigger)".to_owned(),
             Trigger::Backfill => {
                 let before = self.records.ended.iter().find(|other| {
-                    other.trigger != Trigger::Backfill && other.fire_at <= run.fire_at && other.last_fire_at >= run.fire_at
+                    other.trigger != Trigger::Backfill
+                        && other.fire_at <= run.fire_at
+                        && other.last_fire_at >= run.fire_at
                 });
                 let reason = before.and_then(|other| other.reason).map(|reason| format!(" ({reason})"));
-                let before = before.map(|other| format!(": before, it was {}{}", other.state, reason.unwrap_or_default()));
+                let before =
+                    before.map(|other| format!(": before, it was {}{}", other.state, reason.unwrap_or_default()));
                 format!("somebody asked for it (backfill){}", before.unwrap_or_default())
             }
         };

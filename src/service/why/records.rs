@@ -81,8 +81,7 @@ impl Service {
             self.fleet(),
             self.store.now(shard),
         )?;
-        let (mut ended, fires) =
-            tokio::try_join!(self.ended_records(id, stored.as_ref()), self.store.fires_of(id))?;
+        let (mut ended, fires) = tokio::try_join!(self.ended_records(id, stored.as_ref()), self.store.fires_of(id))?;
         ended.sort_by_key(|run| std::cmp::Reverse((run.last_fire_at, run.finished_at)));
         let removed = removed.into_iter().next().flatten();
         if stored.is_none() && removed.is_none() && ended.is_empty() && ledger.is_empty() {

@@ -118,7 +118,7 @@ impl Teller<'_> {
 
     /// `by ana@laptop since 18 Nov 16:12 ("INC-1234")`.
     pub fn by_whom(&self, definition: &Definition) -> String {
-        format!("by {} on {}{}", definition.actor, self.dated(definition.at), quoted(definition.reason.as_ref()))
+        format!("by {} on {}{}", definition.actor, self.wall.moment(definition.at), quoted(definition.reason.as_ref()))
     }
 
     /// `(usually 14 min, p95 21 min)`.
@@ -203,8 +203,7 @@ impl Teller<'_> {
 
     /// Fire times that ended alike, before and after; `18 and 19 Nov were skipped for the same reason`.
     pub fn others_alike(&self, run: &EndedRun) -> Option<String> {
-        let alike: Vec<&EndedRun> =
-            self.records.before(run).take_while(|other| Records::is_same(run, other)).collect();
+        let alike: Vec<&EndedRun> = self.records.before(run).take_while(|other| Records::is_same(run, other)).collect();
         let fires: u64 = alike.iter().map(|other| other.fires).sum();
         let first = alike.last().map(|other| other.fire_at)?;
         let mut times: Vec<Timestamp> = alike.iter().map(|other| other.fire_at).collect();
