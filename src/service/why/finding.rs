@@ -119,7 +119,8 @@ impl<'r> Finding<'r> {
             return Self::NotDue(NotDue::of(records, entry, at));
         }
         if let Some(paused) = held.definition.paused_at(at).filter(|paused| paused.at <= at) {
-            return Self::Paused(paused, passed_in(records, entry, paused, records.now));
+            let until = held.definition.paused_till(records.now);
+            return Self::Paused(paused, passed_in(records, entry, paused, until));
         }
         if at > records.now {
             return Self::to_come(records, entry, at);

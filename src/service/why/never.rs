@@ -116,7 +116,7 @@ impl Teller<'_> {
             }
             (None, _) => Tale::new(Answer::Paused, format!("does not fire: {by}")),
         };
-        let is_on = paused.until.is_none_or(|until| until > records.now);
+        let is_on = records.current().is_some_and(|current| current.definition.paused_at(records.now).is_some());
         tale.because(Some(Reason::Paused))
             .fact("also", self.last_success(at.unwrap_or(records.now)))
             .todo(Some(format!("upbeat resume {}", self.id())).filter(|_| is_on))

@@ -74,7 +74,7 @@ impl Service {
         live.sort_by_key(|run| (run.fire_at, run.run_id.clone()));
         let ids = std::slice::from_ref(id);
         let (stored, removed, ledger, counters, fleet, now) = tokio::try_join!(
-            self.store.entry(id),
+            self.placed(id),
             self.store.removed(shard, ids),
             self.store.ledger(shard, id),
             self.store.counters(shard),
@@ -114,6 +114,17 @@ impl Service {
             happened: self.happened(shard, id).await?,
             stored,
         })
+    }
+
+    /// The entry as it stands; one that moved from place to place while it was read is read again.
+    async fn placed(&self, id: &EntryId) -> Result<Option<StoredEntry>> {
+        for _ in 0..3 {
+            match self.store.entry(id).await? {
+                Some(stored) if stored.place.is_none() => {}
+                found => return Ok(found),
+            }
+        }
+        self.store.entry(id).await
     }
 
     /// The definitions that are kept, oldest first.
@@ -251,7 +262,7 @@ impl Records {
         }
     }
 
-    /// What it waits for with `no_node`, where it does.
+    /// Why this fire time waits for a pace, where it does.
     pub fn waits_for_pace(&self, at: Timestamp) -> Option<Trigger> {
         let stored = self.stored.as_ref()?;
         match stored.backfill.iter().any(|one| one.fire_at == at) {
@@ -260,7 +271,7 @@ impl Records {
         }
     }
 
-    /// How a fire time was passed over for the reason of another.
+    /// Whether both ended alike.
     pub fn is_same(one: &EndedRun, other: &EndedRun) -> bool {
         let ends = |run: &EndedRun| (run.state, run.reason, run.exit_code.filter(|_| run.reason == Some(Reason::Exit)));
         ends(one) == ends(other)
