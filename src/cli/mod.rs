@@ -22,6 +22,7 @@ mod node_command;
 mod output;
 mod playground;
 mod request;
+mod requested;
 mod run_args;
 mod run_words;
 mod runs;
@@ -108,7 +109,8 @@ async fn dispatch(cli: Cli, printer: Printer) -> Ended {
         Command::Pause(args) => entries::change(&app, entries::Verb::Pause(args.until), args.selected).await,
         Command::Resume(args) => entries::change(&app, entries::Verb::Resume(args.from), args.selected).await,
         Command::Next(args) => entries::next(&app, args).await,
-        Command::Trigger(args) => runs::trigger(&app, args).await,
+        Command::Trigger(args) => requested::trigger(&app, args).await,
+        Command::Once(args) => requested::once(&app, args).await,
         Command::Skip(args) => asked::skip(&app, args).await,
         Command::Backfill(args) => asked::backfill(&app, args).await,
         Command::Why(args) => why::why(&app, args).await,

@@ -22,6 +22,7 @@ pub mod letter;
 pub mod moment;
 pub mod nearest;
 pub mod node;
+pub mod one_off;
 pub mod plan;
 pub mod policy;
 pub mod reading;

@@ -162,8 +162,17 @@ async fn a_trigger_of_the_same_request_makes_one_run() {
     let fire_at = cut.store.now(0).await.unwrap();
     let run_id = requested_run_id(cut.store.namespace(), &target, "r", fire_at);
     let asked = Asked { request: "r", content: "trigger a" };
-    let call =
-        TriggerCall { asked, id: &target, birth: 1, run_id: &run_id, fire_at, overlap: None, extras: "", message: &[] };
+    let call = TriggerCall {
+        asked,
+        id: &target,
+        birth: 1,
+        run_id: &run_id,
+        fire_at,
+        overlap: None,
+        extras: "",
+        message: &[],
+        unique: None,
+    };
     let answer = cut.lose("trigger", async || cut.store.trigger(0, &call).await).await;
     assert_eq!(answer, TriggerAnswer::Made { run_id: run_id.clone(), fire_at, made: Made::Queued });
     assert_eq!(cut.world.on("HKEYS", "live", &[]), run_id);
@@ -371,7 +380,17 @@ async fn requests_that_move_or_cancel_runs_do_it_once() {
     let (target, fire_at) = (id("a"), run.run.fire_at);
     let run_id = &requested_run_id(cut.store.namespace(), &target, "t", fire_at);
     let asked = Asked { request: "t", content: "" };
-    let call = TriggerCall { asked, id: &target, birth: 1, run_id, fire_at, overlap: None, extras: "", message: &[] };
+    let call = TriggerCall {
+        asked,
+        id: &target,
+        birth: 1,
+        run_id,
+        fire_at,
+        overlap: None,
+        extras: "",
+        message: &[],
+        unique: None,
+    };
     let answer = cut.lose("trigger", async || cut.store.trigger(0, &call).await).await;
     assert!(matches!(answer, TriggerAnswer::Made { made: Made::Queued, .. }), "{answer:?}");
     assert_eq!(in_state(&cut, State::Waiting).await, 1, "it took the place of the one that waited");

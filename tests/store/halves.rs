@@ -199,7 +199,8 @@ async fn call(world: &World, script: &str, prepared: &Prepared) -> bool {
             let run_id = &requested_run_id(world.store.namespace(), id, "r", fire_at);
             let Ok(Some(stored)) = world.store.entry(id).await else { return false };
             let birth = stored.definition.map_or(1, |definition| definition.birth);
-            let call = TriggerCall { asked, id, birth, run_id, fire_at, overlap, extras: "", message: &[] };
+            let call =
+                TriggerCall { asked, id, birth, run_id, fire_at, overlap, extras: "", message: &[], unique: None };
             world.store.trigger(0, &call).await.is_ok()
         }
         "cancel" => world.store.cancel(0, asked, waiting, "ana").await.is_ok(),
