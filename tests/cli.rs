@@ -10,6 +10,8 @@ mod asked;
 mod calendars;
 #[path = "cli/repeats.rs"]
 mod repeats;
+#[path = "cli/why.rs"]
+mod why;
 #[path = "cli/words.rs"]
 mod words;
 

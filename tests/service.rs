@@ -28,3 +28,11 @@ mod requests;
 mod runs;
 #[path = "service/skips.rs"]
 mod skips;
+#[path = "service/story.rs"]
+mod story;
+#[path = "service/stuck.rs"]
+mod stuck;
+#[path = "service/why.rs"]
+mod why;
+#[path = "service/why_not.rs"]
+mod why_not;

@@ -157,6 +157,9 @@ pub enum Command {
     Runs(RunsArgs),
     /// Print the output of a run: a run id, ID@FIRE_AT, or ID for its latest
     Logs(LogsArgs),
+    /// Say why an entry did not run, or how it ran, from its records
+    #[command(after_help = super::why::WHY_EXAMPLES)]
+    Why(super::why::WhyArgs),
     /// Cancel a run that is active
     Cancel(CancelArgs),
     /// Reopen a run that failed: its next attempt

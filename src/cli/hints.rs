@@ -12,7 +12,6 @@ const LATER_COMMANDS: &[&str] = &[
     "plan",
     "lint",
     "audit",
-    "why",
     "forecast",
     "schema",
     "revisions",

@@ -30,6 +30,7 @@ mod selection;
 mod show_run;
 mod times;
 mod waiting;
+mod why;
 mod zone_words;
 mod zoneinfo;
 
@@ -112,6 +113,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Ended {
         Command::Once(args) => requested::once(&app, args).await,
         Command::Skip(args) => asked::skip(&app, args).await,
         Command::Backfill(args) => asked::backfill(&app, args).await,
+        Command::Why(args) => why::why(&app, args).await,
         Command::Apply(args) => files::apply(&app, args).await,
         Command::Export { ids, select } => files::export(&app, &ids, &select).await,
         Command::Import { from: ImportFrom::Crontab { file, tz } } => files::import_crontab(&app, &file, tz.as_deref()),

@@ -21,8 +21,10 @@ mod run_views;
 mod runs;
 mod select;
 mod skip;
+mod stuck;
 mod trigger;
 mod view;
+mod why;
 mod write;
 
 pub use apply::ApplyOptions;
@@ -42,6 +44,7 @@ pub use runs::{RunFilter, RunList};
 pub use select::Select;
 pub use trigger::TriggerOptions;
 pub use view::{At, ChangeView, Changes, EntryDetail, EntryView, LastRun, NodeView, QueueView, RunView};
+pub use why::{Answer, Fact, WhyView};
 
 use crate::store::Store;
 

@@ -197,6 +197,7 @@ impl Service {
             queue: None,
             next_attempt_at: None,
             revision: 0,
+            stuck: false,
             made: crate::service::attempts::Made::default(),
         })
     }
