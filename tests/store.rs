@@ -24,6 +24,8 @@ mod lists;
 mod model;
 #[path = "store/others.rs"]
 mod others;
+#[path = "store/outputs.rs"]
+mod outputs;
 #[path = "store/overlap.rs"]
 mod overlap;
 #[path = "store/spread.rs"]

@@ -16,6 +16,7 @@ mod fields;
 mod files;
 mod fleet;
 mod hints;
+mod logs;
 mod moments;
 mod node_command;
 mod output;
@@ -113,11 +114,11 @@ async fn dispatch(cli: Cli, printer: Printer) -> Ended {
         Command::Runs(args) => match args.command {
             None => runs::list(&app, args).await,
             Some(RunsCommand::Show { run }) => runs::show(&app, &run).await,
-            Some(RunsCommand::Logs(args)) => runs::logs(&app, args).await,
+            Some(RunsCommand::Logs(args)) => logs::print(&app, args).await,
             Some(RunsCommand::Cancel(args)) => runs::cancel(&app, args).await,
             Some(RunsCommand::Retry { .. }) => Err(hints::not_yet("runs retry").into()),
         },
-        Command::Logs(args) => runs::logs(&app, args).await,
+        Command::Logs(args) => logs::print(&app, args).await,
         Command::Cancel(args) => runs::cancel(&app, args).await,
         Command::Calendars { command } => calendars::run(&app, command).await,
         Command::Nodes { other: None } => fleet::nodes(&app).await,

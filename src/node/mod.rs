@@ -11,6 +11,7 @@ mod config;
 mod execution;
 mod hints;
 mod renewing;
+mod showing;
 mod slots;
 mod standby;
 mod state;
@@ -155,6 +156,7 @@ async fn begin(
         loops.spawn(claiming::Claiming::new(shared.clone(), shard).run(nudges.nudge.clone()));
     }
     loops.spawn(renewing::run(shared.clone(), nudges.nudge.clone()));
+    loops.spawn(showing::run(shared.clone()));
     loops.spawn(hints::run(shared.clone()));
     loops.spawn(caring::plan_all(shared.clone(), planning));
     Ok(shared)

@@ -13,6 +13,7 @@ mod kept;
 mod keys;
 mod lease;
 mod measure;
+mod outputs;
 mod planning;
 mod read;
 mod read_runs;
@@ -37,6 +38,7 @@ pub use change::{Change, ChangeCall, ChangeWord, Changed, PutAnswer, Replan, Rep
 pub use claim::{Claim, ClaimCall, ClaimReply, Started};
 pub use lease::{Renewed, Rescued};
 pub use measure::Spent;
+pub use outputs::{OUTPUTS_MAX_BYTES, Output, Watch, Watched};
 pub use planning::Planned;
 pub use read::{Place, StoredEntry};
 pub use rebuild::Rebuilt;

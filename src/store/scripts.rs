@@ -101,6 +101,7 @@ scripts![
     rescue,
     skip,
     trigger,
+    watch,
     work,
     zones_done,
 ];
