@@ -8,6 +8,7 @@ use crate::cli::output::{Ended, Format, print_bytes};
 use crate::cli::run_words::{Words, grouped, name, outcome};
 use crate::cli::times::Wall;
 use crate::cli::waiting::{INTERRUPTED, unless_interrupted};
+use crate::domain::run::State;
 use crate::error::{Error, Problem, Result};
 use crate::service::{At, FollowOutput, Piece, RunRef, RunView, Service};
 
@@ -28,7 +29,7 @@ pub async fn print(app: &App, args: LogsArgs) -> Ended {
     }
     app.printer.note(format!("{} · {}", name(&run), outcome(&run, &wall)));
     let following = Following { app, wall, run_id: &run.run_id, text: Text::default(), has_told_loss: false };
-    match unless_interrupted(following.to_the_end(service.follow_output(&run, args.attempt)?)).await {
+    match unless_interrupted(following.until_the_end(service.follow_output(&run, args.attempt)?)).await {
         None => Ok(INTERRUPTED),
         Some(ended) => {
             ended?;
@@ -42,9 +43,9 @@ pub async fn print(app: &App, args: LogsArgs) -> Ended {
 async fn chosen(service: &Service, wanted: &RunRef, is_followed: bool) -> Result<RunView> {
     let RunRef::Latest(id) = wanted else { return service.run(wanted).await };
     let runs = service.runs_of(id).await?;
-    let active = || runs.iter().filter(|run| run.finished_at.is_none());
-    let followed = || active().find(|run| run.state == "running").or_else(|| active().last()).filter(|_| is_followed);
-    let latest = followed().or_else(|| runs.iter().find(|run| run.attempt > 0)).or(runs.first());
+    let active: Vec<&RunView> = runs.iter().filter(|run| is_followed && run.finished_at.is_none()).collect();
+    let followed = active.iter().find(|run| run.state == State::Running.word()).or(active.last()).copied();
+    let latest = followed.or_else(|| runs.iter().find(|run| run.attempt > 0)).or(runs.first());
     latest.cloned().ok_or_else(|| Error::NotFound(Problem::new("run", format!("{id} has not run yet"))))
 }
 
@@ -101,15 +102,15 @@ struct Following<'a> {
 }
 
 impl Following<'_> {
-    async fn to_the_end(mut self, mut follow: FollowOutput) -> Result<()> {
+    async fn until_the_end(mut self, mut follow: FollowOutput) -> Result<()> {
         loop {
             match follow.next().await? {
                 Piece::Text { attempt, at, lost_bytes, text } => {
                     self.tell_loss(lost_bytes);
                     if self.app.printer.is_json() {
+                        let text = self.text.whole(&text);
                         let at = serde_json::to_value(At(at)).unwrap_or_default();
-                        let line = line(self.run_id, attempt, at, lost_bytes, &self.text.whole(&text));
-                        self.app.printer.one(&line, |_| String::new(), String::new);
+                        self.line(attempt, at, lost_bytes, &text);
                     } else {
                         print_bytes(&text);
                     }
@@ -119,11 +120,12 @@ impl Following<'_> {
                     self.app.printer.note(why.unwrap_or_else(|| "waits for its next attempt".to_owned()));
                 }
                 Piece::Next { attempt, node } => {
-                    self.text = Text::default();
+                    self.flush(attempt - 1);
                     let node = node.map(|node| format!(" on {node}")).unwrap_or_default();
                     self.app.printer.note(format!("attempt {attempt}{node}"));
                 }
                 Piece::Over(run) => {
+                    self.flush(follow.attempt());
                     match run {
                         Some(run) => self.app.printer.note(format!("{} · {}", name(&run), outcome(&run, &self.wall))),
                         None => self.app.printer.note("it has ended; no record of it is kept"),
@@ -131,6 +133,18 @@ impl Following<'_> {
                     return Ok(());
                 }
             }
+        }
+    }
+
+    fn line(&self, attempt: u32, at: Value, lost_bytes: u64, text: &str) {
+        self.app.printer.one(&line(self.run_id, attempt, at, lost_bytes, text), |_| String::new(), String::new);
+    }
+
+    /// Prints the front of a character that has no end.
+    fn flush(&mut self, attempt: u32) {
+        let rest = std::mem::take(&mut self.text).begun;
+        if !rest.is_empty() {
+            self.line(attempt, Value::Null, 0, &String::from_utf8_lossy(&rest));
         }
     }
 

@@ -1,4 +1,5 @@
-//! What a node does by itself: claim, fetch, execute, finish, renew, take over, plan, rebuild; and stop in order.
+//! What a node does by itself: claim, fetch, execute, show what is written, finish, renew, take over, plan,
+//! rebuild; and stop in order.
 //!
 //! Every node is the same and may do anything at any time. [`run`] wires the loops; each is a pass that moves what is toward
 //! what should be, and a ticker. Hints and nudges shorten latency, the period guarantees progress.

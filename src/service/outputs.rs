@@ -109,6 +109,12 @@ impl Service {
 }
 
 impl FollowOutput {
+    /// The attempt that is followed.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
     /// Waits for what comes next; after [`Piece::Over`] nothing does.
     ///
     /// # Errors

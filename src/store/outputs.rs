@@ -95,11 +95,11 @@ impl Store {
         }
     }
 
-    /// Says that somebody follows the output of a run, for [`WATCH_MS`] from now, and reads what is new of one attempt.
+    /// Says that somebody follows the output of a run, for 10 s from now, and reads what is new of one attempt.
     ///
     /// # Errors
     ///
-    /// [`Error::Conflict`] where [`WATCHED_MAX`] other runs of the shard are watched.
+    /// [`Error::Conflict`] where 1,000 other runs of the shard are watched.
     pub async fn watch(&self, shard: u16, watch: &Watch<'_>) -> Result<Watched> {
         let keys = self.keys(shard).all(&[Key::Clock, Key::Live, Key::Watched, Key::Outputs]);
         let args = vec![
