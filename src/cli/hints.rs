@@ -18,7 +18,6 @@ const LATER_COMMANDS: &[&str] = &[
     "schema",
     "revisions",
     "rollback",
-    "dead",
     "events",
     "alerts",
     "tokens",
@@ -28,7 +27,6 @@ const LATER_COMMANDS: &[&str] = &[
     "acl",
     "healthcheck",
     "man",
-    "retry",
 ];
 
 /// Flags of the contract that are not built yet.

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::cli::App;
-use crate::cli::args::LogsArgs;
 use crate::cli::output::{Ended, Format, print_bytes};
+use crate::cli::run_args::LogsArgs;
 use crate::cli::run_words::{Words, grouped, name, outcome};
 use crate::cli::times::Wall;
 use crate::cli::waiting::{INTERRUPTED, unless_interrupted};

@@ -11,6 +11,7 @@ mod clock;
 mod config;
 mod execution;
 mod hints;
+mod outcome;
 mod renewing;
 mod showing;
 mod slots;

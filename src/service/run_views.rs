@@ -157,11 +157,8 @@ fn lost_words(made: &Made, lost: u32) -> Option<String> {
 /// What the last attempt came to and when the next one comes.
 fn retry_words(run: &LiveRun, made: &Made) -> Option<String> {
     let past = made.last_past()?;
-    let reason = past.reason.map_or("failed", Reason::word);
-    let code = past.exit_code.map(|code| format!(" {code}")).unwrap_or_default();
-    let words = past.message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
-    let next = run.enqueued_at.to_rfc3339();
-    Some(format!("attempt {} failed, {reason}{code}{words}; the next one comes {next}", run.attempt))
+    let words = past.message.as_ref().map(|message| format!(", {message}")).unwrap_or_default();
+    Some(format!("attempt {} failed{words}; the next one comes {}", run.attempt, run.enqueued_at.to_rfc3339()))
 }
 
 #[cfg(test)]

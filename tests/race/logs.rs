@@ -160,6 +160,26 @@ fn a_follower_goes_on_with_the_next_attempt_on_another_node() {
 }
 
 #[test]
+fn a_follower_goes_on_over_a_retry_and_sees_every_attempt() {
+    let bed = Bed::new();
+    let _nodes = [bed.start("a"), bed.start("b")];
+    let script = format!("echo attempt $UPBEAT_ATTEMPT; {}; exit $((3 - UPBEAT_ATTEMPT))", wait_file(&bed, "go"));
+    add(&bed, "job", &script, &["--retry", "max_attempts=5,delay=1s,backoff=constant"]);
+    bed.user.ok(&["trigger", "job"]);
+    let follower = Follower::start(&bed, &["logs", "-f", "job"]);
+    follower.wait_out("the first attempt is seen", |out| out == "attempt 1\n");
+    bed.user.file("go", "");
+    let (code, out, err) = follower.wait_end();
+    assert_eq!((code, out.as_str()), (Some(0), "attempt 1\nattempt 2\nattempt 3\n"));
+    let said: Vec<&str> = err.lines().collect();
+    let positions = ["attempt 1 failed, exit 2", "attempt 2", "attempt 3", "succeeded"].map(|words| {
+        said.iter().position(|line| line.contains(words)).unwrap_or_else(|| panic!("no {words:?} in {said:?}"))
+    });
+    assert!(positions.is_sorted(), "{said:?}");
+    assert_eq!(bed.user.ok(&["logs", "job", "--attempt", "2"]), "attempt 2\n");
+}
+
+#[test]
 fn a_secret_that_is_printed_in_two_writes_is_never_seen_live() {
     let bed = Bed::new();
     let _node = bed.node("a").env("TOKEN", "hunter22").start_live(&bed.user);
