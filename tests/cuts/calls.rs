@@ -7,7 +7,8 @@ use upbeat::domain::timestamp::Timestamp;
 use upbeat::error::{Error, Result};
 use upbeat::store::{
     Asked, Backfill, BackfillAnswer, BackfillCall, CancelAnswer, ChangeCall, ChangeWord, ClaimReply, EndedAs,
-    FinishWord, Made, Planned, PutAnswer, Rescued, SkipAnswer, SkipCall, Started, Store, TriggerAnswer, TriggerCall,
+    FinishWord, Made, Output, Planned, PutAnswer, Rescued, SkipAnswer, SkipCall, Started, Store, TriggerAnswer,
+    TriggerCall,
 };
 
 use crate::support::entries::{addition, id, open};
@@ -299,9 +300,10 @@ async fn a_node_may_leave_twice() {
 async fn output_that_is_kept_twice_counts_once() {
     let cut = Cut::with(&[("a", entry())]).await;
     let run_id = "01a1f95e-4010-8b8b-bdf5-cd3b89a798e6";
-    cut.lose("keep_output", async || cut.store.keep_output(0, run_id, b"twelve bytes").await).await;
-    assert_eq!(cut.store.output(0, run_id).await.unwrap().as_deref(), Some(b"twelve bytes".as_slice()));
-    assert_eq!(cut.world.on("HGET", "clock", &["output_bytes"]), "12");
+    let output = Output { written: 12, tail: b"twelve bytes".to_vec() };
+    cut.lose("keep_output", async || cut.store.keep_output(0, run_id, 1, &output).await).await;
+    assert_eq!(cut.store.output(0, run_id, 1).await.unwrap(), Some(output));
+    assert_eq!(cut.world.on("HGET", "clock", &["output_bytes"]), "175", "12, their number, and 160");
     assert_eq!(cut.world.on("LLEN", "output_order", &[]), "1");
 }
 

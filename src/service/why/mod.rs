@@ -47,10 +47,10 @@ impl Service {
             subject = Subject { at: Some(at), finding: Finding::at(&records, at) };
         }
         let output = match run_that_matters(&records, &subject.finding) {
-            Some(run_id) => self.store.output(self.store.shard_of(id), &run_id).await?,
+            Some((run_id, attempt)) => self.store.output(self.store.shard_of(id), &run_id, attempt).await?,
             None => None,
         };
-        let output = output.map(|output| String::from_utf8_lossy(&output).into_owned());
+        let output = output.map(|output| String::from_utf8_lossy(&output.tail).into_owned());
         let teller = Teller { records: &records, wall, output };
         let mut tale = teller.tell(&subject);
         if let Question::At { left_out: Some(local), at, .. } = question {
@@ -71,16 +71,16 @@ impl Service {
 }
 
 /// The run whose last words help: the one in question, or the one that was in its way.
-fn run_that_matters(records: &Records, finding: &Finding<'_>) -> Option<String> {
+fn run_that_matters(records: &Records, finding: &Finding<'_>) -> Option<(String, u32)> {
     match finding {
-        Finding::Live(run) => Some(run.run_id.clone()),
+        Finding::Live(run) => Some((run.run_id.clone(), run.attempt)),
         Finding::Ended(run) if matches!(run.state, State::Skipped | State::Missed) => {
             let other = run.message.as_ref().filter(|_| run.reason == Some(Reason::Overlap))?;
-            let is_known = records.live.iter().any(|one| one.run_id == *other)
-                || records.ended.iter().any(|one| one.run_id == *other);
-            is_known.then(|| other.clone())
+            let live = records.live.iter().find(|one| one.run_id == *other).map(|one| one.attempt);
+            let ended = records.ended.iter().find(|one| one.run_id == *other).map(|one| one.attempt);
+            Some((other.clone(), live.or(ended)?))
         }
-        Finding::Ended(run) => Some(run.run_id.clone()),
+        Finding::Ended(run) => Some((run.run_id.clone(), run.attempt)),
         _ => None,
     }
 }
