@@ -6,6 +6,7 @@ use upbeat::store::{EndedAs, Started};
 use crate::refused;
 use crate::support::cli::Upbeat;
 use crate::support::hand::{Hand, World};
+use crate::support::proxy::{Fate, Proxy};
 
 /// A user, and a node whose attempts end as the test says.
 struct Bed {
@@ -321,4 +322,34 @@ async fn letters_are_bounded_by_number_and_by_age() {
     }
     assert_eq!(bed.world.on("HLEN", "letters", &[]), left.to_string());
     assert!(!bed.world.redis.ask(&["HEXISTS", &letters, &newest]).is_nil());
+}
+
+#[tokio::test]
+async fn more_letters_than_one_call_takes_are_done_once_although_an_answer_was_lost() {
+    let mut bed = Bed::new(&["a"]).await;
+    let real = bed.fail("a").await;
+    let at = bed.world.store.now(0).await.unwrap().0;
+    let fill = "local text = redis.call('HGET', KEYS[2], ARGV[1])
+        for i = 1, 249 do
+          redis.call('ZADD', KEYS[1], ARGV[2] - i, 'copy-' .. i)
+          redis.call('HSET', KEYS[2], 'copy-' .. i, text)
+        end";
+    let (dead, letters) = (bed.world.key("dead"), bed.world.key("letters"));
+    bed.world.redis.cli(&["EVAL", fill, "2", &dead, &letters, &real, &at.to_string()]);
+    let proxy = Proxy::before(&bed.world.redis);
+    proxy.meet("retry", 2, Fate::CutReply);
+    bed.world.redis.cli(&["SCRIPT", "FLUSH"]);
+    let far = Upbeat::at(proxy.url());
+    let retry = ["-o", "json", "dead", "retry", "--all", "-y", "--request-id", "r"];
+    let outcome = far.run(&retry).expect_code(0);
+    assert_eq!(proxy.hits("retry"), 1);
+    let answer: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let mut told = changes(&answer);
+    told.sort_unstable();
+    told.dedup();
+    assert_eq!(told.len(), 250, "each once");
+    assert_eq!(answer["changes"].as_array().unwrap().len(), 250);
+    assert_eq!((bed.dead(), bed.world.on("HLEN", "live", &[])), (Vec::new(), "250".to_owned()));
+    assert_eq!(bed.world.on("LLEN", "queue:default:exec", &[]), "250");
+    bed.world.assert_conserved();
 }

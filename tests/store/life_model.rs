@@ -13,7 +13,7 @@ use crate::support::hand::World;
 /// The call after which Redis is looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Script {
-    Claim { holder: String },
+    Claim { now: Timestamp },
     Work { holder: String },
     Rescue { lost: String },
     Cancel { run_id: String },
@@ -244,7 +244,7 @@ fn assert_attempts(script: &Script, from: &Run, to: &Run) {
 pub type Move = (Option<State>, State);
 
 /// What is seen follows from what is known, by this script; then it is what is known. Returns the moves.
-pub fn assert_moves(known: &mut BTreeMap<String, Run>, seen: &Seen, script: &Script, now: Timestamp) -> Vec<Move> {
+pub fn assert_moves(known: &mut BTreeMap<String, Run>, seen: &Seen, script: &Script) -> Vec<Move> {
     let mut moves = Vec::new();
     for (run_id, run) in known.iter() {
         let to = seen.runs.get(run_id);
@@ -259,15 +259,16 @@ pub fn assert_moves(known: &mut BTreeMap<String, Run>, seen: &Seen, script: &Scr
             let from = from.unwrap();
             assert_eq!((from.attempt, from.fence * u64::from(to.state.is_active())), (to.attempt, to.fence), "{to:?}");
             assert_eq!((&from.holder, from.endings), (&to.holder, to.endings), "{script:?}: {run_id}");
-            let is_overdue = to.state == State::Retrying && to.next_at <= now && matches!(script, Script::Claim { .. });
-            assert!(!is_overdue || to.next_at > Timestamp(now.0 - 50), "its time has come: {to:?}");
+            let is_left = matches!(script, Script::Claim { now } if to.next_at <= *now);
+            assert!(to.state != State::Retrying || !is_left, "its time has come: {to:?}");
         } else {
             moves.push((from.map(|from| from.state), to.state));
             assert!(is_sent_again || may_move(script, from, to), "{script:?}: {run_id}: {from:?} -> {to:?}");
             if let Some(from) = from {
                 assert_attempts(script, from, to);
-                let is_early = from.state == State::Retrying && to.state == State::Queued && from.next_at > now;
-                assert!(!is_early, "{script:?}: before its time: {from:?}");
+                let is_early = matches!(script, Script::Claim { now } if from.next_at > *now);
+                let is_moved = from.state == State::Retrying && to.state == State::Queued;
+                assert!(!is_moved || !is_early, "{script:?}: before its time: {from:?}");
             }
             assert!(to.state != State::Running || to.fence > greatest, "a fence that was given out before: {to:?}");
         }
