@@ -16,6 +16,8 @@ mod changes;
 mod clocks;
 #[path = "race/ends.rs"]
 mod ends;
+#[path = "race/failing.rs"]
+mod failing;
 #[path = "race/frozen.rs"]
 mod frozen;
 #[path = "race/kills.rs"]

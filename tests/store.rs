@@ -18,6 +18,10 @@ mod halves;
 mod halves_of_attempts;
 #[path = "store/late.rs"]
 mod late;
+#[path = "store/life.rs"]
+mod life;
+#[path = "store/life_model.rs"]
+mod life_model;
 #[path = "store/limits.rs"]
 mod limits;
 #[path = "store/lists.rs"]

@@ -91,10 +91,12 @@ async fn definition(shared: &Shared, shard: u16, id: &EntryId, run: &LiveRun) ->
     if is_removed && run.attempt <= 1 {
         return Ok(None);
     }
-    match shared.store.revision(shard, id, run.revision).await? {
+    // An entry that was removed and added again is another one, whatever its revisions say.
+    let kept = shared.store.revision(shard, id, run.revision).await?.filter(|one| one.birth == run.birth);
+    match kept {
         Some(definition) => definition.parse(id).map(Some),
         // Older than the revisions that are kept: the one that holds now is the best there is.
-        None => current.map(|definition| definition.parse(id)).transpose(),
+        None => current.filter(|one| one.birth == run.birth).map(|definition| definition.parse(id)).transpose(),
     }
 }
 

@@ -16,11 +16,11 @@ use crate::support::hand::{Hand, World, ended};
 use crate::support::proxy::{Fate, Proxy};
 use crate::support::wait::{DEADLINE, until};
 
-struct Cut {
-    world: World,
+pub struct Cut {
+    pub world: World,
     proxy: Proxy,
     /// Reaches Redis through the proxy.
-    store: Store,
+    pub store: Store,
 }
 
 fn entry() -> Value {
@@ -28,14 +28,14 @@ fn entry() -> Value {
 }
 
 impl Cut {
-    async fn with(entries: &[(&str, Value)]) -> Self {
+    pub async fn with(entries: &[(&str, Value)]) -> Self {
         let world = World::with(entries).await;
         let proxy = Proxy::before(&world.redis);
         let store = open(&proxy.url(), 1).await;
         Self { world, proxy, store }
     }
 
-    fn hand(&self) -> Hand {
+    pub fn hand(&self) -> Hand {
         Hand::new(&self.store, 'a')
     }
 
@@ -47,7 +47,7 @@ impl Cut {
     }
 
     /// Calls, loses the reply, and calls again. The script must have been sent once for each of the two.
-    async fn lose<T: std::fmt::Debug>(&self, script: &str, mut call: impl AsyncFnMut() -> Result<T>) -> T {
+    pub async fn lose<T: std::fmt::Debug>(&self, script: &str, mut call: impl AsyncFnMut() -> Result<T>) -> T {
         self.meet(script, Fate::CutReply, &mut call).await
     }
 
