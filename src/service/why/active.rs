@@ -111,7 +111,7 @@ impl Teller<'_> {
         let stuck = ways.iter().find(|other| records.is_stuck(other));
         let unserved =
             ways.iter().find(|other| other.state == State::Queued).and_then(|other| self.unserved(&other.list));
-        tale.fact("rule", parts([rule, Some(self.timeout(run.revision))]))
+        tale.fact("rule", parts([rule, self.timeout(run.revision)]))
             .fact("also", self.last_success(run.fire_at))
             .todo(ways.first().map(|other| self.logs(&other.run_id, other.fire_at)))
             .todo(stuck.map(|other| format!("upbeat cancel {} --reason '...'", name(self.id(), other.fire_at))))
@@ -128,7 +128,8 @@ impl Teller<'_> {
             self.wall.relative(next_at),
             self.dated(run.fire_at),
         );
-        let made = format!("{} of {} attempts made", run.counted(), self.max_attempts(run.revision));
+        let most = self.max_attempts(run.revision).map(|most| format!(" of {most}")).unwrap_or_default();
+        let made = format!("{}{most} attempts made", run.counted());
         let within = self.records.entry_of(run.revision).and_then(|entry| entry.retry.as_ref()?.within);
         let within = within.zip(run.started_at).map(|(within, started)| {
             format!(

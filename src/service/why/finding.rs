@@ -131,7 +131,7 @@ impl<'r> Finding<'r> {
     /// Before there was an entry, or after it was removed.
     fn before_life(records: &Records, at: Timestamp) -> Self {
         let created = records.current().map(|current| current.definition.created);
-        if records.removed.as_ref().is_some_and(|removed| removed.at <= at) || records.stored.is_none() {
+        if records.removed.as_ref().is_some_and(|removed| removed.at <= at) {
             return Self::Removed;
         }
         match created {

@@ -187,17 +187,16 @@ impl Teller<'_> {
     pub fn removed(&self, at: Option<Timestamp>) -> Tale {
         let records = self.records;
         let on = at.map(|at| format!("did not exist on {}: it ", self.dated(at))).unwrap_or_default();
-        let sentence = match &records.removed {
-            Some(removed) => format!(
+        let sentence = records.removed.as_ref().map_or_else(String::new, |removed| {
+            format!(
                 "{on}was removed by {} on {}{}, revision {}",
                 removed.actor,
                 self.wall.moment(removed.at),
                 quoted(removed.reason.as_ref()),
                 removed.revision
-            ),
-            None => format!("{on}exists no more; who removed it is kept no longer"),
-        };
-        let again = records.current().filter(|_| records.removed.is_some()).map(|current| {
+            )
+        });
+        let again = records.current().map(|current| {
             let definition = &current.definition;
             let adder = records.revisions.iter().find(|one| one.definition.birth == definition.birth);
             let actor = adder.map_or(&definition.actor, |one| &one.definition.actor);

@@ -81,7 +81,7 @@ impl Teller<'_> {
         let also = parts([passed.run.and_then(|run| self.others_alike(run)), Some(self.last_success(passed.at))]);
         let mut tale = Tale::new(Answer::Skipped, sentence)
             .fact("in the way", way)
-            .fact("rule", format!("overlap = {rule} · {timeout}"))
+            .fact("rule", parts([Some(format!("overlap = {rule}")), timeout]))
             .fact("also", also)
             .fact("last words", self.last_words(ended.map(|run| run.finished_at)));
         let unserved = live.filter(|run| run.state == State::Queued).and_then(|run| self.unserved(&run.list));

@@ -92,7 +92,7 @@ impl Question {
 
 /// Of all that there is: what can't go on by itself, then the latest that did not succeed, else the latest.
 fn latest(records: &Records) -> Subject<'_> {
-    if records.stored.is_none() {
+    if records.stored.is_none() && records.removed.is_some() {
         return Subject { at: None, finding: Finding::Removed };
     }
     if let Some(fire_at) = records.overdue() {

@@ -107,14 +107,15 @@ impl Teller<'_> {
         let timeout = records.entry().and_then(|entry| entry.effective_timeout());
         let is_longer = timeout.is_none_or(|timeout| timeout < timeout_for(records.usual()));
         let lost = Some(format!("{} attempts were lost with their node", run.lost)).filter(|_| run.lost > 0);
+        let can_retry = records.stored.is_some() || run.trigger == Trigger::OneOff;
         Tale::new(Answer::Failed, sentence)
-            .fact("rule", Some(self.timeout(run.revision)).filter(|_| is_timeout))
+            .fact("rule", self.timeout(run.revision).filter(|_| is_timeout))
             .fact("lost", lost)
             .fact("also", self.last_success(run.fire_at))
             .fact("last words", self.last_words(Some(run.finished_at)))
             .todo(Some(self.logs(&run.run_id, run.fire_at)).filter(|_| run.attempt > 0 && self.has_output(run)))
             .todo(Some(format!("upbeat revisions {}", self.id())).filter(|_| has_changed))
-            .todo(records.stored.as_ref().map(|_| format!("upbeat retry {}", name(self.id(), run.fire_at))))
+            .todo(Some(format!("upbeat retry {}", name(self.id(), run.fire_at))).filter(|_| can_retry))
             .todo(Some(longer).filter(|_| is_timeout && is_longer && records.stored.is_some()))
     }
 
@@ -149,15 +150,15 @@ impl Teller<'_> {
             .todo(records.stored.as_ref().map(|_| format!("upbeat trigger {}", self.id())))
     }
 
-    /// Attempts that may fail by themselves.
-    pub fn max_attempts(&self, revision: u64) -> u32 {
-        let retry = self.records.entry_of(revision).and_then(|entry| entry.retry.as_ref());
-        retry.map_or(1, |retry| u32::from(retry.max_attempts))
+    /// Attempts that may fail by themselves, where the definition is known.
+    pub fn max_attempts(&self, revision: u64) -> Option<u32> {
+        let entry = self.records.entry_of(revision)?;
+        Some(entry.retry.as_ref().map_or(1, |retry| u32::from(retry.max_attempts)))
     }
 
     /// `attempt 2 of 3`; those that count for nothing are told apart.
     pub fn attempt(&self, attempt: u32, counted: u32, revision: u64) -> String {
-        let most = self.max_attempts(revision);
+        let Some(most) = self.max_attempts(revision) else { return format!("attempt {attempt}") };
         match counted == attempt && attempt <= most {
             true => format!("attempt {attempt} of {most}"),
             false => format!("attempt {attempt} ({counted} of {most} counted)"),
@@ -198,7 +199,8 @@ impl Teller<'_> {
     /// Why it ran, where its time alone does not tell.
     fn trigger(&self, run: &EndedRun) -> Option<String> {
         let said = match run.trigger {
-            Trigger::Scheduled | Trigger::FollowUp | Trigger::OneOff => return None,
+            Trigger::Scheduled | Trigger::FollowUp => return None,
+            Trigger::OneOff => "somebody asked for it (once)".to_owned(),
             Trigger::CatchUp => "catch_up: it was found late".to_owned(),
             Trigger::Manual => "somebody asked for it (trigger)".to_owned(),
             Trigger::Backfill => {
