@@ -49,6 +49,9 @@ const KEYS: &[&str] = &[
     "backfilling",
     "waits",
     "fires",
+    "delayed",
+    "dead",
+    "letters",
     "queue:default:shell",
     "hint:default:shell",
     "holds:aaaaaaaaaaaaaaaa",
@@ -235,6 +238,15 @@ async fn all_or_nothing(scripts: &[&str]) {
 }
 
 async fn all_or_nothing_after(prepare: impl AsyncFn(&World) -> Prepared, scripts: &[&str]) {
+    Box::pin(each_key_in_turn(prepare, call, scripts)).await;
+}
+
+/// Calls each script where one key after the other is of another type: it works, or nothing has changed.
+pub async fn each_key_in_turn<P>(
+    prepare: impl AsyncFn(&World) -> P,
+    call: impl AsyncFn(&World, &str, &P) -> bool,
+    scripts: &[&str],
+) {
     let world = World::new().await;
     for script in scripts {
         let prepared = prepare(&world).await;
