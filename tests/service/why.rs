@@ -188,7 +188,7 @@ async fn a_spread_fire_time_that_a_change_made_impossible_says_so() {
     story.bed.service.set(&by("bob", None), &id("nightly"), fields, &[]).await.unwrap();
     let why = story.why(Some("02:00")).await;
     assert_eq!((why.answer, why.reason), (Answer::Missed, Some("changed")), "{why:#?}");
-    assert!(why.sentence.contains("when the entry was changed by bob"), "{}", why.sentence);
+    assert!(why.sentence.contains("it was not due yet (spread) when the entry was changed by bob"), "{}", why.sentence);
 }
 
 #[tokio::test]
@@ -291,7 +291,11 @@ async fn a_cancelled_run_names_who_and_why() {
     story.bed.service.cancel(&by("ana", Some("wrong host")), &latest).await.unwrap();
     let why = story.why(None).await;
     assert_eq!((why.answer, why.reason), (Answer::Cancelled, Some("by_user")));
-    assert!(why.sentence.starts_with("nightly was cancelled on Fri 20 Nov 02:00 CET: at 02:05"), "{}", why.sentence);
+    assert!(
+        why.sentence.starts_with("nightly did not run on Fri 20 Nov 02:00 CET: cancelled at 02:05"),
+        "{}",
+        why.sentence
+    );
     assert!(why.sentence.ends_with("by ana: wrong host, before it started"), "{}", why.sentence);
     assert_eq!(why.todo, ["upbeat trigger nightly"]);
 }

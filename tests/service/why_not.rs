@@ -149,7 +149,7 @@ async fn a_run_over_max_running_names_the_limit() {
     story.claim("2026-11-20T02:00").await;
     let why = story.why(Some("02:00")).await;
     assert_eq!((why.answer, why.reason), (Answer::Waiting, Some("limit")), "{why:#?}");
-    assert!(why.sentence.ends_with("1 are active and max_running = 1"), "{}", why.sentence);
+    assert!(why.sentence.ends_with("1 is active and max_running = 1"), "{}", why.sentence);
 }
 
 #[tokio::test]
@@ -411,5 +411,10 @@ async fn what_a_node_could_not_start_says_what_was_missing() {
     story.end(refused).await;
     let why = story.why(None).await;
     assert_eq!((why.answer, why.reason), (Answer::Failed, Some("refused")));
-    assert!(why.sentence.contains(": refused, program backup.sh was not found after "), "{}", why.sentence);
+    assert!(
+        why.sentence
+            .contains("nightly could not be started on Fri 20 Nov 02:00 CET: program backup.sh was not found after "),
+        "{}",
+        why.sentence
+    );
 }

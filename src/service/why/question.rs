@@ -166,7 +166,7 @@ fn of_day<'r>(records: &'r Records, day: &Range<Timestamp>) -> Subject<'r> {
     let at = last_of(records, number, day, has_passed).or_else(|| first_of(records, number, day));
     match at {
         Some(at) => Subject { at: Some(at), finding: Finding::at(records, at) },
-        None => Subject { at: Some(day.start), finding: Finding::not_on(records, day) },
+        None => Finding::not_on(records, day),
     }
 }
 

@@ -71,10 +71,11 @@ impl Teller<'_> {
         let sentence = format!("did run: succeeded on {}{node}{lasted}{exit}", self.dated(run.fire_at));
         let late = run.started_at.map(|started| started.0 - run.due_at.0).filter(|late| *late > LATE_MS);
         let late = late.map(|late| format!("it started {} after it was due", took(late)));
+        let has_others = self.records.usual().is_some_and(|usual| usual.runs > 1);
         Tale::new(Answer::Succeeded, sentence)
             .fact("late", late)
-            .fact("took", self.records.usual().map(|_| self.usually().trim_matches([' ', '(', ')']).to_owned()))
-            .fact("further", "upbeat cannot see further; its output".to_owned())
+            .fact("others", Some(self.usually().trim_matches([' ', '(', ')']).to_owned()).filter(|_| has_others))
+            .fact("further", "upbeat cannot see further than this; its output may tell".to_owned())
             .fact("last words", self.last_words(Some(run.finished_at)))
             .todo(self.logs(&run.run_id, run.fire_at))
     }
@@ -87,7 +88,11 @@ impl Teller<'_> {
             0 => String::new(),
             attempt => format!(", {}", self.attempt(attempt, run.counted(), run.revision)),
         };
-        let ran = if run.attempt == 0 { "failed" } else { "ran and failed" };
+        let ran = match (run.reason, run.attempt) {
+            (Some(Reason::Refused), _) => "could not be started",
+            (_, 0) => "failed",
+            _ => "ran and failed",
+        };
         let mut sentence = format!("{ran} on {}: {}{lasted}{node}{attempt}", self.dated(run.fire_at), how(run));
         let alike: Vec<&EndedRun> = records.before(run).take_while(|other| Records::is_same(run, other)).collect();
         let first = alike.last().copied().unwrap_or(run);
@@ -138,11 +143,12 @@ impl Teller<'_> {
         let ran = match run.started_at {
             Some(started) => {
                 let node = run.node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
-                format!("after {}{node}", took(run.finished_at.0 - started.0))
+                format!("after it had run for {}{node}", took(run.finished_at.0 - started.0))
             }
             None => "before it started".to_owned(),
         };
-        let sentence = format!("was cancelled on {}: {why}, {ran}", self.dated(at));
+        let did = if run.started_at.is_some() { "was ended" } else { "did not run" };
+        let sentence = format!("{did} on {}: cancelled {why}, {ran}", self.dated(at));
         Tale::new(Answer::Cancelled, sentence)
             .fact("also", self.last_success(run.fire_at))
             .fact("last words", self.last_words(Some(run.finished_at)))

@@ -102,6 +102,7 @@ pub(super) fn how(run: &EndedRun) -> String {
     match (run.reason, run.exit_code) {
         (Some(Reason::Exit), Some(code)) => format!("exit {code}"),
         (Some(Reason::Timeout), _) => "timeout".to_owned(),
+        (Some(Reason::Refused), _) => message().unwrap_or_else(word),
         (Some(reason), _) => message().map_or_else(word, |message| format!("{reason}, {message}")),
         (None, _) => message().unwrap_or_else(word),
     }
