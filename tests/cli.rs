@@ -307,7 +307,6 @@ fn what_comes_later_is_refused_by_name() {
         &["why", "a"],
         &["lint", "-f", "x"],
         &["plan"],
-        &["audit"],
         &["doctor"],
         &["runs", "retry", "x"],
         &["nodes", "drain", "x"],

@@ -6,6 +6,8 @@ mod support;
 
 #[path = "service/apply.rs"]
 mod apply;
+#[path = "service/audits.rs"]
+mod audits;
 #[path = "service/backfills.rs"]
 mod backfills;
 #[path = "service/bed.rs"]

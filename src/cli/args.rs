@@ -156,6 +156,10 @@ pub enum Command {
     /// Cancel a run that is active
     Cancel(CancelArgs),
 
+    /// Prove that no fire time is missing and none too many
+    #[command(after_help = super::audit::AUDIT_EXAMPLES)]
+    Audit(super::audit::AuditArgs),
+
     /// List nodes
     Nodes {
         #[command(subcommand)]

@@ -12,7 +12,6 @@ const LATER_COMMANDS: &[&str] = &[
     "once",
     "plan",
     "lint",
-    "audit",
     "why",
     "forecast",
     "schema",

@@ -4,6 +4,7 @@ mod actor;
 mod args;
 mod asked;
 mod asked_args;
+mod audit;
 mod bench;
 mod calendars;
 mod clock;
@@ -120,6 +121,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Ended {
         Command::Logs(args) => runs::logs(&app, args).await,
         Command::Cancel(args) => runs::cancel(&app, args).await,
         Command::Calendars { command } => calendars::run(&app, command).await,
+        Command::Audit(args) => audit::run(&app, args).await,
         Command::Nodes { other: None } => fleet::nodes(&app).await,
         Command::Queues { other: None } => fleet::queues(&app).await,
         Command::Nodes { other: Some(Other::Word(words)) } => Err(hints::subcommand("nodes", &words).into()),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::run::{Reason, State};
+use crate::domain::schedule::Schedule;
 use crate::domain::timestamp::Timestamp;
 
 /// Bytes of a packed stretch.
@@ -79,6 +80,42 @@ impl Span {
         self.ends = Some((self.ends.map_or(time, |(first, _)| first), time));
         self.count += 1;
         self.sum = (self.sum + time.0.cast_unsigned()) % (1 << 52);
+    }
+}
+
+impl Span {
+    /// The fire times of a schedule from `from` to `to`, both included: by formula where they are evenly spaced, else one by
+    /// one.
+    pub fn of(schedule: &Schedule, from: Timestamp, to: Timestamp) -> Self {
+        let from = schedule.start.map_or(from, |start| start.max(from));
+        let to = schedule.end.map_or(to, |end| Timestamp(end.0 - 1).min(to));
+        let mut span = Self::default();
+        if from > to {
+            return span;
+        }
+        let Some(fixed) = schedule.fixed_period(from) else {
+            schedule.times_after(Timestamp(from.0 - 1)).take_while(|time| *time <= to).for_each(|time| span.push(time));
+            return span;
+        };
+        let Some(first) = fixed.next_after(Timestamp(from.0 - 1)).filter(|first| *first <= to) else { return span };
+        let period = i128::from(fixed.period.0);
+        let more = (i128::from(to.0) - i128::from(first.0)) / period;
+        let sum = (more + 1) * i128::from(first.0) + more * (more + 1) / 2 * period;
+        let last = Timestamp(i64::try_from(i128::from(first.0) + more * period).unwrap_or(to.0));
+        Self {
+            ends: Some((first, last)),
+            count: u64::try_from(more + 1).unwrap_or(0),
+            sum: u64::try_from(sum.rem_euclid(1 << 52)).unwrap_or(0),
+        }
+    }
+
+    /// Both together; `other` is the later one.
+    pub fn and(self, other: Self) -> Self {
+        let ends = match (self.ends, other.ends) {
+            (Some((first, _)), Some((_, last))) => Some((first, last)),
+            (one, another) => one.or(another),
+        };
+        Self { ends, count: self.count + other.count, sum: (self.sum + other.sum) % (1 << 52) }
     }
 }
 

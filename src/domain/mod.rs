@@ -4,6 +4,7 @@
 
 pub mod action;
 pub mod address;
+pub mod audit;
 pub mod calendar;
 pub mod cron;
 pub mod crontab;

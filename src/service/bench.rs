@@ -151,6 +151,7 @@ impl Service {
                     reason: None,
                     owner: "bench".to_owned(),
                     paused: None,
+                    from: None,
                     calendars: Default::default(),
                     entry: entry.fields().clone(),
                 };

@@ -61,6 +61,13 @@ impl Decided {
         Ok(())
     }
 
+    /// Notes in the definition from when it counts.
+    pub fn note_from(&mut self) {
+        if let Outcome::Stands(definition, _) = &mut self.outcome {
+            definition.from = self.from;
+        }
+    }
+
     /// The pause that the entry is in afterwards.
     pub fn pause(&self) -> Option<&Paused> {
         match &self.outcome {
@@ -98,6 +105,7 @@ pub(super) fn added(
         reason: request.reason.clone(),
         owner: owner.to_owned(),
         paused: is_paused.then(|| paused(request, now, None)),
+        from: None,
         calendars: BTreeMap::new(),
         entry: entry.fields().clone(),
     };
@@ -272,6 +280,7 @@ fn next_revision(request: &Request, old: &Definition, now: Timestamp) -> Definit
         actor: request.actor.clone(),
         reason: request.reason.clone(),
         paused: old.paused_at(now).cloned(),
+        from: None,
         ..old.clone()
     }
 }

@@ -3,6 +3,7 @@
 //! Doors (the command line, later HTTP) translate a request into one call here and print the answer. Nothing here prints.
 
 mod apply;
+mod audit;
 mod backfill;
 mod bench;
 mod calendars;
@@ -23,6 +24,7 @@ mod view;
 mod write;
 
 pub use apply::ApplyOptions;
+pub use audit::{AuditView, AuditedEntry};
 pub use backfill::{BackfillRange, BackfillView};
 pub use bench::{ClaimRow, Load};
 pub use calendars::{CalendarChange, CalendarDetail, CalendarView};

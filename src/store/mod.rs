@@ -4,6 +4,7 @@
 //! every change names what it was decided on and is refused where that no longer holds.
 
 mod ask;
+mod audit;
 mod backfill;
 mod calendars;
 mod change;
@@ -31,6 +32,7 @@ use std::sync::{Arc, RwLock};
 use fred::types::Value;
 
 pub use ask::{Asked, CancelAnswer, CancelledBefore, Made, TriggerAnswer, TriggerCall};
+pub use audit::{KeptCalendar, SNAPSHOT_ENTRIES, Snapshot};
 pub use backfill::{BACKFILL_MAX, Backfill, BackfillAnswer, BackfillCall};
 pub use calendars::{CALENDAR_VERSION, CalendarAnswer, CalendarCall};
 pub use change::{Change, ChangeCall, ChangeWord, Changed, PutAnswer, Replan, ReplanAnswer, Verb};

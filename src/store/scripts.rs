@@ -99,6 +99,7 @@ scripts![
     replan,
     rescue,
     skip,
+    snapshot,
     trigger,
     work,
     zones_done,

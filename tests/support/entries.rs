@@ -42,6 +42,7 @@ pub fn addition(store: &Store, name: &str, fields: Value, birth: u64, now: Times
         reason: None,
         owner: "test".to_owned(),
         paused: None,
+        from: None,
         calendars: Default::default(),
         entry: entry.fields().clone(),
     };
