@@ -6,6 +6,8 @@ mod support;
 
 #[path = "service/apply.rs"]
 mod apply;
+#[path = "service/audit_walk.rs"]
+mod audit_walk;
 #[path = "service/audits.rs"]
 mod audits;
 #[path = "service/backfills.rs"]

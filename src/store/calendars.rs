@@ -3,8 +3,10 @@
 use fred::types::Value;
 
 use crate::domain::calendar::{CALENDARS_MAX, Calendars, StoredCalendar};
+use crate::domain::definition::Definition;
 use crate::domain::entry::Entry;
 use crate::domain::id::CalendarName;
+use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Problem, Result};
 use crate::store::Store;
 use crate::store::kept::Kept;
@@ -108,6 +110,44 @@ impl Store {
             // The complaint names those that there are.
             false => entry.with_calendars(&self.all_calendars().await?),
         }
+    }
+
+    /// The entry with the dates by which its revision was written, as far as they are kept, else as they stand now.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::resolve`].
+    pub async fn resolve_as_written(&self, entry: Entry, definition: &Definition) -> Result<Entry> {
+        self.resolve_before(entry, definition, Timestamp(i64::MIN)).await
+    }
+
+    /// The same, with the present dates of calendars that have not changed since `cursor`.
+    pub(super) async fn resolve_before(
+        &self,
+        entry: Entry,
+        definition: &Definition,
+        cursor: Timestamp,
+    ) -> Result<Entry> {
+        let names = entry.schedule.exclude.calendars();
+        let mut found = self.calendars(names).await?;
+        let mut old = Vec::new();
+        for name in names {
+            let named = definition.calendars.get(name.as_str());
+            let has_changed = |stands: &StoredCalendar| Some(&stands.revision) != named && stands.at >= cursor;
+            match named {
+                Some(revision) if found.0.get(name).is_none_or(has_changed) => old.push((name.clone(), *revision)),
+                _ => {}
+            }
+        }
+        if old.is_empty() {
+            return self.resolve(entry).await;
+        }
+        for kept in self.calendar_revisions(&old).await? {
+            if let Some(calendar) = kept.calendar {
+                found.0.insert(kept.name, calendar);
+            }
+        }
+        entry.with_calendars(&found)
     }
 
     /// Writes or removes a calendar.

@@ -43,10 +43,6 @@ impl Store {
             Ok(definition) => definition,
             Err(why) => return Ok(Planned::Unreadable(why.clone())),
         };
-        let entry = match self.plannable(id, definition).await? {
-            Ok(entry) => entry,
-            Err(why) => return Ok(Planned::Unreadable(why)),
-        };
         let Some(place) = stored.place else {
             self.place_one(shard, id).await?;
             return Ok(Planned::Unchanged);
@@ -59,6 +55,10 @@ impl Store {
                 self.cursor_from_ledger(shard, &stored, definition.at).await?
             }
             _ => stored.cursor(),
+        };
+        let entry = match self.plannable(id, definition, cursor).await? {
+            Ok(entry) => entry,
+            Err(why) => return Ok(Planned::Unreadable(why)),
         };
         // Planned with other rules of its zone: where it stands is no fire time, and an earlier one may be owed.
         let anew = match place == Place::Due && !zones::stands_at_fire_time(&entry.schedule, &stored, cursor) {
@@ -98,13 +98,18 @@ impl Store {
     }
 
     /// The entry of a definition with the dates of its calendars, without which it would fire when it must not; inside, why
-    /// nobody can plan it.
-    pub(super) async fn plannable(&self, id: &EntryId, definition: &Definition) -> Result<Result<Entry>> {
+    /// nobody can plan it. What came before a calendar was changed goes by the dates that it had: the change puts the entry.
+    pub(super) async fn plannable(
+        &self,
+        id: &EntryId,
+        definition: &Definition,
+        cursor: Timestamp,
+    ) -> Result<Result<Entry>> {
         let entry = match definition.parse(id) {
             Ok(entry) => entry,
             Err(why) => return Ok(Err(why)),
         };
-        match self.resolve(entry).await {
+        match self.resolve_before(entry, definition, cursor).await {
             Err(why @ (Error::Invalid(_) | Error::Corrupt(_) | Error::Conflict(_))) => Ok(Err(why)),
             other => other.map(Ok),
         }
