@@ -163,7 +163,8 @@ pub(super) fn held<'a>(case: &Case<'a>, asked: Timestamp, end: Timestamp) -> Cha
             Some((_, Was::Removed(at))) => (*at, *at),
             Some((_, Was::Standing(next))) => {
                 let has = |time: &Timestamp| next.schedule.next_after(Timestamp(time.0 - 1)) == Some(*time);
-                carried = one.pending(next).filter(|time| *time >= begin && has(time));
+                carried =
+                    one.pending(next).filter(|time| *time >= begin && has(time) && is_taken(case, *revision, *time));
                 let next_begins = carried.or(next.from);
                 let till = next_begins.map_or(next.at, |begins| Timestamp(begins.0 - 1));
                 (till, till)
@@ -199,6 +200,13 @@ pub(super) fn held<'a>(case: &Case<'a>, asked: Timestamp, end: Timestamp) -> Cha
         chain.held.push(Held { revision: *revision, begin, till, times });
     }
     chain
+}
+
+/// Whether a later revision has settled that fire time or is about to. Where its plan did not reach back so far it stays with
+/// the one that left it, which records it as missed.
+fn is_taken(case: &Case<'_>, revision: u64, time: Timestamp) -> bool {
+    let is_open = matches!(case.settled, Settled::Before(cursor) if cursor <= time);
+    is_open || case.stretches.iter().any(|stretch| stretch.revision > revision && stretch.first <= time)
 }
 
 /// Fire times of an entry from before the first revision that is kept, as the count that is kept beside the ledger says.
