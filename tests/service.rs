@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "service/ageing.rs"]
+mod ageing;
 #[path = "service/apply.rs"]
 mod apply;
 #[path = "service/audit_walk.rs"]

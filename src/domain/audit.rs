@@ -29,6 +29,8 @@ pub struct Case<'a> {
     pub settled: Settled,
     /// Its ledger.
     pub stretches: &'a [Stretch],
+    /// Up to when its ledger was shortened: nothing is told of what came until then.
+    pub dropped_until: Option<Timestamp>,
     /// Fire times of a back-log: on record as fired, and still waiting for their turn.
     pub back_log: &'a [Timestamp],
     /// Fire times since it was added, where they are counted.
@@ -94,8 +96,10 @@ pub fn audit(case: &Case<'_>) -> Found {
     let asked = case.since.max(Timestamp(case.now.0 - RETENTION_MS));
     let end = ledger::end(case.stretches).unwrap_or_default();
     let held = chain::held(case, asked, case.now.max(end));
-    let covered_from = asked.max(held.begin);
-    let mut found = Found { covered_from, is_cut: held.is_cut && held.begin > asked, ..Found::default() };
+    let told = case.dropped_until.map_or(asked, |until| asked.max(Timestamp(until.0 + 1)));
+    let covered_from = told.max(held.begin);
+    let is_cut = told > asked || (held.is_cut && held.begin > asked);
+    let mut found = Found { covered_from, is_cut, ..Found::default() };
     for one in &held.held {
         let mine: Vec<Stretch> = case.stretches.iter().filter(|of| of.revision == one.revision).copied().collect();
         compare::compare(one, &mine, covered_from, &mut found);

@@ -26,6 +26,9 @@ pub struct Definition {
     pub at: Timestamp,
     /// When the entry was added, ms; the `at` of its first revision.
     pub created: Timestamp,
+    /// From when its fire times count, ms, where that is before `created`: it was added with `--from`. Scripts read it by pattern.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
     /// Who wrote it.
     pub actor: String,
     /// Why.
@@ -96,6 +99,11 @@ impl Definition {
                 Problem::new("entry", format!("the definition of {id} is damaged: {why}")).value(id.as_str()),
             )
         })
+    }
+
+    /// From when its fire times count.
+    pub fn counts_since(&self) -> Timestamp {
+        self.since.unwrap_or(self.created)
     }
 
     /// The pause that holds at `now`.

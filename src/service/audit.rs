@@ -173,7 +173,8 @@ fn look(snapshot: &Snapshot, history: &History, since: Timestamp) -> Outcome {
     let has_begun = stretches.iter().any(|stretch| Some(stretch.revision) == last);
     let settled = settled(snapshot, history, ledger::end(&stretches), has_begun);
     let (back_log, fires, now) = (&snapshot.back_log, snapshot.fires, snapshot.now);
-    let found = audit(&Case { chain, settled, stretches: &stretches, back_log, fires, since, now });
+    let dropped_until = ledger::dropped(&snapshot.ledger).map(|dropped| dropped.until);
+    let found = audit(&Case { chain, settled, stretches: &stretches, dropped_until, back_log, fires, since, now });
     Outcome::Compared(Box::new(found))
 }
 

@@ -147,6 +147,7 @@ impl Service {
                     revision: 1,
                     at: instant,
                     created: instant,
+                    since: None,
                     actor: "bench".to_owned(),
                     reason: None,
                     owner: "bench".to_owned(),

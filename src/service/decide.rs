@@ -65,6 +65,7 @@ impl Decided {
     pub fn note_from(&mut self) {
         if let Outcome::Stands(definition, _) = &mut self.outcome {
             definition.from = self.from;
+            definition.since = if self.revision == 0 { self.from } else { definition.since };
         }
     }
 
@@ -101,6 +102,7 @@ pub(super) fn added(
         revision: 1,
         at: now,
         created: now,
+        since: None,
         actor: request.actor.clone(),
         reason: request.reason.clone(),
         owner: owner.to_owned(),

@@ -114,7 +114,7 @@ impl Store {
         Ok(kept)
     }
 
-    async fn fields(&self, shard: u16, key: Key, fields: Vec<String>) -> Result<Vec<Option<Vec<u8>>>> {
+    pub(super) async fn fields(&self, shard: u16, key: Key, fields: Vec<String>) -> Result<Vec<Option<Vec<u8>>>> {
         let mut found = Vec::with_capacity(fields.len());
         for page in fields.chunks(FIELDS) {
             let mut args: Vec<Value> = vec![self.key(shard, key).into()];

@@ -3,6 +3,7 @@
 //! What is written is written by scripts (`src/lua/`), what is read here is a picture that may be old the moment it arrives;
 //! every change names what it was decided on and is refused where that no longer holds.
 
+mod ageing;
 mod ask;
 mod audit;
 mod backfill;
@@ -31,6 +32,7 @@ use std::sync::{Arc, RwLock};
 
 use fred::types::Value;
 
+pub use ageing::Aged;
 pub use ask::{Asked, CancelAnswer, CancelledBefore, Made, TriggerAnswer, TriggerCall};
 pub use audit::{KeptCalendar, SNAPSHOT_ENTRIES, Snapshot};
 pub use backfill::{BACKFILL_MAX, Backfill, BackfillAnswer, BackfillCall};

@@ -135,8 +135,7 @@ impl Store {
             return Ok(count);
         }
         let Some(StoredEntry { definition: Ok(definition), .. }) = self.entry(id).await? else { return Ok(0) };
-        let stretches = ledger::read(&self.ledger(shard, id).await?).unwrap_or_default();
-        Ok(stretches.iter().filter(|one| one.first >= definition.created).map(|one| one.count).sum())
+        Ok(ledger::fires_since(&self.ledger(shard, id).await?, definition.counts_since()))
     }
 
     /// Fire times that `max_fires` leaves to an entry.
@@ -150,8 +149,9 @@ impl Store {
     /// Merges the oldest stretches of an entry's ledger where they are too many.
     pub async fn shorten_ledger(&self, id: &EntryId) -> Result<bool> {
         let shard = self.shard_of(id);
-        let text = self.ledger(shard, id).await?;
-        match ledger::compact(&text) {
+        let (text, stored) = tokio::try_join!(self.ledger(shard, id), self.entry(id))?;
+        let added = stored.and_then(|stored| Some(stored.definition.ok()?.counts_since()));
+        match ledger::compact(&text, added.unwrap_or_default()) {
             Some((old, new)) => self.compact_ledger(shard, id.as_str(), &old, &new).await,
             None => Ok(false),
         }

@@ -82,10 +82,13 @@ macro_rules! scripts {
 
 scripts![
     accept_clock,
+    aged,
     backfill,
     cancel,
     claim,
     compact_ledger,
+    forget_removed,
+    forget_revisions,
     hint,
     keep_output,
     leave,

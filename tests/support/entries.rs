@@ -38,6 +38,7 @@ pub fn addition(store: &Store, name: &str, fields: Value, birth: u64, now: Times
         revision: 1,
         at: now,
         created: now,
+        since: None,
         actor: "test".to_owned(),
         reason: None,
         owner: "test".to_owned(),

@@ -270,7 +270,14 @@ local function change(item)
   -- What came between `from` and now is due: the next claim finds it late.
   local t, left = first_time(item, pending)
   limit_fires(item)
-  if p[P_LEFT] <= 0 then t, left = nil, 'over' end
+  if p[P_LEFT] <= 0 then
+    -- One that had come and was not due yet finds the new limit reached.
+    if t and t <= now and not item.from then
+      pass_over(id, old.plan, t, t, 1, t, MISSED, CHANGED)
+      if limits.counts[id] and not limits.plans[id] then limits.counts[id] = limits.counts[id] + 1 end
+    end
+    t, left = nil, 'over'
+  end
   waits.limits[id] = active_limit(p)
   -- A pause that has ended meanwhile is none: the entry keeps its back-log.
   if item.is_paused and (item.till or NEVER) > now then
