@@ -6,6 +6,8 @@ mod support;
 
 #[path = "cli/asked.rs"]
 mod asked;
+#[path = "cli/audit.rs"]
+mod audit;
 #[path = "cli/calendars.rs"]
 mod calendars;
 #[path = "cli/repeats.rs"]
