@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::cli::asked_args::{
-    BACKFILL_EXAMPLES, BackfillArgs, PAUSE_EXAMPLES, PauseArgs, RESUME_EXAMPLES, ResumeArgs, SKIP_EXAMPLES, SkipArgs,
-    TRIGGER_EXAMPLES, TriggerArgs,
+    BACKFILL_EXAMPLES, BackfillArgs, ONCE_EXAMPLES, OnceArgs, PAUSE_EXAMPLES, PauseArgs, RESUME_EXAMPLES, ResumeArgs,
+    SKIP_EXAMPLES, SkipArgs, TRIGGER_EXAMPLES, TriggerArgs,
 };
 use crate::cli::fields::{Fields, expression, whole};
 use crate::cli::node_command::NodeArgs;
 use crate::cli::output::Format;
+use crate::cli::run_args::{CancelArgs, LogsArgs, RetryArgs, RunsArgs};
 
 /// The cron of a fleet: identical nodes race on one Redis, every due time fires exactly once.
 #[derive(Debug, Parser)]
@@ -125,6 +126,9 @@ pub enum Command {
     /// Run an entry now
     #[command(after_help = TRIGGER_EXAMPLES)]
     Trigger(TriggerArgs),
+    /// Run something once, now or later, without an entry
+    #[command(after_help = ONCE_EXAMPLES)]
+    Once(OnceArgs),
     /// Skip one fire time to come
     #[command(after_help = SKIP_EXAMPLES)]
     Skip(SkipArgs),
@@ -153,8 +157,18 @@ pub enum Command {
     Runs(RunsArgs),
     /// Print the output of a run: a run id, ID@FIRE_AT, or ID for its latest
     Logs(LogsArgs),
+    /// Say why an entry did not run, or how it ran, from its records
+    #[command(after_help = super::why::WHY_EXAMPLES)]
+    Why(super::why::WhyArgs),
     /// Cancel a run that is active
     Cancel(CancelArgs),
+    /// Reopen a run that failed: its next attempt
+    Retry(RetryArgs),
+    /// List runs that failed for good, retry or forget them
+    Dead {
+        #[command(subcommand)]
+        command: Option<super::dead::DeadCommand>,
+    },
 
     /// Prove that no fire time is missing and none too many
     #[command(after_help = super::audit::AUDIT_EXAMPLES)]
@@ -317,65 +331,4 @@ pub enum ImportFrom {
     },
     #[command(external_subcommand)]
     Other(Vec<String>),
-}
-
-#[derive(Debug, Args)]
-pub struct RunsArgs {
-    #[command(subcommand)]
-    pub command: Option<RunsCommand>,
-    /// Only of this entry
-    pub id: Option<String>,
-    /// Only in these states
-    #[arg(long, value_name = "STATE", value_delimiter = ',')]
-    pub state: Vec<String>,
-    /// Only on this node
-    #[arg(long, value_name = "NAME")]
-    pub node: Option<String>,
-    /// Only with this trigger: scheduled, catch_up, manual ...
-    #[arg(long, value_name = "WHY")]
-    pub trigger: Option<String>,
-    /// Fire time at or after: an instant, 02:00, -8h
-    #[arg(long, value_name = "T", allow_hyphen_values = true)]
-    pub since: Option<String>,
-    /// Fire time at or before
-    #[arg(long, value_name = "T", allow_hyphen_values = true)]
-    pub until: Option<String>,
-    /// The newest; 0 for all
-    #[arg(long, default_value_t = 50, value_parser = whole::<usize>(0, u64::MAX), allow_negative_numbers = true)]
-    pub limit: usize,
-    /// Print runs as they end, until Ctrl-C
-    #[arg(short, long)]
-    pub follow: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum RunsCommand {
-    /// Show one run
-    Show { run: String },
-    /// Print its output
-    Logs(LogsArgs),
-    /// Cancel it
-    Cancel(CancelArgs),
-    #[command(hide = true)]
-    Retry {
-        #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
-        rest: Vec<String>,
-    },
-}
-
-#[derive(Debug, Args)]
-pub struct LogsArgs {
-    /// A run id, ID@FIRE_AT, or ID for its latest
-    pub run: String,
-    /// Wait until it has ended
-    #[arg(short, long)]
-    pub follow: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct CancelArgs {
-    /// A run id, ID@FIRE_AT, or ID for its latest
-    pub run: String,
-    #[command(flatten)]
-    pub changing: Changing,
 }

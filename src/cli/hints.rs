@@ -9,15 +9,12 @@ use crate::error::{Error, Problem};
 
 /// Commands of the contract that are not built yet.
 const LATER_COMMANDS: &[&str] = &[
-    "once",
     "plan",
     "lint",
-    "why",
     "forecast",
     "schema",
     "revisions",
     "rollback",
-    "dead",
     "events",
     "alerts",
     "tokens",
@@ -27,7 +24,6 @@ const LATER_COMMANDS: &[&str] = &[
     "acl",
     "healthcheck",
     "man",
-    "retry",
 ];
 
 /// Flags of the contract that are not built yet.
@@ -78,9 +74,9 @@ const FLAGS: &[(&str, &str)] = &[
     ("--command", "the command behind --: upbeat add ID --every 5m -- CMD ARGS; or --shell TEXT"),
     ("--cmd", "the command behind --: upbeat add ID --every 5m -- CMD ARGS; or --shell TEXT"),
     ("--args", "the arguments behind --: upbeat add ID --every 5m -- CMD ARGS"),
-    ("--retries", "--retry max_attempts=N, which comes with a later version"),
-    ("--max-retries", "--retry max_attempts=N, which comes with a later version"),
-    ("--max-attempts", "--retry max_attempts=N, which comes with a later version"),
+    ("--retries", "--retry max_attempts=N, which counts the first attempt too"),
+    ("--max-retries", "--retry max_attempts=N, which counts the first attempt too"),
+    ("--max-attempts", "--retry max_attempts=N, which counts the first attempt too"),
     ("--interval", "--every DURATION"),
     ("--period", "--every DURATION"),
     ("--schedule", "--cron EXPRESSION, --every DURATION or --at T"),

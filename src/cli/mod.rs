@@ -10,6 +10,7 @@ mod calendars;
 mod clock;
 mod completions;
 mod connect;
+mod dead;
 mod dev;
 mod entries;
 mod entry_words;
@@ -22,11 +23,15 @@ mod node_command;
 mod output;
 mod playground;
 mod request;
+mod requested;
+mod run_args;
 mod run_words;
 mod runs;
 mod selection;
+mod show_run;
 mod times;
 mod waiting;
+mod why;
 mod zone_words;
 mod zoneinfo;
 
@@ -35,8 +40,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use args::{Cli, Command, ImportFrom, Other, RunsCommand};
+use args::{Cli, Command, ImportFrom, Other};
 use output::{Ended, Failure, Format, Printer};
+use run_args::RunsCommand;
 
 use crate::error::{Error, Result};
 use crate::service::Service;
@@ -104,22 +110,26 @@ async fn dispatch(cli: Cli, printer: Printer) -> Ended {
         Command::Pause(args) => entries::change(&app, entries::Verb::Pause(args.until), args.selected).await,
         Command::Resume(args) => entries::change(&app, entries::Verb::Resume(args.from), args.selected).await,
         Command::Next(args) => entries::next(&app, args).await,
-        Command::Trigger(args) => runs::trigger(&app, args).await,
+        Command::Trigger(args) => requested::trigger(&app, args).await,
+        Command::Once(args) => requested::once(&app, args).await,
         Command::Skip(args) => asked::skip(&app, args).await,
         Command::Backfill(args) => asked::backfill(&app, args).await,
+        Command::Why(args) => why::why(&app, args).await,
         Command::Apply(args) => files::apply(&app, args).await,
         Command::Export { ids, select } => files::export(&app, &ids, &select).await,
         Command::Import { from: ImportFrom::Crontab { file, tz } } => files::import_crontab(&app, &file, tz.as_deref()),
         Command::Import { from: ImportFrom::Other(words) } => Err(hints::subcommand("import", &words).into()),
         Command::Runs(args) => match args.command {
             None => runs::list(&app, args).await,
-            Some(RunsCommand::Show { run }) => runs::show(&app, &run).await,
+            Some(RunsCommand::Show { run }) => show_run::show(&app, &run).await,
             Some(RunsCommand::Logs(args)) => runs::logs(&app, args).await,
             Some(RunsCommand::Cancel(args)) => runs::cancel(&app, args).await,
-            Some(RunsCommand::Retry { .. }) => Err(hints::not_yet("runs retry").into()),
+            Some(RunsCommand::Retry(args)) => dead::retry(&app, &args.run, &args.changing).await,
         },
         Command::Logs(args) => runs::logs(&app, args).await,
         Command::Cancel(args) => runs::cancel(&app, args).await,
+        Command::Retry(args) => dead::retry(&app, &args.run, &args.changing).await,
+        Command::Dead { command } => dead::run(&app, command).await,
         Command::Calendars { command } => calendars::run(&app, command).await,
         Command::Audit(args) => audit::run(&app, args).await,
         Command::Nodes { other: None } => fleet::nodes(&app).await,

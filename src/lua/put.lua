@@ -32,7 +32,10 @@
 -- KEYS[27] waits    hash    entry id -> how many may be active, run ids that wait
 -- KEYS[28] cancels  hash    run id -> who asked to cancel it and why
 -- KEYS[29] fires    hash    entry id -> fire times so far, of entries with `max_fires`
--- KEYS[30..] lists, then as many hints (hints only in shard 0)
+-- KEYS[30] delayed  zset    run id -> when it goes into its list
+-- KEYS[31] dead     zset    run id -> when it failed for good
+-- KEYS[32] letters  hash    run id -> dead letter
+-- KEYS[33..] lists, then as many hints (hints only in shard 0)
 -- ARGV[1] request id
 -- ARGV[2] digest of the request
 -- ARGV[3] channel of nudges
@@ -51,13 +54,14 @@ local broken_key, finished_key, paused_key, entries_key, messages_key = KEYS[12]
 local start_by_key, revisions_key, removed_key, requests_key = KEYS[17], KEYS[18], KEYS[19], KEYS[20]
 local requested_key, leases_key, stale_key, skips_key, backfills_key, backfilling_key = KEYS[21], KEYS[22], KEYS[23], KEYS[24], KEYS[25], KEYS[26]
 local waits_key, cancels_key, fires_key = KEYS[27], KEYS[28], KEYS[29]
+local delayed_key, dead_key, letters_key = KEYS[30], KEYS[31], KEYS[32]
 local request, digest, channel, is_dry_run = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1'
 local release, list_count = ARGV[5], tonumber(ARGV[6])
 -- Nobody's free slots: what falls due here goes to its list.
 local slots, holder, node_name, lease_ms, holds_key = 0, '', '', 0, ''
 local lists, serves, hints = {}, {}, {}
 for i = 1, list_count do
-  lists[ARGV[6 + i]], hints[ARGV[6 + i]] = KEYS[29 + i], KEYS[29 + list_count + i]
+  lists[ARGV[6 + i]], hints[ARGV[6 + i]] = KEYS[32 + i], KEYS[32 + list_count + i]
 end
 local first = 7 + list_count
 -- use words clock lease plan live history ledger limits waits overlap fire cursor skips settle deliver flush requests nudge zones pauses backfills change
@@ -88,7 +92,7 @@ if is_dry_run then return { 'done', now, results } end
 
 guard_history()
 for _, key in ipairs({ active_key, waits_key, cancels_key, fires_key, backfills_key, queues_key, revisions_key, removed_key, messages_key, requests_key }) do redis.call('HLEN', key) end
-for _, key in ipairs({ due_key, parked_key, paused_key, broken_key, finished_key, start_by_key, requested_key, stale_key, backfilling_key }) do redis.call('ZCARD', key) end
+for _, key in ipairs({ due_key, parked_key, paused_key, broken_key, finished_key, start_by_key, requested_key, stale_key, backfilling_key, delayed_key }) do redis.call('ZCARD', key) end
 for _, key in pairs(hints) do redis.call('LLEN', key) end
 keep_clock()
 flush_runs()

@@ -3,41 +3,52 @@
 //! Doors (the command line, later HTTP) translate a request into one call here and print the answer. Nothing here prints.
 
 mod apply;
+mod attempts;
 mod audit;
 mod backfill;
 mod bench;
+mod bench_life;
 mod calendars;
 mod change;
+mod dead;
 mod decide;
 mod export;
 mod follow;
 mod list;
 mod nodes;
+mod once;
 mod request;
 mod run_ref;
 mod run_views;
 mod runs;
 mod select;
 mod skip;
+mod stuck;
 mod trigger;
 mod view;
+mod why;
 mod write;
 
 pub use apply::ApplyOptions;
+pub use attempts::AttemptView;
 pub use audit::{AuditView, AuditedEntry};
 pub use backfill::{BackfillRange, BackfillView};
 pub use bench::{ClaimRow, Load};
+pub use bench_life::LifeRow;
 pub use calendars::{CalendarChange, CalendarDetail, CalendarView};
 pub use change::AddOptions;
+pub use dead::{LetterChange, LetterVerb, Letters};
 pub use export::WhereToRun;
 pub use follow::Follow;
 pub use list::ListFilter;
+pub use once::{AskedRun, OnceWhen, OnlyOne};
 pub use request::{Request, Said};
 pub use run_ref::RunRef;
 pub use runs::{RunFilter, RunList};
 pub use select::Select;
 pub use trigger::TriggerOptions;
 pub use view::{At, ChangeView, Changes, EntryDetail, EntryView, LastRun, NodeView, QueueView, RunView};
+pub use why::{Answer, Fact, WhyView};
 
 use crate::store::Store;
 

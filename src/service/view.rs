@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::domain::timestamp::Timestamp;
+use crate::service::attempts::Made;
 use crate::service::calendars::CalendarChange;
 use crate::store::Skip;
 
@@ -48,7 +49,8 @@ pub struct RunView {
     pub message: Option<String>,
     /// The attempt that runs or ran last; 0 where none was made.
     pub attempt: u32,
-    /// Attempts made.
+    /// Attempts that ended by themselves or may yet: what `retry.max_attempts` counts. Those lost with their node, handed back by
+    /// a node that stopped, or made before somebody had the run retried are not among them.
     pub attempts: u32,
     /// Attempts lost with their node.
     pub lost: u32,
@@ -63,8 +65,16 @@ pub struct RunView {
     /// The queue of a run that waits or runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
+    /// When the next attempt of a run that is retried comes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<At>,
     /// Revision of the entry when it fired.
     pub revision: u64,
+    /// Whether it has been running for over 5 minutes, and either for 3 times its p95 or through three fire times.
+    pub stuck: bool,
+    /// What became of each attempt; see [`RunView::attempt_log`].
+    #[serde(skip)]
+    pub(super) made: Made,
 }
 
 /// The last run of an entry, in short.
@@ -121,8 +131,8 @@ pub struct EntryDetail {
     pub entry: Value,
     /// `{at, actor, reason, until}`, or null.
     pub paused_by: Value,
-    /// `{changed_at, created_at, actor, reason, succeeded, failed, skipped, missed, cancelled, active}`; counts over the
-    /// records that are kept.
+    /// `{changed_at, created_at, actor, reason, succeeded, failed, skipped, missed, cancelled, active, median_ms, p95_ms,
+    /// last_success_at}`; counts and durations over the records that are kept, durations of runs that succeeded.
     pub stats: Value,
     /// Fire times to come that somebody asked to skip.
     pub skips: Vec<SkipView>,

@@ -11,6 +11,7 @@ use crate::domain::audit::RETENTION_MS;
 use crate::domain::calendar::StoredCalendar;
 use crate::domain::id::EntryId;
 use crate::domain::ledger;
+use crate::domain::letter::Letter;
 use crate::domain::timestamp::Timestamp;
 use crate::error::Result;
 use crate::store::Store;
@@ -73,8 +74,18 @@ impl Store {
     }
 
     /// Revisions that dead letters name.
-    async fn letter_revisions(&self, _shard: u16) -> Result<BTreeSet<Revision>> {
-        Ok(BTreeSet::new())
+    async fn letter_revisions(&self, shard: u16) -> Result<BTreeSet<Revision>> {
+        let mut named = BTreeSet::new();
+        let mut cursor = None;
+        loop {
+            let (page, next) = self.scan(shard, Key::Letters, cursor).await?;
+            let letters = page.iter().filter_map(|(run_id, packed)| Letter::read(self.namespace(), run_id, packed));
+            named.extend(letters.map(|letter| (letter.live.entry_id, letter.live.revision)));
+            cursor = next;
+            if cursor.is_none() {
+                return Ok(named);
+            }
+        }
     }
 
     async fn age_ledgers(&self, shard: u16, horizon: Timestamp) -> Result<u64> {

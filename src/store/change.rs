@@ -204,6 +204,9 @@ const PUT_KEYS: &[Key] = &[
     Key::Waits,
     Key::Cancels,
     Key::Fires,
+    Key::Delayed,
+    Key::Dead,
+    Key::Letters,
 ];
 const REPLAN_KEYS: &[Key] = &[
     Key::Clock,

@@ -301,7 +301,13 @@ local function drop_runs()
     local run_id, run = removes.runs[i][1], removes.runs[i][2]
     redis.call('HDEL', live_key, run_id)
     redis.call('ZREM', start_by_key, run_id)
-    if run.state == WAITING then waits.drop(run.id, run_id) else redis.call('HINCRBY', queues_key, run.list, 1) end
+    if run.state == WAITING then
+      waits.drop(run.id, run_id)
+    elseif run.state == RETRYING then
+      redis.call('ZREM', delayed_key, run_id)
+    else
+      redis.call('HINCRBY', queues_key, run.list, 1)
+    end
     remember_run(run_id, run, CANCELLED, ENTRY_REMOVED, '', 0, '')
   end
 end

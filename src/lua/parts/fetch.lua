@@ -19,7 +19,8 @@ local function take_from(name, count, fetched)
       writes[#writes + 1] = ids[i]
       writes[#writes + 1] = pack_live(run)
       fetched[#fetched + 1] = ids[i]
-      if run.start_within > 0 then expired[#expired + 1] = false end
+      -- It has started in time; of a later attempt the node counts the time of the whole run.
+      if run.start_within > 0 or run.attempt > 1 then expired[#expired + 1] = false end
     end
   end
   if dead > 0 then redis.call('HINCRBY', queues_key, name, -dead) end
@@ -28,6 +29,19 @@ local function take_from(name, count, fetched)
     if expired[i] then redis.call('HDEL', live_key, expired[i]) end
   end
   if #expired > 0 then redis.call('ZREM', start_by_key, unpack(ids)) end
+end
+
+-- A run stands in its list twice where it failed deep in it and was reopened: it is given out once.
+local function each_once(ids)
+  local seen, once = {}, { late = ids.late }
+  for i = 1, #ids do
+    if seen[ids[i]] then
+      redis.call('HINCRBY', queues_key, read_live(redis.call('HGET', live_key, ids[i])).list, -1)
+    else
+      seen[ids[i]], once[#once + 1] = true, ids[i]
+    end
+  end
+  return once
 end
 
 -- Up to `wanted` runs from the lists served, in their order. Returns their ids.
@@ -44,9 +58,11 @@ local function fetch(wanted, served, lengths)
     end
   end
   if #fetched > 0 then
+    local added = 0
     for from = 1, #fetched, 1000 do
-      redis.call('SADD', holds_key, unpack(fetched, from, math.min(from + 999, #fetched)))
+      added = added + redis.call('SADD', holds_key, unpack(fetched, from, math.min(from + 999, #fetched)))
     end
+    if added < #fetched then fetched = each_once(fetched) end
     redis.call('HINCRBY', clock_key, 'held', #fetched)
   end
   waits.admit(fetched.late)
