@@ -8,6 +8,7 @@ use crate::cli::asked_args::{
     BACKFILL_EXAMPLES, BackfillArgs, PAUSE_EXAMPLES, PauseArgs, RESUME_EXAMPLES, ResumeArgs, SKIP_EXAMPLES, SkipArgs,
     TRIGGER_EXAMPLES, TriggerArgs,
 };
+use crate::cli::events::{EVENTS_EXAMPLES, EventsArgs};
 use crate::cli::fields::{Fields, expression, whole};
 use crate::cli::node_command::NodeArgs;
 use crate::cli::output::Format;
@@ -155,6 +156,9 @@ pub enum Command {
     Logs(LogsArgs),
     /// Cancel a run that is active
     Cancel(CancelArgs),
+    /// What happened: who changed what, what fired, ended, was missed; the newest first
+    #[command(after_help = EVENTS_EXAMPLES)]
+    Events(EventsArgs),
 
     /// List nodes
     Nodes {

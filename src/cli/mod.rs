@@ -12,6 +12,7 @@ mod connect;
 mod dev;
 mod entries;
 mod entry_words;
+mod events;
 mod fields;
 mod files;
 mod fleet;
@@ -119,6 +120,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Ended {
         },
         Command::Logs(args) => runs::logs(&app, args).await,
         Command::Cancel(args) => runs::cancel(&app, args).await,
+        Command::Events(args) => events::run(&app, args).await,
         Command::Calendars { command } => calendars::run(&app, command).await,
         Command::Nodes { other: None } => fleet::nodes(&app).await,
         Command::Queues { other: None } => fleet::queues(&app).await,

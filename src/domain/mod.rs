@@ -9,6 +9,7 @@ pub mod cron;
 pub mod crontab;
 pub mod definition;
 pub mod entry;
+pub mod event;
 pub mod exclude;
 pub mod fields;
 pub mod file;

@@ -4,17 +4,20 @@
 -- KEYS[2] calendars hash  name -> dates and who wrote them, JSON
 -- KEYS[3] requests  hash  request id -> answer
 -- KEYS[4] requested zset  request id -> when
+-- KEYS[5] events    stream what happened
 -- ARGV[1] request id
 -- ARGV[2] digest of the request
 -- ARGV[3] name
 -- ARGV[4] revision that the change was decided on; 0 where it must not exist
 -- ARGV[5] the calendar, JSON; empty to remove it
 -- ARGV[6] calendars in the namespace, at most
+-- ARGV[7] who asks
+-- ARGV[8] why, or empty
 -- Returns { 'other' } | { 'conflict', revision that stands } | { 'full' } | { 'done', revision }; asked again, the same `done`
-local clock_key, calendars_key, requests_key, requested_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local clock_key, calendars_key, requests_key, requested_key, events_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local request, digest, name, seen = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local calendar, most = ARGV[5], tonumber(ARGV[6])
--- use clock requests
+local calendar, most, actor, reason = ARGV[5], tonumber(ARGV[6]), ARGV[7], ARGV[8]
+-- use words clock log requests
 local before = answered(request, digest)
 if before == 'other' then return { 'other' } end
 if before then return before end
@@ -22,8 +25,10 @@ local text = redis.call('HGET', calendars_key, name)
 local stands = text and tonumber(string.match(text, '^{"v":%d+,"revision":(%d+)')) or 0
 if stands ~= seen then return { 'conflict', stands } end
 if not text and redis.call('HLEN', calendars_key) >= most then return { 'full' } end
+redis.call('XLEN', events_key)
 
 keep_clock()
+log_event('type', calendar == '' and 'calendar_removed' or 'calendar_changed', 'message', name, 'actor', actor, 'reason', reason)
 if calendar == '' then
   redis.call('HDEL', calendars_key, name)
 else

@@ -5,7 +5,7 @@
 -- KEYS[3] live      hash    run id -> live record
 -- KEYS[4] active    hash    entry id -> run ids
 -- KEYS[5] history   hash    rings of records
--- KEYS[6] ended     stream  two lines a run that ended: entry id, run id
+-- KEYS[6] ended     stream  runs that ended
 -- KEYS[7] start_by  zset    run id -> its last moment to start
 -- KEYS[8] requests  hash    request id -> answer
 -- KEYS[9] requested zset    request id -> when
@@ -14,7 +14,8 @@
 -- KEYS[12] waits   hash    entry id -> how many may be active, run ids that wait
 -- KEYS[13] cancels hash    run id -> who asked to cancel it and why
 -- KEYS[14] queues  hash    list -> ids in it whose run has ended
--- KEYS[15..] lists, then as many hints (hints only in shard 0)
+-- KEYS[15] events  stream  what happened
+-- KEYS[16..] lists, then as many hints (hints only in shard 0)
 -- ARGV[1] request id
 -- ARGV[2] digest of the request
 -- ARGV[3] channel of nudges
@@ -25,24 +26,26 @@
 -- ARGV[8] extras: what differs from the entry, JSON
 -- ARGV[9] message of a direct action with another payload, or empty
 -- ARGV[10] birth
--- ARGV[11] number of lists
--- ARGV[12..] names of the lists
+-- ARGV[11] who asks
+-- ARGV[12] why, or empty
+-- ARGV[13] number of lists
+-- ARGV[14..] names of the lists
 -- Returns { 'other' } | { 'gone' } | { 'broken' } | { 'unknown', list } | { 'busy' } (too many runs are active to look through)
 --   | { 'queued' | 'delivered' | 'skipped' | 'failed', run id, fire time, run id in the way or Redis' words }; asked again, the same
 local clock_key, plans_key, live_key, active_key, history_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local ended_key, start_by_key, requests_key, requested_key = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
-local leases_key, messages_key, waits_key, cancels_key, queues_key = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14]
+local leases_key, messages_key, waits_key, cancels_key, queues_key, events_key = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15]
 local ledger_key, holds_key = '', ''
 local request, digest, channel, id, run_id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local fire_at, rule, extras, message = tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9]
-local birth, list_count = tonumber(ARGV[10]), tonumber(ARGV[11])
+local birth, actor, reason, list_count = tonumber(ARGV[10]), ARGV[11], ARGV[12], tonumber(ARGV[13])
 local slots, holder, node_name, lease_ms = 0, '', '', 0
 local RUNS_SCANNED = 1500
 local lists, serves, hints = {}, {}, {}
 for i = 1, list_count do
-  lists[ARGV[11 + i]], hints[ARGV[11 + i]] = KEYS[14 + i], KEYS[14 + list_count + i]
+  lists[ARGV[13 + i]], hints[ARGV[13 + i]] = KEYS[15 + i], KEYS[15 + list_count + i]
 end
--- use words clock lease plan live history ledger waits overlap fire deliver flush requests nudge
+-- use words clock lease plan live log history ledger waits overlap fire deliver flush requests nudge
 local before = answered(request, digest)
 if before == 'other' then return { 'other' } end
 if before then return before end
@@ -78,12 +81,14 @@ end
 guard_history()
 for _, key in ipairs({ live_key, active_key, requests_key, waits_key, cancels_key, queues_key }) do redis.call('HLEN', key) end
 for _, key in ipairs({ start_by_key, requested_key }) do redis.call('ZCARD', key) end
+redis.call('XLEN', events_key)
 for _, key in pairs(hints) do redis.call('LLEN', key) end
 local answer
 local other = string.sub(marks[id], 1, 36)
 local verdict = p[P_NEEDS_MARKS] and overlap.decide(id, p) or not p[P_NEEDS_MARKS] and 'run'
 
 keep_clock()
+log_event('type', 'triggered', 'entry', id, 'run', run_id, 'actor', actor, 'reason', reason)
 if not verdict then
   remember({ id = id, run_id = run_id, keep = p[P_KEEP], state = SKIPPED, reason = OVERLAP, trigger = MANUAL, attempt = 0, lost = 0,
     flags = REQUESTED, fire_at = fire_at, due_at = fire_at, enqueued_at = 0, started_at = 0, finished_at = now, birth = p[P_BIRTH],

@@ -30,6 +30,10 @@ pub struct CalendarCall<'a> {
     pub revision: u64,
     /// What stands there afterwards; nothing to remove it.
     pub calendar: Option<&'a StoredCalendar>,
+    /// Who asks.
+    pub actor: &'a str,
+    /// Why.
+    pub reason: Option<&'a str>,
 }
 
 /// What became of a change.
@@ -45,7 +49,7 @@ pub enum CalendarAnswer {
     Done(u64),
 }
 
-const PUT_CALENDAR_KEYS: &[Key] = &[Key::Clock, Key::Calendars, Key::Requests, Key::Requested];
+const PUT_CALENDAR_KEYS: &[Key] = &[Key::Clock, Key::Calendars, Key::Requests, Key::Requested, Key::Events];
 
 impl Store {
     /// Calendars by name; those that do not exist are left out.
@@ -115,6 +119,8 @@ impl Store {
             call.revision.to_string().into(),
             text.unwrap_or_default().into(),
             (CALENDARS_MAX as i64).into(),
+            call.actor.into(),
+            call.reason.unwrap_or_default().into(),
         ];
         let mut reply = Reply::list(self.eval(&self.scripts().put_calendar, &keys, args).await?)?;
         match reply.text()?.as_str() {

@@ -150,6 +150,7 @@ impl Store {
             Key::Waits,
             Key::Cancels,
             Key::Fires,
+            Key::Moves,
         ]));
         keys.extend(self.list_keys(shard, &lists));
         let serves: String = lists.iter().map(|list| if call.serves.has(list) { '1' } else { '0' }).collect();

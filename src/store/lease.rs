@@ -83,7 +83,14 @@ impl Store {
     /// Takes an incarnation off the lists of a shard; `false` while it still holds something there.
     pub async fn leave(&self, shard: u16, incarnation: &str) -> Result<bool> {
         let keys = self.keys(shard);
-        let keys = [keys.key(Key::Nodes), keys.key(Key::Seen), keys.key(Key::Lanes), keys.holds(incarnation)];
+        let keys = [
+            keys.key(Key::Nodes),
+            keys.key(Key::Seen),
+            keys.key(Key::Lanes),
+            keys.holds(incarnation),
+            keys.key(Key::Clock),
+            keys.key(Key::Events),
+        ];
         let reply = self.eval(&self.scripts().leave, &keys, vec![incarnation.into()]).await?;
         Ok(text(reply)? == "left")
     }

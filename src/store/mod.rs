@@ -12,6 +12,7 @@ mod client;
 mod kept;
 mod keys;
 mod lease;
+mod log;
 mod measure;
 mod planning;
 mod read;
@@ -36,6 +37,7 @@ pub use calendars::{CALENDAR_VERSION, CalendarAnswer, CalendarCall};
 pub use change::{Change, ChangeCall, ChangeWord, Changed, PutAnswer, Replan, ReplanAnswer, Verb};
 pub use claim::{Claim, ClaimCall, ClaimReply, Started};
 pub use lease::{Renewed, Rescued};
+pub use log::{EndedLine, Log, LogLine, Position};
 pub use measure::Spent;
 pub use planning::Planned;
 pub use read::{Place, StoredEntry};
@@ -165,7 +167,7 @@ impl Store {
     }
 
     async fn accept_clock_call(&self, shard: u16, is_real: bool) -> Result<(Timestamp, Timestamp)> {
-        let keys = self.keys(shard).all(&[Key::Clock, Key::Leases]);
+        let keys = self.keys(shard).all(&[Key::Clock, Key::Leases, Key::Events]);
         let args = vec![i64::from(is_real).into()];
         let mut reply = Reply::list(self.eval(&self.scripts().accept_clock, &keys, args).await?)?;
         Ok((Timestamp(reply.number()?), Timestamp(reply.number()?)))

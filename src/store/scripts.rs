@@ -24,6 +24,7 @@ macro_rules! parts {
 parts![
     "words",
     "clock",
+    "log",
     "lease",
     "plan",
     "live",

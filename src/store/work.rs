@@ -104,6 +104,7 @@ const MORE_KEYS: &[Key] = &[
     Key::Cancels,
     Key::Active,
     Key::Waits,
+    Key::Moves,
 ];
 /// Bytes of a message that are kept.
 const MESSAGE_MAX_BYTES: usize = 1024;

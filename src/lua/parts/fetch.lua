@@ -19,6 +19,8 @@ local function take_from(name, count, fetched)
       writes[#writes + 1] = ids[i]
       writes[#writes + 1] = pack_live(run)
       fetched[#fetched + 1] = ids[i]
+      local n, starts = #logged.started, logged.started
+      starts[n + 1], starts[n + 2], starts[n + 3] = run.id, ids[i], run.attempt == 1 and '1' or run.attempt
       if run.start_within > 0 then expired[#expired + 1] = false end
     end
   end

@@ -57,7 +57,7 @@ local function finish(attempts)
     local state = OUTCOMES[a.outcome]
     if not a.is_mine then
       words[i] = 'lost'
-      redis.call('XADD', events_key, 'MAXLEN', '~', 100000, '*', 'type', 'refused', 'run', a.run_id, 'node', node_name,
+      log_event('type', 'refused', 'run', a.run_id, 'node', node_name,
         'message', 'a result of an attempt that had lost its lease: ' .. a.outcome)
     elseif not state and not lists[a.run.list] and a.run.flags % 2 ~= CANCEL_ASKED then
       -- Its list is not among those declared: it stays with its holder, until the lease ends and it is taken over.
