@@ -61,8 +61,8 @@ fn what_is_wrong_is_refused_by_name_and_nothing_is_stored() {
         (vec!["add", "a", "--shell", "true"], "error: no schedule: "),
         (vec!["add", "a", "--every", "5s"], "error: no action: "),
         (
-            vec!["add", "a", "--every", "5s", "--retry", "max_attempts=3", "--shell", "true"],
-            "error: retry: not in this",
+            vec!["add", "a", "--every", "5s", "--concurrency-key", "db", "--shell", "true"],
+            "error: concurrency_key: not in this",
         ),
         (with_id(""), "error: id: an id is needed"),
         (with_id("a b"), "error: id: \"a b\" may not contain a blank"),

@@ -12,6 +12,7 @@ use crate::cli::events::{EVENTS_EXAMPLES, EventsArgs};
 use crate::cli::fields::{Fields, expression, whole};
 use crate::cli::node_command::NodeArgs;
 use crate::cli::output::Format;
+use crate::cli::run_args::{CancelArgs, LogsArgs, RetryArgs, RunsArgs};
 
 /// The cron of a fleet: identical nodes race on one Redis, every due time fires exactly once.
 #[derive(Debug, Parser)]
@@ -156,6 +157,13 @@ pub enum Command {
     Logs(LogsArgs),
     /// Cancel a run that is active
     Cancel(CancelArgs),
+    /// Reopen a run that failed: its next attempt
+    Retry(RetryArgs),
+    /// List runs that failed for good, retry or forget them
+    Dead {
+        #[command(subcommand)]
+        command: Option<super::dead::DeadCommand>,
+    },
     /// What happened: who changed what, what fired, ended, was missed; the newest first
     #[command(after_help = EVENTS_EXAMPLES)]
     Events(EventsArgs),
@@ -317,65 +325,4 @@ pub enum ImportFrom {
     },
     #[command(external_subcommand)]
     Other(Vec<String>),
-}
-
-#[derive(Debug, Args)]
-pub struct RunsArgs {
-    #[command(subcommand)]
-    pub command: Option<RunsCommand>,
-    /// Only of this entry
-    pub id: Option<String>,
-    /// Only in these states
-    #[arg(long, value_name = "STATE", value_delimiter = ',')]
-    pub state: Vec<String>,
-    /// Only on this node
-    #[arg(long, value_name = "NAME")]
-    pub node: Option<String>,
-    /// Only with this trigger: scheduled, catch_up, manual ...
-    #[arg(long, value_name = "WHY")]
-    pub trigger: Option<String>,
-    /// Fire time at or after: an instant, 02:00, -8h
-    #[arg(long, value_name = "T", allow_hyphen_values = true)]
-    pub since: Option<String>,
-    /// Fire time at or before
-    #[arg(long, value_name = "T", allow_hyphen_values = true)]
-    pub until: Option<String>,
-    /// The newest; 0 for all
-    #[arg(long, default_value_t = 50, value_parser = whole::<usize>(0, u64::MAX), allow_negative_numbers = true)]
-    pub limit: usize,
-    /// Print runs as they end, until Ctrl-C
-    #[arg(short, long)]
-    pub follow: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum RunsCommand {
-    /// Show one run
-    Show { run: String },
-    /// Print its output
-    Logs(LogsArgs),
-    /// Cancel it
-    Cancel(CancelArgs),
-    #[command(hide = true)]
-    Retry {
-        #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
-        rest: Vec<String>,
-    },
-}
-
-#[derive(Debug, Args)]
-pub struct LogsArgs {
-    /// A run id, ID@FIRE_AT, or ID for its latest
-    pub run: String,
-    /// Wait until it has ended
-    #[arg(short, long)]
-    pub follow: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct CancelArgs {
-    /// A run id, ID@FIRE_AT, or ID for its latest
-    pub run: String,
-    #[command(flatten)]
-    pub changing: Changing,
 }

@@ -85,6 +85,10 @@ fn about(field: &str) -> (Form, &'static str, &'static str) {
         "payload" => (Form::Json, "JSON", "Standard input, body or message: JSON, or a text"),
         "queue" => (Form::Text, "Q", "Where runs wait [default: default]"),
         "timeout" => (Form::Text, "DURATION", "Length of one attempt"),
+        "retry" => (Form::Settings, "RULE", "Attempts that failed: max_attempts=3,delay=10s,not_on=exit:2"),
+        "delivery" => {
+            (Form::Text, "RULE", "An attempt lost with its node is repeated, or not: at_least_once, at_most_once")
+        }
         "overlap" => (Form::Text, "RULE", "While a run is active: skip, allow, buffer_one, buffer_all or cancel_other"),
         "catch_up" => (Form::Settings, "RULE", "Fire times found late: latest, none, all, or mode=all,max_runs=10"),
         "start_within" => (Form::Text, "DURATION", "What has not started by then is missed"),
@@ -215,6 +219,10 @@ fn is_settings(field: &str, text: &str) -> bool {
         "publish" => &["channel", "raw"],
         _ => &["mode", "max_runs", "per_minute"],
     };
+    // It has no short form: what is no table is refused by its keys.
+    if field == "retry" && text.contains('=') {
+        return true;
+    }
     let key = text.split_once('=').map(|(key, _)| key.split('.').next().unwrap_or_default());
     text.starts_with('{') || key.is_some_and(|key| known.contains(&key))
 }
@@ -300,6 +308,15 @@ mod tests {
             json!({"method": "PUT", "url": "https://a/?b=1,c", "headers": {"X-A": "5"}, "ok": ["200"]})
         );
         assert_eq!(read("http", &["POST https://a/?url=b"]), json!("POST https://a/?url=b"));
+        assert_eq!(
+            read(
+                "retry",
+                &["max_attempts=3,delay=10s", "jitter=0.5,not_on=exit:2,http:400-499", r#"{"within": "2h"}"#]
+            ),
+            json!({"max_attempts": 3, "delay": "10s", "jitter": 0.5, "not_on": "exit:2,http:400-499", "within": "2h"})
+        );
+        assert_eq!(read("retry", &["retries=3"]), json!({"retries": 3}));
+        assert_eq!(read("retry", &["3"]), json!("3"));
     }
 
     #[test]

@@ -18,7 +18,6 @@ const LATER_COMMANDS: &[&str] = &[
     "schema",
     "revisions",
     "rollback",
-    "dead",
     "alerts",
     "tokens",
     "namespaces",
@@ -27,7 +26,6 @@ const LATER_COMMANDS: &[&str] = &[
     "acl",
     "healthcheck",
     "man",
-    "retry",
 ];
 
 /// Flags of the contract that are not built yet.
@@ -79,9 +77,9 @@ const FLAGS: &[(&str, &str)] = &[
     ("--command", "the command behind --: upbeat add ID --every 5m -- CMD ARGS; or --shell TEXT"),
     ("--cmd", "the command behind --: upbeat add ID --every 5m -- CMD ARGS; or --shell TEXT"),
     ("--args", "the arguments behind --: upbeat add ID --every 5m -- CMD ARGS"),
-    ("--retries", "--retry max_attempts=N, which comes with a later version"),
-    ("--max-retries", "--retry max_attempts=N, which comes with a later version"),
-    ("--max-attempts", "--retry max_attempts=N, which comes with a later version"),
+    ("--retries", "--retry max_attempts=N, which counts the first attempt too"),
+    ("--max-retries", "--retry max_attempts=N, which counts the first attempt too"),
+    ("--max-attempts", "--retry max_attempts=N, which counts the first attempt too"),
     ("--interval", "--every DURATION"),
     ("--period", "--every DURATION"),
     ("--schedule", "--cron EXPRESSION, --every DURATION or --at T"),

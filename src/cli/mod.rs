@@ -9,6 +9,7 @@ mod calendars;
 mod clock;
 mod completions;
 mod connect;
+mod dead;
 mod dev;
 mod entries;
 mod entry_words;
@@ -22,9 +23,11 @@ mod node_command;
 mod output;
 mod playground;
 mod request;
+mod run_args;
 mod run_words;
 mod runs;
 mod selection;
+mod show_run;
 mod times;
 mod waiting;
 mod zone_words;
@@ -35,8 +38,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use args::{Cli, Command, ImportFrom, Other, RunsCommand};
+use args::{Cli, Command, ImportFrom, Other};
 use output::{Ended, Failure, Format, Printer};
+use run_args::RunsCommand;
 
 use crate::error::{Error, Result};
 use crate::service::Service;
@@ -113,13 +117,15 @@ async fn dispatch(cli: Cli, printer: Printer) -> Ended {
         Command::Import { from: ImportFrom::Other(words) } => Err(hints::subcommand("import", &words).into()),
         Command::Runs(args) => match args.command {
             None => runs::list(&app, args).await,
-            Some(RunsCommand::Show { run }) => runs::show(&app, &run).await,
+            Some(RunsCommand::Show { run }) => show_run::show(&app, &run).await,
             Some(RunsCommand::Logs(args)) => runs::logs(&app, args).await,
             Some(RunsCommand::Cancel(args)) => runs::cancel(&app, args).await,
-            Some(RunsCommand::Retry { .. }) => Err(hints::not_yet("runs retry").into()),
+            Some(RunsCommand::Retry(args)) => dead::retry(&app, &args.run, &args.changing).await,
         },
         Command::Logs(args) => runs::logs(&app, args).await,
         Command::Cancel(args) => runs::cancel(&app, args).await,
+        Command::Retry(args) => dead::retry(&app, &args.run, &args.changing).await,
+        Command::Dead { command } => dead::run(&app, command).await,
         Command::Events(args) => events::run(&app, args).await,
         Command::Calendars { command } => calendars::run(&app, command).await,
         Command::Nodes { other: None } => fleet::nodes(&app).await,

@@ -1,11 +1,11 @@
 //! Commands about runs: runs, trigger, logs, cancel.
 
 use crate::cli::App;
-use crate::cli::args::{CancelArgs, LogsArgs, RunsArgs};
 use crate::cli::asked_args::TriggerArgs;
 use crate::cli::fields::json_or_text;
-use crate::cli::output::{Ended, Failure, Format, complain, facts, print_bytes};
+use crate::cli::output::{Ended, Failure, Format, complain, print_bytes};
 use crate::cli::request::{request, until_answered};
+use crate::cli::run_args::{CancelArgs, LogsArgs, RunsArgs};
 use crate::cli::run_words::{Words, name, outcome, shown};
 use crate::cli::waiting::{INTERRUPTED, unless_interrupted, until_ended};
 use crate::domain::id::EntryId;
@@ -138,42 +138,6 @@ async fn follow(app: &App, service: Service, filter: RunFilter) -> Ended {
             Ok(ended?)
         }
     }
-}
-
-/// `upbeat runs show RUN`.
-pub async fn show(app: &App, run: &str) -> Ended {
-    let wanted = RunRef::parse(run)?;
-    let service = app.service().await?;
-    let run = service.run(&wanted).await?;
-    let words = Words::of(&service, std::slice::from_ref(&run), false).await?;
-    let wall = words.wall(&run);
-    let at = |at: Option<crate::service::At>| at.map(|at| wall.at(at.0)).unwrap_or_default();
-    app.printer.one(
-        &run,
-        |run| run.run_id.clone(),
-        || {
-            let mut lines = vec![
-                ("state", outcome(&run, &wall)),
-                ("run", run.run_id.clone()),
-                ("why", run.trigger.to_owned()),
-                ("fire time", wall.full(run.fire_at.0)),
-                ("enqueued", at(run.enqueued_at)),
-                ("started", at(run.started_at)),
-                ("ended", at(run.finished_at)),
-                ("attempt", run.attempt.to_string()),
-                ("revision", run.revision.to_string()),
-            ];
-            if run.fires > 1 {
-                lines.push((
-                    "stands for",
-                    format!("{} fire times, the last {}", run.fires, wall.at(run.last_fire_at.0)),
-                ));
-            }
-            lines.retain(|(_, value)| !value.is_empty());
-            format!("{}\n{}", name(&run), facts(&lines))
-        },
-    );
-    Ok(0)
 }
 
 /// `upbeat trigger ID [--wait]`.

@@ -74,7 +74,7 @@ pub async fn agreed(service: &Service, verb: &str, select: &Select, changing: &C
 }
 
 /// Asks on a terminal; elsewhere `-y` is needed.
-fn agree(what: &str) -> Result<()> {
+pub fn agree(what: &str) -> Result<()> {
     let refused = |why: String| Error::invalid("-y", why);
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Err(refused(format!("this would {what}")).hint("add -y to do it, --dry-run to see it"));

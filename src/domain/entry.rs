@@ -13,8 +13,9 @@ use crate::domain::action::{Action, DirectForm};
 use crate::domain::calendar::Calendars;
 use crate::domain::fields::{ACTION_KINDS, SCHEDULE_FIELDS, SCHEDULE_KINDS, unknown_field};
 use crate::domain::id::{EntryId, QueueName};
-use crate::domain::policy::{CatchUp, Overlap};
+use crate::domain::policy::{CatchUp, Delivery, Overlap};
 use crate::domain::reading::{Complaints, flag};
+use crate::domain::retry::Retry;
 use crate::domain::schedule::Schedule;
 use crate::domain::shell_words::{escaped, quoted_line};
 use crate::domain::span::Span;
@@ -48,12 +49,16 @@ pub struct Entry {
     pub queue: QueueName,
     /// Length of one attempt as the entry names it; see [`Entry::effective_timeout`].
     pub timeout: Option<Span>,
+    /// Whether attempts that failed are repeated; `None`: they are not.
+    pub retry: Option<Retry>,
     /// When the run before is still active.
     pub overlap: Overlap,
     /// What becomes of fire times that are found late.
     pub catch_up: CatchUp,
     /// What has not started by then is missed.
     pub start_within: Option<Span>,
+    /// Whether attempts that a node lost or handed back are repeated.
+    pub delivery: Delivery,
     /// Active runs beyond it wait.
     pub max_running: Option<u16>,
     /// Runs that stay on record.
@@ -176,8 +181,9 @@ impl Entry {
         }
     }
 
-    /// The entry with other fields. Another kind of schedule or action takes the place of the old one; `labels`, `env` and
-    /// `dst` are merged key by key; `unset` takes fields away, or one key as `labels.KEY` and `env.KEY`.
+    /// The entry with other fields. Another kind of schedule or action takes the place of the old one; `labels`, `env`,
+    /// `dst` and `retry` are merged key by key; `unset` takes fields away, or one key as `labels.KEY`, `env.KEY` and
+    /// `retry.KEY`.
     pub fn with(&self, set: Map<String, Value>, unset: &[String]) -> Result<Entry> {
         if set.contains_key("paused") || unset.iter().any(|field| field == "paused") {
             return Err(Error::invalid("paused", "counts only when the entry is created")
@@ -205,7 +211,7 @@ impl Entry {
         for (field, value) in set {
             match (fields.get_mut(&field), value) {
                 (Some(Value::Object(old)), Value::Object(new))
-                    if ["labels", "env", "dst"].contains(&field.as_str()) =>
+                    if ["labels", "env", "dst", "retry"].contains(&field.as_str()) =>
                 {
                     old.extend(new);
                 }
@@ -230,7 +236,8 @@ fn unset_field(fields: &mut Map<String, Value>, name: &str) -> Result<()> {
         return Ok(());
     }
     match name.split_once('.') {
-        Some((field @ ("labels" | "env"), key)) => {
+        Some(("retry", key)) if !Retry::KEYS.contains(&key) => Err(Retry::unknown("retry", key)),
+        Some((field @ ("labels" | "env" | "retry"), key)) => {
             if let Some(Value::Object(table)) = fields.get_mut(field) {
                 table.shift_remove(key);
             }

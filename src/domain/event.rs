@@ -12,8 +12,11 @@
 //! | `triggered` | somebody asked for a run | entry_id, run_id, actor, reason |
 //! | `backfilled` | somebody asked for past fire times, `from` to `until` | entry_id, count, from, until, actor, reason |
 //! | `cancel_asked` | somebody asked to cancel a run | entry_id, run_id, actor, reason |
+//! | `retry_asked` | somebody reopened a run that had failed | entry_id, run_id, actor, reason |
+//! | `purged` | somebody purged dead letters | run_id of a single one, count, actor, reason |
 //! | `fired` | a fire time became a run; one that is delivered at once has its `finished` only | entry_id, run_id, trigger |
 //! | `started` | an attempt began; one that is delivered at once has its `finished` only | entry_id, run_id, node, attempt |
+//! | `retried` | an attempt failed, the next one is due at `until` | entry_id, run_id, node, attempt, reason, until |
 //! | `finished` | a run ended `succeeded`, `failed` or `cancelled` | entry_id, run_id, state, reason, trigger, node |
 //! | `missed` | fire times passed without a run | entry_id, run_id, reason, trigger, fires |
 //! | `skipped` | a rule said that fire times do not run | entry_id, run_id, reason, trigger, fires |
@@ -73,8 +76,11 @@ types!(
     Triggered = "triggered",
     Backfilled = "backfilled",
     CancelAsked = "cancel_asked",
+    RetryAsked = "retry_asked",
+    Purged = "purged",
     Fired = "fired",
     Started = "started",
+    Retried = "retried",
     Finished = "finished",
     Missed = "missed",
     Skipped = "skipped",
@@ -226,6 +232,18 @@ pub fn read_line(at: Timestamp, fields: &[(String, String)]) -> Vec<Event> {
         }
         "started" => {
             let read = |row: &Vec<String>| Event { attempt: row[2].parse().ok(), ..of_run(EventType::Started, row) };
+            rows("runs", 3).iter().map(read).collect()
+        }
+        "retry_asked" => rows("runs", 3).iter().map(|row| of_run(EventType::RetryAsked, row)).collect(),
+        "retried" => {
+            let read = |row: &Vec<String>| {
+                let mut numbers = row[2].split(' ');
+                let attempt = numbers.next().and_then(|word| word.parse().ok());
+                let reason = numbers.next().and_then(|word| word.parse().ok()).and_then(Reason::from_number);
+                let until = numbers.next().and_then(|word| word.parse().ok()).map(Timestamp);
+                let reason = reason.map(|reason| reason.word().to_owned());
+                Event { attempt, reason, until, ..of_run(EventType::Retried, row) }
+            };
             rows("runs", 3).iter().map(read).collect()
         }
         "ended" => {

@@ -74,7 +74,7 @@ pub const DEFAULT_FIELDS: &[&str] = &[
 ];
 
 /// Refused whatever their value is: accepting a policy that is not kept would be a lie.
-const LATER: &[&str] = &["after", "handler", "celery", "retry", "concurrency_key"];
+const LATER: &[&str] = &["after", "handler", "celery", "concurrency_key"];
 
 /// Words of other schedulers and the field that is meant.
 const SYNONYMS: &[(&str, &str)] = &[
@@ -166,6 +166,9 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("attempts", "retry"),
     ("max_attempts", "retry"),
     ("backoff", "retry"),
+    ("retry_policy", "retry"),
+    ("acks_late", "delivery"),
+    ("guarantee", "delivery"),
     ("concurrency_policy", "overlap"),
     ("allow_overlap", "overlap"),
     ("max_instances", "max_running"),

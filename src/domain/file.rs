@@ -7,6 +7,7 @@ use crate::domain::entry::{Entry, take_paused};
 use crate::domain::fields::{ACTION_KINDS, DEFAULT_FIELDS, FIELDS, SCHEDULE_KINDS, is_later, not_yet, unknown_field};
 use crate::domain::id::{CalendarName, EntryId, Namespace, Owner, plain_name};
 use crate::domain::nearest::nearest;
+use crate::domain::policy::Delivery;
 use crate::domain::reading::{Complaints, filled_text, inside, known_keys, shown, table, text};
 use crate::domain::{json_text, toml_text};
 use crate::error::{Error, Problem, Result};
@@ -364,17 +365,27 @@ impl Defaults {
         Defaults { fields, is_paused }
     }
 
-    /// The fields of an entry with the defaults under them. What can't hold for a message is left out there.
+    /// The fields of an entry with the defaults under them, `labels` and `retry` key by key. What can't hold for a message
+    /// is left out there.
     fn under(&self, own: Map<String, Value>) -> Map<String, Value> {
         let is_direct = ["stream", "list", "publish"].iter().any(|kind| own.contains_key(*kind));
         let mut fields = self.fields.clone();
         if is_direct {
             fields.shift_remove("timeout");
             fields.shift_remove("overlap");
+            fields.shift_remove("retry");
+            fields.shift_remove("delivery");
+        }
+        // Attempts that are repeated by default are not where the entry itself says that none may be.
+        let is_once = own.get("delivery").is_some_and(|word| word == Delivery::AtMostOnce.word());
+        if is_once && !own.contains_key("retry") {
+            fields.shift_remove("retry");
         }
         for (field, value) in own {
             match (fields.get_mut(&field), value) {
-                (Some(Value::Object(labels)), Value::Object(own)) if field == "labels" => labels.extend(own),
+                (Some(Value::Object(table)), Value::Object(own)) if field == "labels" || field == "retry" => {
+                    table.extend(own);
+                }
                 (_, value) => {
                     fields.insert(field, value);
                 }

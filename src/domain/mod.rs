@@ -4,6 +4,8 @@
 
 pub mod action;
 pub mod address;
+pub mod attempt;
+mod bytes;
 pub mod calendar;
 pub mod cron;
 pub mod crontab;
@@ -16,6 +18,7 @@ pub mod file;
 pub mod id;
 mod json_text;
 pub mod ledger;
+pub mod letter;
 pub mod moment;
 pub mod nearest;
 pub mod node;
@@ -23,6 +26,7 @@ pub mod plan;
 pub mod policy;
 pub mod reading;
 pub mod record;
+pub mod retry;
 pub mod rrule;
 pub mod run;
 pub mod schedule;

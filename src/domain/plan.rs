@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::domain::action::{Action, Direct, DirectForm};
 use crate::domain::entry::Entry;
 use crate::domain::id::{EntryId, Namespace};
-use crate::domain::policy::{CatchUp, Overlap};
+use crate::domain::policy::{CatchUp, Delivery, Overlap};
 use crate::domain::timestamp::Timestamp;
 
 /// The least version of a program that can read the plans made here.
@@ -27,6 +27,8 @@ const FLAG_DIRECT: u8 = 1;
 const FLAG_MARKS: u8 = 2;
 /// The claim must not take the short way.
 const FLAG_SPECIAL: u8 = 4;
+/// No attempt is repeated.
+const FLAG_ONCE: u8 = 8;
 const HEAD_LEN: usize = 83;
 const LIST_LEN_AT: usize = 82;
 /// Phase, behind the stop and before the period, 6 bytes each.
@@ -140,6 +142,7 @@ impl Registered<'_> {
             || entry.max_fires.is_some()
             || entry.spread.is_some();
         flags |= if is_special { FLAG_SPECIAL } else { 0 };
+        flags |= if entry.delivery == Delivery::AtMostOnce { FLAG_ONCE } else { 0 };
         let mut plan = Vec::with_capacity(HEAD_LEN + list.len() + listed.len() * 6);
         plan.extend([PLAN_VERSION, form | if is_final { FINAL } else { 0 }, overlap, catch_up]);
         plan.extend(max_runs.to_be_bytes());

@@ -40,6 +40,16 @@ pub enum CatchUp {
     },
 }
 
+/// What becomes of a run whose attempt was lost with its node, or handed back by one that stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Delivery {
+    /// It is attempted again: an attempt may have begun more than once.
+    #[default]
+    AtLeastOnce,
+    /// It is not: the run is `failed`.
+    AtMostOnce,
+}
+
 impl CatchUp {
     /// `max_runs` of `all` where it is not named, and its greatest value.
     pub const MAX_RUNS: u16 = 100;
@@ -115,6 +125,37 @@ impl Overlap {
                     "parallel" | "yes" | "true" => refuse(format!("{word:?} is called allow here")),
                     "replace" => refuse(format!("{word:?} is called cancel_other here")),
                     "queue" | "buffer" => refuse(format!("{word:?} is called buffer_all here")),
+                    _ => not_one_of(field, word, &known),
+                })
+            }
+        }
+    }
+}
+
+impl Delivery {
+    /// The word in definitions.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::AtLeastOnce => "at_least_once",
+            Self::AtMostOnce => "at_most_once",
+        }
+    }
+
+    /// Reads [`Self::word`].
+    pub fn parse(field: &str, word: &str) -> Result<Self> {
+        match word {
+            "at_least_once" => Ok(Self::AtLeastOnce),
+            "at_most_once" => Ok(Self::AtMostOnce),
+            _ => {
+                let known = ["at_least_once", "at_most_once"];
+                let error = Error::invalid(field, format!("{word:?} is not one of {}", known.join(", "))).value(word);
+                // Words of message brokers.
+                Err(match word.to_lowercase().replace('-', "_").as_str() {
+                    "exactly_once" => {
+                        error.hint("a run fires exactly once; executing it is at_least_once or at_most_once")
+                    }
+                    "acks_late" => error.hint("did you mean at_least_once?"),
+                    "acks_early" => error.hint("did you mean at_most_once?"),
                     _ => not_one_of(field, word, &known),
                 })
             }

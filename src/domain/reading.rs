@@ -94,11 +94,15 @@ pub(crate) fn whole(field: &str, value: &Value, range: RangeInclusive<u64>) -> R
 
 /// A duration of 100 ms to 366 d.
 pub(crate) fn span(field: &str, value: &Value) -> Result<Span> {
+    span_between(field, value, SPAN_MIN, SPAN_MAX)
+}
+
+pub(crate) fn span_between(field: &str, value: &Value, least: Span, most: Span) -> Result<Span> {
     let text = match value {
         Value::Number(number) => {
             let ms = number.as_f64().map(|seconds| seconds * 1000.0);
             let example = match ms {
-                Some(ms) if ms >= 1.0 && ms <= SPAN_MAX.0 as f64 => Span(ms as u64).to_string(),
+                Some(ms) if ms >= 1.0 && ms <= most.0 as f64 => Span(ms as u64).to_string(),
                 _ => "5m".to_owned(),
             };
             let why = format!("{number} has no unit; write \"{example}\"");
@@ -108,11 +112,11 @@ pub(crate) fn span(field: &str, value: &Value) -> Result<Span> {
         _ => return Err(wrong(field, value, "a duration").hint("whole numbers with ms s m h d w, as in \"1h30m\"")),
     };
     let span = Span::parse(field, text)?;
-    if span < SPAN_MIN {
-        return Err(Error::invalid(field, format!("{text} is shorter than the shortest, 100ms")).value(text));
+    if span < least {
+        return Err(Error::invalid(field, format!("{text} is shorter than the shortest, {least}")).value(text));
     }
-    if span > SPAN_MAX {
-        return Err(Error::invalid(field, format!("{text} is longer than the longest, 366d")).value(text));
+    if span > most {
+        return Err(Error::invalid(field, format!("{text} is longer than the longest, {most}")).value(text));
     }
     Ok(span)
 }

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::domain::attempt::{PastAttempt, exit_code};
+use crate::domain::bytes::Reader;
 use crate::domain::id::{EntryId, Namespace};
 use crate::domain::plan::run_id_suffix;
 use crate::domain::run::{Reason, State, Trigger};
@@ -40,12 +42,14 @@ pub struct LiveRun {
     pub is_cancel_asked: bool,
     /// Whether it waits because of `max_running`.
     pub is_over_limit: bool,
+    /// Whether it waits for an instant that somebody named.
+    pub is_until: bool,
     /// The attempt that runs or ran last; 0 before the first.
     pub attempt: u32,
     /// Attempts lost with their node.
     pub lost: u32,
-    /// Attempts handed back by a node that stopped.
-    pub handed: u32,
+    /// Attempts that count for nothing: handed back by a node that stopped, or made before the run was reopened.
+    pub uncounted: u32,
     /// The nominal instant.
     pub fire_at: Timestamp,
     /// When it was due.
@@ -66,6 +70,8 @@ pub struct LiveRun {
     pub start_within_ms: i64,
     /// The list that it waits in, `QUEUE:KIND`.
     pub list: String,
+    /// The attempts before the current one, the oldest first.
+    pub past: Vec<PastAttempt>,
     /// What differs from its entry, for requested runs.
     pub extras: Extras,
 }
@@ -109,34 +115,12 @@ pub struct EndedRun {
     pub node: Option<String>,
     /// For people.
     pub message: Option<String>,
-}
-
-/// Reads packed bytes from the front; `None` once there are too few.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (front, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(front)
-    }
-
-    fn number(&mut self, width: usize) -> Option<u64> {
-        Some(self.bytes(width)?.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        Some(self.bytes(1)?[0])
-    }
-
-    fn instant(&mut self) -> Option<Timestamp> {
-        Some(Timestamp(self.number(6)?.cast_signed()))
-    }
-
-    fn text(&mut self, width: usize) -> Option<String> {
-        let count = usize::try_from(self.number(width)?).ok()?;
-        Some(String::from_utf8_lossy(self.bytes(count)?).into_owned())
-    }
+    /// Attempts that counted for nothing.
+    pub uncounted: u32,
+    /// When the last attempt began, where there were others before it.
+    pub last_attempt_at: Option<Timestamp>,
+    /// The attempts before the last one, the oldest first.
+    pub past: Vec<PastAttempt>,
 }
 
 fn some_instant(at: Timestamp) -> Option<Timestamp> {
@@ -159,7 +143,7 @@ impl LiveRun {
         let flags = reader.byte()?;
         let attempt = small(reader.number(2)?);
         let lost = u32::from(reader.byte()?);
-        let handed = u32::from(reader.byte()?);
+        let uncounted = small(reader.number(2)?);
         let fire_at = reader.instant()?;
         let due_at = reader.instant()?;
         let enqueued_at = reader.instant()?;
@@ -173,6 +157,14 @@ impl LiveRun {
         reader.bytes(3)?;
         let list = reader.text(1)?;
         let entry_id = reader.text(1)?;
+        let past = match reader.0.first() {
+            Some(1) => {
+                reader.byte()?;
+                let length = usize::try_from(reader.number(2)?).ok()?;
+                PastAttempt::read_all(reader.bytes(length)?)
+            }
+            _ => Vec::new(),
+        };
         let extras = serde_json::from_slice(reader.0).unwrap_or_default();
         Some(Self {
             run_id: run_id.to_owned(),
@@ -181,9 +173,10 @@ impl LiveRun {
             trigger,
             is_cancel_asked: flags & 1 != 0,
             is_over_limit: flags & 2 != 0,
+            is_until: flags & 8 != 0,
             attempt,
             lost,
-            handed,
+            uncounted,
             fire_at,
             due_at,
             enqueued_at,
@@ -194,8 +187,22 @@ impl LiveRun {
             revision,
             start_within_ms,
             list,
+            past,
             extras,
         })
+    }
+
+    /// Attempts that failed by themselves or may yet: what `retry.max_attempts` counts.
+    pub fn counted(&self) -> u32 {
+        self.attempt.saturating_sub(self.lost + self.uncounted)
+    }
+
+    /// When the current attempt began: its fence is at least Redis' time then, in us.
+    pub fn attempt_at(&self) -> Option<Timestamp> {
+        match self.fence {
+            0 => self.started_at,
+            fence => i64::try_from(fence / 1000).ok().map(Timestamp),
+        }
     }
 
     /// The queue of its list.
@@ -205,7 +212,13 @@ impl LiveRun {
 }
 
 impl EndedRun {
-    fn read(namespace: &Namespace, entry_id: &EntryId, packed: &[u8]) -> Option<Self> {
+    /// Attempts that ended by themselves: what `retry.max_attempts` counts.
+    pub fn counted(&self) -> u32 {
+        self.attempt.saturating_sub(self.lost + self.uncounted)
+    }
+
+    /// Reads one record; `None` where it is damaged or of a newer program.
+    pub fn read(namespace: &Namespace, entry_id: &EntryId, packed: &[u8]) -> Option<Self> {
         let mut reader = Reader(packed);
         if reader.byte()? != 1 {
             return None;
@@ -233,6 +246,9 @@ impl EndedRun {
         };
         let node = Some(reader.text(1)?).filter(|node| !node.is_empty());
         let message = Some(reader.text(2)?).filter(|message| !message.is_empty());
+        let uncounted = small(reader.number(2).unwrap_or(0));
+        let last_attempt_at = reader.instant().and_then(some_instant);
+        let past = PastAttempt::read_all(reader.0);
         Some(Self {
             run_id,
             entry_id: entry_id.to_string(),
@@ -247,11 +263,14 @@ impl EndedRun {
             started_at,
             finished_at,
             revision,
-            exit_code: i32::try_from(exit).ok().and_then(|code| code.checked_sub(1)).filter(|code| *code >= 0),
+            exit_code: exit_code(exit),
             fires,
             last_fire_at,
             node,
             message,
+            uncounted,
+            last_attempt_at,
+            past,
         })
     }
 

@@ -32,9 +32,12 @@
 -- KEYS[27] waits    hash    entry id -> how many may be active, run ids that wait
 -- KEYS[28] cancels  hash    run id -> who asked to cancel it and why
 -- KEYS[29] fires    hash    entry id -> fire times so far, of entries with `max_fires`
--- KEYS[30] events   stream  what happened
--- KEYS[31] moves    stream  runs that were fired and started
--- KEYS[32..] lists, then as many hints (hints only in shard 0)
+-- KEYS[30] delayed  zset    run id -> when it goes into its list
+-- KEYS[31] dead     zset    run id -> when it failed for good
+-- KEYS[32] letters  hash    run id -> dead letter
+-- KEYS[33] events   stream  what happened
+-- KEYS[34] moves    stream  runs that were fired and started
+-- KEYS[35..] lists, then as many hints (hints only in shard 0)
 -- ARGV[1] request id
 -- ARGV[2] digest of the request
 -- ARGV[3] channel of nudges
@@ -54,14 +57,15 @@ local history_key, ended_key, queues_key, cursors_key, parked_key = KEYS[7], KEY
 local broken_key, finished_key, paused_key, entries_key, messages_key = KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
 local start_by_key, revisions_key, removed_key, requests_key = KEYS[17], KEYS[18], KEYS[19], KEYS[20]
 local requested_key, leases_key, stale_key, skips_key, backfills_key, backfilling_key = KEYS[21], KEYS[22], KEYS[23], KEYS[24], KEYS[25], KEYS[26]
-local waits_key, cancels_key, fires_key, events_key, moves_key = KEYS[27], KEYS[28], KEYS[29], KEYS[30], KEYS[31]
+local waits_key, cancels_key, fires_key = KEYS[27], KEYS[28], KEYS[29]
+local delayed_key, dead_key, letters_key, events_key, moves_key = KEYS[30], KEYS[31], KEYS[32], KEYS[33], KEYS[34]
 local request, digest, channel, is_dry_run = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1'
 local release, actor, reason, list_count = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
 -- Nobody's free slots: what falls due here goes to its list.
 local slots, holder, node_name, lease_ms, holds_key = 0, '', '', 0, ''
 local lists, serves, hints = {}, {}, {}
 for i = 1, list_count do
-  lists[ARGV[8 + i]], hints[ARGV[8 + i]] = KEYS[31 + i], KEYS[31 + list_count + i]
+  lists[ARGV[8 + i]], hints[ARGV[8 + i]] = KEYS[34 + i], KEYS[34 + list_count + i]
 end
 local first = 9 + list_count
 -- use words clock lease plan live log history ledger limits waits overlap fire cursor skips settle deliver flush requests nudge zones pauses backfills change
@@ -90,11 +94,7 @@ elseif not pausing.wake_items(items) and not settle_far_behind(items) then
 end
 if is_dry_run then return { 'done', now, results } end
 
-guard_history()
-for _, key in ipairs({ active_key, waits_key, cancels_key, fires_key, backfills_key, queues_key, revisions_key, removed_key, messages_key, requests_key }) do redis.call('HLEN', key) end
-for _, key in ipairs({ due_key, parked_key, paused_key, broken_key, finished_key, start_by_key, requested_key, stale_key, backfilling_key }) do redis.call('ZCARD', key) end
-for _, key in ipairs({ events_key, moves_key }) do redis.call('XLEN', key) end
-for _, key in pairs(hints) do redis.call('LLEN', key) end
+guard_put()
 keep_clock()
 if #again == 0 then log_changes(items, results) end
 flush_events()

@@ -1,7 +1,7 @@
 -- rescue: take over what a node executed whose lease has ended; at most 500 runs a call.
 --
 -- Each goes back to the front of its list as its next attempt, or ends `failed`, `lost` when it was lost too often (a job that
--- kills its node must not kill the fleet).
+-- kills its node must not kill the fleet) or may be tried once only.
 --
 -- KEYS[1] clock    hash    the shard's clock and counters
 -- KEYS[2] live     hash    run id -> live record
@@ -17,7 +17,9 @@
 -- KEYS[12] queues  hash    list -> ids in it whose run has ended
 -- KEYS[13] active  hash    entry id -> run ids
 -- KEYS[14] waits   hash    entry id -> how many may be active, run ids that wait
--- KEYS[15..] lists, then as many hints (hints only in shard 0)
+-- KEYS[15] dead    zset    run id -> when it failed for good
+-- KEYS[16] letters hash    run id -> dead letter
+-- KEYS[17..] lists, then as many hints (hints only in shard 0)
 -- ARGV[1] incarnation of the lost node
 -- ARGV[2] its name
 -- ARGV[3] take-overs of one run, at most
@@ -27,10 +29,11 @@
 local clock_key, live_key, leases_key, holds_key, history_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local ended_key, events_key, start_by_key = KEYS[6], KEYS[7], KEYS[8]
 local due_key, cursors_key, cancels_key, queues_key, active_key, waits_key = KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14]
+local dead_key, letters_key = KEYS[15], KEYS[16]
 local holder, node_name, take_overs, list_count = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local lists, hints = {}, {}
 for i = 1, list_count do
-  lists[ARGV[4 + i]], hints[ARGV[4 + i]] = KEYS[14 + i], KEYS[14 + list_count + i]
+  lists[ARGV[4 + i]], hints[ARGV[4 + i]] = KEYS[16 + i], KEYS[16 + list_count + i]
 end
 -- use words clock lease live log history waits finish
 local lease_end = tonumber(redis.call('ZSCORE', leases_key, holder) or now)
@@ -55,13 +58,15 @@ for i = 1, #ids do
     remember_run(ids[i], run, CANCELLED, reason, node_name, 0, words or '')
     redis.call('HDEL', live_key, ids[i])
     released[#released + 1], done, entries[#entries + 1] = ids[i], done + 1, run.id
-  elseif run.lost >= take_overs then
+  elseif run.lost >= take_overs or run.entry_flags % (FLAG_ONCE * 2) >= FLAG_ONCE then
     run.lost = run.lost + 1
-    remember_run(ids[i], run, FAILED, LOST, node_name, 0, 'lost with its node ' .. run.lost .. ' times')
+    local is_often = run.lost > take_overs
+    remember_run(ids[i], run, FAILED, LOST, node_name, 0, is_often and 'lost with its node ' .. run.lost .. ' times' or 'lost with its node; its delivery is at_most_once')
     redis.call('HDEL', live_key, ids[i])
     released[#released + 1], done, entries[#entries + 1] = ids[i], done + 1, run.id
   elseif lists[run.list] then
     run.lost = run.lost + 1
+    log_attempt(run, LOST, node_name, 0, '')
     requeue({ run = run, run_id = ids[i] })
     released[#released + 1], back = ids[i], back + 1
   else

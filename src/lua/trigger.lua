@@ -14,8 +14,11 @@
 -- KEYS[12] waits   hash    entry id -> how many may be active, run ids that wait
 -- KEYS[13] cancels hash    run id -> who asked to cancel it and why
 -- KEYS[14] queues  hash    list -> ids in it whose run has ended
--- KEYS[15] events  stream  what happened
--- KEYS[16..] lists, then as many hints (hints only in shard 0)
+-- KEYS[15] delayed zset    run id -> when it goes into its list
+-- KEYS[16] dead    zset    run id -> when it failed for good
+-- KEYS[17] letters hash    run id -> dead letter
+-- KEYS[18] events  stream  what happened
+-- KEYS[19..] lists, then as many hints (hints only in shard 0)
 -- ARGV[1] request id
 -- ARGV[2] digest of the request
 -- ARGV[3] channel of nudges
@@ -34,7 +37,8 @@
 --   | { 'queued' | 'delivered' | 'skipped' | 'failed', run id, fire time, run id in the way or Redis' words }; asked again, the same
 local clock_key, plans_key, live_key, active_key, history_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local ended_key, start_by_key, requests_key, requested_key = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
-local leases_key, messages_key, waits_key, cancels_key, queues_key, events_key = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15]
+local leases_key, messages_key, waits_key, cancels_key, queues_key = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14]
+local delayed_key, dead_key, letters_key, events_key = KEYS[15], KEYS[16], KEYS[17], KEYS[18]
 local ledger_key, holds_key = '', ''
 local request, digest, channel, id, run_id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local fire_at, rule, extras, message = tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9]
@@ -43,7 +47,7 @@ local slots, holder, node_name, lease_ms = 0, '', '', 0
 local RUNS_SCANNED = 1500
 local lists, serves, hints = {}, {}, {}
 for i = 1, list_count do
-  lists[ARGV[13 + i]], hints[ARGV[13 + i]] = KEYS[15 + i], KEYS[15 + list_count + i]
+  lists[ARGV[13 + i]], hints[ARGV[13 + i]] = KEYS[18 + i], KEYS[18 + list_count + i]
 end
 -- use words clock lease plan live log history ledger waits overlap fire deliver flush requests nudge
 local before = answered(request, digest)
@@ -80,7 +84,7 @@ if p[P_OVERLAP] > ALLOW and not p[P_NEEDS_MARKS] then
 end
 guard_history()
 for _, key in ipairs({ live_key, active_key, requests_key, waits_key, cancels_key, queues_key }) do redis.call('HLEN', key) end
-for _, key in ipairs({ start_by_key, requested_key }) do redis.call('ZCARD', key) end
+for _, key in ipairs({ start_by_key, requested_key, delayed_key }) do redis.call('ZCARD', key) end
 redis.call('XLEN', events_key)
 for _, key in pairs(hints) do redis.call('LLEN', key) end
 local answer

@@ -17,8 +17,11 @@
 -- KEYS[13] cancels  hash    run id -> who asked to cancel it and why
 -- KEYS[14] active   hash    entry id -> run ids
 -- KEYS[15] waits    hash    entry id -> how many may be active, run ids that wait
--- KEYS[16] moves    stream  runs that were fired and started
--- KEYS[17..] lists, then as many hints (hints only in shard 0)
+-- KEYS[16] delayed  zset    run id -> when it goes into its list
+-- KEYS[17] dead     zset    run id -> when it failed for good
+-- KEYS[18] letters  hash    run id -> dead letter
+-- KEYS[19] moves    stream  runs that were fired and started
+-- KEYS[20..] lists, then as many hints (hints only in shard 0)
 -- ARGV[1] incarnation
 -- ARGV[2] node name
 -- ARGV[3] number in the lane `work`
@@ -27,19 +30,19 @@
 -- ARGV[6] number of attempts that ended
 -- ARGV[7] number of lists
 -- ARGV[8..] names of the lists, those to fetch from first (each begins with 1, the others with 0); then per ended attempt:
---   run id, fence, outcome, reason, exit code + 1, message
+--   run id, fence, outcome, reason, exit code + 1, message, ms until the next attempt (-1: none), ms that the whole run has (0: no limit)
 -- Returns { 'stale' } | { 'done', now, { outcome words }, { run id, record, ... }, { lists with work } }; an outcome word is
---   'finished' | 'requeued' | 'lost' (another attempt holds the run, nobody does, or it can't go back to a list not named here)
+--   'finished' | 'requeued' | 'retrying' | 'lost' (another attempt holds the run, nobody does, or it can't go back to a list not named here)
 local clock_key, live_key, lanes_key, leases_key, holds_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local history_key, ended_key, events_key, queues_key = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
-local start_by_key, due_key, cursors_key, cancels_key = KEYS[10], KEYS[11], KEYS[12], KEYS[13]
-local active_key, waits_key, moves_key = KEYS[14], KEYS[15], KEYS[16]
+local start_by_key, due_key, cursors_key, cancels_key, active_key, waits_key = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15]
+local delayed_key, dead_key, letters_key, moves_key = KEYS[16], KEYS[17], KEYS[18], KEYS[19]
 local holder, node_name, number, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local wanted, ended_count, list_count = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local lists, hints, served = {}, {}, {}
 for i = 1, list_count do
   local name = string.sub(ARGV[7 + i], 2)
-  lists[name], hints[name] = KEYS[16 + i], KEYS[16 + list_count + i]
+  lists[name], hints[name] = KEYS[19 + i], KEYS[19 + list_count + i]
   if string.sub(ARGV[7 + i], 1, 1) == '1' then served[#served + 1] = name end
 end
 local first = 8 + list_count
@@ -53,14 +56,14 @@ end
 if kept > number then return { 'stale' } end
 local attempts = {}
 for i = 0, ended_count - 1 do
-  local at = first + i * 6
+  local at = first + i * 8
   attempts[i + 1] = { run_id = ARGV[at], fence = tonumber(ARGV[at + 1]), outcome = ARGV[at + 2], reason = tonumber(ARGV[at + 3]),
-    exit = tonumber(ARGV[at + 4]), message = ARGV[at + 5] }
+    exit = tonumber(ARGV[at + 4]), message = ARGV[at + 5], wait = tonumber(ARGV[at + 6]), left = tonumber(ARGV[at + 7]) }
 end
 read_attempts(attempts)
 guard_history()
 for _, key in ipairs({ live_key, queues_key, cursors_key, cancels_key, active_key, waits_key }) do redis.call('HLEN', key) end
-for _, key in ipairs({ start_by_key, due_key, leases_key }) do redis.call('ZCARD', key) end
+for _, key in ipairs({ start_by_key, due_key, leases_key, delayed_key }) do redis.call('ZCARD', key) end
 redis.call('SCARD', holds_key)
 for _, key in ipairs({ events_key, moves_key }) do redis.call('XLEN', key) end
 for _, key in pairs(lists) do redis.call('LLEN', key) end

@@ -10,9 +10,11 @@ use futures_util::FutureExt;
 use crate::domain::entry::{Entry, payload_bytes};
 use crate::domain::id::EntryId;
 use crate::domain::record::LiveRun;
+use crate::domain::retry::Retry;
 use crate::domain::run::{Reason, State};
 use crate::error::{Error, Result};
 use crate::node::action::{Attempt, Context, Ending, Outcome, Stop};
+use crate::node::outcome::{WholeRun, ended, refused, stopped};
 use crate::node::state::Shared;
 use crate::store::{Ended, EndedAs, Started};
 
@@ -24,13 +26,15 @@ const KEEP_TRIES: u32 = 10;
 
 /// Starts an attempt that this node holds; its end goes into the lane of the shard.
 pub fn start(shared: &Arc<Shared>, shard: u16, started: Started) {
+    let whole = WholeRun::at_start(&started);
     let run = started.run;
     let id = (run.run_id.clone(), run.fence);
-    let mut stopped = shared.slots.begin(id.clone(), shard);
+    let mut stop = shared.slots.begin(id.clone(), shard);
     tracing::debug!(run.id = %run.run_id, entry.id = %run.entry_id, attempt = run.attempt, "started");
     let shared = shared.clone();
     tokio::spawn(async move {
-        let attempt = std::panic::AssertUnwindSafe(execute(&shared, shard, &run, &mut stopped)).catch_unwind().await;
+        let attempt =
+            std::panic::AssertUnwindSafe(execute(&shared, shard, &run, whole, &mut stop)).catch_unwind().await;
         // A panic must not keep the slot and the lease for ever.
         let ended =
             attempt.unwrap_or_else(|_| Ended { reason: Some(Reason::Panic), ..refused(&run, "the node panicked") });
@@ -44,18 +48,19 @@ async fn execute(
     shared: &Arc<Shared>,
     shard: u16,
     run: &LiveRun,
-    stopped: &mut watch::Receiver<Option<Stop>>,
+    mut whole: WholeRun,
+    stop: &mut watch::Receiver<Option<Stop>>,
 ) -> Ended {
-    match prepare_until_answered(shared, shard, run, stopped).await {
-        Ok(Prepared::Attempt(attempt)) => {
-            let outcome = shared.executor.execute(*attempt, stopped.clone()).await;
+    match prepare_until_answered(shared, shard, run, stop).await {
+        Ok(Prepared::Attempt(mut attempt, retry)) => {
+            whole.retry = retry;
+            let Some(timeout) = whole.timeout(attempt.timeout) else { return whole.too_late(run) };
+            attempt.timeout = timeout;
+            let outcome = shared.executor.execute(*attempt, stop.clone()).await;
             keep(shared, shard, run, &outcome).await;
-            ended(shared, run, &outcome)
+            ended(shared, run, &outcome, &whole)
         }
-        Ok(Prepared::Stopped(ending)) => {
-            let (how, reason) = how_ended(shared, ending);
-            Ended { how, reason, ..refused(run, "stopped before it began") }
-        }
+        Ok(Prepared::Stopped(ending)) => stopped(shared, run, ending),
         Ok(Prepared::Removed) => Ended {
             how: EndedAs::Cancelled,
             reason: Some(Reason::EntryRemoved),
@@ -66,20 +71,9 @@ async fn execute(
 }
 
 enum Prepared {
-    Attempt(Box<Attempt>),
+    Attempt(Box<Attempt>, Option<Retry>),
     Removed,
     Stopped(Ending),
-}
-
-fn refused(run: &LiveRun, why: &str) -> Ended {
-    Ended {
-        run_id: run.run_id.clone(),
-        fence: run.fence,
-        how: EndedAs::Failed,
-        reason: Some(Reason::Refused),
-        exit_code: None,
-        message: why.to_owned(),
-    }
 }
 
 /// The definition of the revision that fired; `None` where the entry was removed before the run began.
@@ -155,7 +149,7 @@ async fn prepare(shared: &Shared, shard: u16, run: &LiveRun) -> Result<Prepared>
         None => entry.payload_bytes(),
     };
     let timeout = entry.effective_timeout();
-    Ok(Prepared::Attempt(Box::new(Attempt {
+    let attempt = Box::new(Attempt {
         action: entry.action,
         env: entry.env,
         cwd: entry.cwd,
@@ -163,7 +157,8 @@ async fn prepare(shared: &Shared, shard: u16, run: &LiveRun) -> Result<Prepared>
         payload,
         timeout,
         context,
-    })))
+    });
+    Ok(Prepared::Attempt(attempt, entry.retry))
 }
 
 /// Output and result go by calls of their own, before the finish, and may be sent twice; losing them does not lose the outcome.
@@ -188,30 +183,6 @@ async fn while_unanswered<F: Future<Output = Result<()>>>(call: impl Fn() -> F) 
         }
     }
     call().await
-}
-
-fn ended(shared: &Shared, run: &LiveRun, outcome: &Outcome) -> Ended {
-    let (how, reason) = how_ended(shared, outcome.ending);
-    Ended {
-        run_id: run.run_id.clone(),
-        fence: run.fence,
-        how,
-        reason,
-        exit_code: outcome.exit_code,
-        message: outcome.message.clone().unwrap_or_default(),
-    }
-}
-
-fn how_ended(shared: &Shared, ending: Ending) -> (EndedAs, Option<Reason>) {
-    match ending {
-        Ending::Succeeded => (EndedAs::Succeeded, None),
-        Ending::Failed(reason) => (EndedAs::Failed, Some(reason)),
-        Ending::Cancelled => (EndedAs::Cancelled, Some(Reason::ByUser)),
-        Ending::HandBack => (EndedAs::HandedBack, Some(Reason::Drained)),
-        // Killed at the end of a drain: handed back. Else the lease is lost, and Redis refuses and records the result.
-        Ending::Lost if shared.shutdown.is_draining() => (EndedAs::HandedBack, Some(Reason::Drained)),
-        Ending::Lost => (EndedAs::Failed, Some(Reason::Lost)),
-    }
 }
 
 /// What a renewal says of the attempts that ran before it was sent.

@@ -10,6 +10,7 @@ mod clock;
 mod config;
 mod execution;
 mod hints;
+mod outcome;
 mod renewing;
 mod slots;
 mod standby;

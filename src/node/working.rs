@@ -85,6 +85,7 @@ fn settle(shared: &Arc<Shared>, shard: u16, promised: usize, batch: &[Ended], re
         for (ended, word) in batch.iter().zip(&reply.words) {
             match word {
                 FinishWord::Finished => tracing::debug!(run.id = %ended.run_id, how = ?ended.how, "finished"),
+                FinishWord::Retrying => tracing::debug!(run.id = %ended.run_id, "tried again later"),
                 FinishWord::Requeued => tracing::info!(run.id = %ended.run_id, "handed back"),
                 FinishWord::Lost => tracing::warn!(
                     run.id = %ended.run_id,

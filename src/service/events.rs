@@ -53,7 +53,7 @@ impl EventFilter {
 
 fn log_of(kind: EventType) -> Log {
     match kind {
-        EventType::Fired | EventType::Started => Log::Moves,
+        EventType::Fired | EventType::Started | EventType::Retried => Log::Moves,
         EventType::Finished | EventType::Missed | EventType::Skipped => Log::Ended,
         _ => Log::Events,
     }

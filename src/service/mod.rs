@@ -3,10 +3,12 @@
 //! Doors (the command line, later HTTP) translate a request into one call here and print the answer. Nothing here prints.
 
 mod apply;
+mod attempts;
 mod backfill;
 mod bench;
 mod calendars;
 mod change;
+mod dead;
 mod decide;
 mod events;
 mod export;
@@ -24,10 +26,12 @@ mod view;
 mod write;
 
 pub use apply::ApplyOptions;
+pub use attempts::AttemptView;
 pub use backfill::{BackfillRange, BackfillView};
 pub use bench::{ClaimRow, Load};
 pub use calendars::{CalendarChange, CalendarDetail, CalendarView};
 pub use change::AddOptions;
+pub use dead::{LetterChange, LetterVerb, Letters};
 pub use events::{EventFilter, EventList, EventView, FollowEvents};
 pub use export::WhereToRun;
 pub use follow::Follow;

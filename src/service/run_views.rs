@@ -4,6 +4,7 @@ use crate::domain::id::EntryId;
 use crate::domain::record::{EndedRun, LiveRun, scheduled_run_id};
 use crate::domain::run::{Reason, State, Trigger};
 use crate::domain::timestamp::Timestamp;
+use crate::service::attempts::Made;
 use crate::service::nodes::Fleet;
 use crate::service::view::{At, RunView};
 use crate::store::{Store, StoredEntry};
@@ -14,14 +15,18 @@ pub(super) fn live(run: &LiveRun, fleet: &Fleet) -> RunView {
         State::Queued => fleet.nobody_serves(&run.list),
         _ => None,
     };
+    let made = Made::of_live(run);
+    let is_retrying = run.state == State::Retrying;
     let message = match &unserved {
+        None if is_retrying => retry_words(run, &made),
         Some(unserved) => Some(format!("{}; {}", unserved.why(), unserved.remedy())),
         None if run.state == State::Waiting && run.is_over_limit => {
             Some("waits until fewer than max_running are active".to_owned())
         }
+        None if run.state == State::Waiting && run.is_until => Some(format!("waits until {}", run.due_at.to_rfc3339())),
         None if run.state == State::Waiting => Some("waits until the run before it has ended".to_owned()),
         None if run.is_cancel_asked => Some("its node has been asked to end it".to_owned()),
-        None => lost_words(run.attempt, run.lost),
+        None => lost_words(&made, run.lost),
     };
     RunView {
         run_id: run.run_id.clone(),
@@ -29,34 +34,39 @@ pub(super) fn live(run: &LiveRun, fleet: &Fleet) -> RunView {
         trigger: run.trigger.word(),
         fire_at: At(run.fire_at),
         due_at: At(run.due_at),
-        enqueued_at: (run.state != State::Waiting).then_some(At(run.enqueued_at)),
+        enqueued_at: (run.state != State::Waiting && !is_retrying).then_some(At(run.enqueued_at)),
         started_at: run.started_at.map(At),
         finished_at: None,
         duration_ms: None,
         state: run.state.word(),
         reason: match run.state {
+            State::Waiting if run.is_until => Some(Reason::Until.word()),
             State::Waiting if run.is_over_limit => Some(Reason::Limit.word()),
             State::Waiting => Some(Reason::Overlap.word()),
+            State::Retrying => made.last_past().and_then(|past| past.reason).map(Reason::word),
             _ => unserved.map(|_| Reason::NoNode.word()),
         },
         message,
         attempt: run.attempt,
-        attempts: run.attempt,
+        attempts: run.counted(),
         lost: run.lost,
         node: run.holder.as_deref().map(|holder| fleet.name_of(holder)),
         exit_code: None,
         last_fire_at: At(run.fire_at),
         fires: 1,
         queue: Some(run.queue().to_owned()),
+        next_attempt_at: is_retrying.then_some(At(run.enqueued_at)),
         revision: run.revision,
+        made,
     }
 }
 
 impl From<EndedRun> for RunView {
     fn from(run: EndedRun) -> Self {
+        let (made, attempts) = (Made::of_ended(&run), run.counted());
         let message = match (&run.message, run.reason) {
             (Some(other), Some(Reason::Overlap)) => Some(format!("the run of {} was still active", other_run(other))),
-            (None, _) => lost_words(run.attempt, run.lost),
+            (None, _) => lost_words(&made, run.lost),
             (message, _) => message.clone(),
         };
         Self {
@@ -73,14 +83,16 @@ impl From<EndedRun> for RunView {
             reason: run.reason.map(Reason::word),
             message,
             attempt: run.attempt,
-            attempts: run.attempt,
+            attempts,
             lost: run.lost,
             node: run.node,
             exit_code: run.exit_code,
             last_fire_at: At(run.last_fire_at),
             fires: run.fires,
             queue: None,
+            next_attempt_at: None,
             revision: run.revision,
+            made,
         }
     }
 }
@@ -109,7 +121,9 @@ pub(super) fn back_log(store: &Store, id: &EntryId, stored: &StoredEntry) -> Vec
         last_fire_at: At(*fire_at),
         fires: 1,
         queue: None,
+        next_attempt_at: None,
         revision: definition.revision,
+        made: Made::default(),
     };
     let own = |fire_at: &Timestamp| scheduled_run_id(store.namespace(), id, definition.birth, *fire_at);
     let caught_up = stored.back_log.iter().map(|fire_at| view(fire_at, own(fire_at), Trigger::CatchUp));
@@ -129,13 +143,22 @@ pub(super) fn fire_time_of(run_id: &str) -> Option<Timestamp> {
     (id.get_version_num() == 8).then_some(Timestamp(ms))
 }
 
-fn lost_words(attempt: u32, lost: u32) -> Option<String> {
-    match lost {
-        0 => None,
-        1 if attempt == 2 => Some("attempt 1 was lost with its node".to_owned()),
-        1 => Some("an attempt was lost with its node".to_owned()),
-        lost => Some(format!("{lost} attempts were lost with their nodes")),
+/// With which nodes attempts were lost.
+fn lost_words(made: &Made, lost: u32) -> Option<String> {
+    let with = made.lost_with();
+    match (lost, &with[..]) {
+        (0, _) => None,
+        (1, [(at, node)]) => Some(format!("attempt {} was lost with {node}", at + 1)),
+        (1, _) => Some("an attempt was lost with its node".to_owned()),
+        (lost, _) => Some(format!("{lost} attempts were lost with their nodes")),
     }
+}
+
+/// What the last attempt came to and when the next one comes.
+fn retry_words(run: &LiveRun, made: &Made) -> Option<String> {
+    let past = made.last_past()?;
+    let words = past.message.as_ref().map(|message| format!(", {message}")).unwrap_or_default();
+    Some(format!("attempt {} failed{words}; the next one comes {}", run.attempt, run.enqueued_at.to_rfc3339()))
 }
 
 #[cfg(test)]

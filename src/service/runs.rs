@@ -121,6 +121,20 @@ impl Service {
         Ok(runs.into_values().collect())
     }
 
+    /// How a run ended before it was retried, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// Those of Redis.
+    pub async fn earlier_endings(&self, run: &RunView) -> Result<Vec<RunView>> {
+        let id = EntryId::parse("entry", &run.entry_id)?;
+        let stored = self.store.entry(&id).await?;
+        let mut endings = self.ended(&id, stored.as_ref()).await?;
+        endings.retain(|ending| key(ending) == key(run) && ending.finished_at != run.finished_at);
+        endings.sort_by_key(|ending| ending.finished_at);
+        Ok(endings)
+    }
+
     /// What is kept of an entry's runs that ended; `stored` is the entry where it exists and is known.
     pub(super) async fn ended(&self, id: &EntryId, stored: Option<&StoredEntry>) -> Result<Vec<RunView>> {
         let definition = stored.and_then(|stored| stored.definition.as_ref().ok());
@@ -138,23 +152,42 @@ fn key(run: &RunView) -> Key {
     (run.run_id.clone(), run.trigger == Trigger::Backfill.word())
 }
 
+/// Of runs that ended, were retried and ended again the last ending alone.
+fn last_endings(runs: Vec<RunView>) -> Vec<RunView> {
+    let mut last: HashMap<Key, RunView> = HashMap::with_capacity(runs.len());
+    for run in runs {
+        let is_newer = last.get(&key(&run)).is_none_or(|known| known.finished_at < run.finished_at);
+        if is_newer {
+            last.insert(key(&run), run);
+        }
+    }
+    last.into_values().collect()
+}
+
 /// What has been found so far.
 struct Found<'a> {
     service: &'a Service,
     filter: &'a RunFilter,
     runs: HashMap<Key, RunView>,
     loaded: HashSet<EntryId>,
+    /// Active runs, and how many of their attempts count for nothing: those before they were reopened are among them.
+    reopened: HashMap<Key, u32>,
 }
 
 impl<'a> Found<'a> {
     fn new(service: &'a Service, filter: &'a RunFilter) -> Self {
-        Self { service, filter, runs: HashMap::new(), loaded: HashSet::new() }
+        Self { service, filter, runs: HashMap::new(), loaded: HashSet::new(), reopened: HashMap::new() }
     }
 
     fn add(&mut self, run: RunView) {
         if self.filter.matches(&run) {
             self.runs.insert(key(&run), run);
         }
+    }
+
+    /// Whether this is how an active run had ended before it was reopened.
+    fn is_reopened(&self, run: &RunView) -> bool {
+        self.reopened.get(&key(run)).is_some_and(|uncounted| run.attempt <= *uncounted && *uncounted > 0)
     }
 
     /// First of all, so that a run that ends meanwhile is found ended.
@@ -165,7 +198,9 @@ impl<'a> Found<'a> {
         let entries: BTreeSet<EntryId> =
             runs.iter().filter_map(|run| EntryId::parse("entry", &run.entry_id).ok()).collect();
         for run in &runs {
-            self.add(run_views::live(run, &fleet));
+            let view = run_views::live(run, &fleet);
+            self.reopened.insert(key(&view), run.uncounted);
+            self.add(view);
         }
         // A back-log has a run that lives, or one that has just ended.
         if self.filter.entry.is_none() && self.wants_waiting() {
@@ -199,11 +234,8 @@ impl<'a> Found<'a> {
         let reads = ids.iter().zip(&stored).map(|(id, stored)| service.ended(id, stored.as_ref()));
         let mut pages = stream::iter(reads).buffer_unordered(AT_ONCE);
         while let Some(page) = pages.try_next().await? {
-            for run in page {
-                if self.filter.matches(&run) {
-                    self.runs.insert(key(&run), run);
-                }
-            }
+            let page = last_endings(page).into_iter().filter(|run| !self.is_reopened(run));
+            page.collect::<Vec<_>>().into_iter().for_each(|run| self.add(run));
         }
         Ok(())
     }

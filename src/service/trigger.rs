@@ -172,7 +172,9 @@ impl Service {
             last_fire_at: At(fire_at),
             fires: 1,
             queue: None,
+            next_attempt_at: None,
             revision: 0,
+            made: crate::service::attempts::Made::default(),
         })
     }
 

@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::domain::timestamp::Timestamp;
+use crate::service::attempts::Made;
 use crate::service::calendars::CalendarChange;
 use crate::store::Skip;
 
@@ -48,7 +49,8 @@ pub struct RunView {
     pub message: Option<String>,
     /// The attempt that runs or ran last; 0 where none was made.
     pub attempt: u32,
-    /// Attempts made.
+    /// Attempts that ended by themselves or may yet: what `retry.max_attempts` counts. Those lost with their node, handed back by
+    /// a node that stopped, or made before somebody had the run retried are not among them.
     pub attempts: u32,
     /// Attempts lost with their node.
     pub lost: u32,
@@ -63,8 +65,14 @@ pub struct RunView {
     /// The queue of a run that waits or runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
+    /// When the next attempt of a run that is retried comes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<At>,
     /// Revision of the entry when it fired.
     pub revision: u64,
+    /// What became of each attempt; see [`RunView::attempt_log`].
+    #[serde(skip)]
+    pub(super) made: Made,
 }
 
 /// The last run of an entry, in short.

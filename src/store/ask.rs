@@ -135,6 +135,9 @@ const TRIGGER_KEYS: &[Key] = &[
     Key::Waits,
     Key::Cancels,
     Key::Queues,
+    Key::Delayed,
+    Key::Dead,
+    Key::Letters,
     Key::Events,
 ];
 const CANCEL_KEYS: &[Key] = &[
@@ -152,6 +155,9 @@ const CANCEL_KEYS: &[Key] = &[
     Key::Requested,
     Key::Active,
     Key::Waits,
+    Key::Delayed,
+    Key::Dead,
+    Key::Letters,
 ];
 
 impl Store {

@@ -205,6 +205,9 @@ const PUT_KEYS: &[Key] = &[
     Key::Waits,
     Key::Cancels,
     Key::Fires,
+    Key::Delayed,
+    Key::Dead,
+    Key::Letters,
     Key::Events,
     Key::Moves,
 ];

@@ -36,6 +36,8 @@ pub struct ClaimCall<'a> {
 pub struct Started {
     /// Its record.
     pub run: LiveRun,
+    /// The shard's time when it was given out.
+    pub at: Timestamp,
 }
 
 /// What a claim answered.
@@ -128,8 +130,8 @@ const KEYS: &[Key] = &[
     Key::Leases,
 ];
 
-pub(super) fn read_started(pairs: Vec<(String, Vec<u8>)>) -> Vec<Started> {
-    pairs.into_iter().filter_map(|(id, packed)| Some(Started { run: LiveRun::read(&id, &packed)? })).collect()
+pub(super) fn read_started(at: Timestamp, pairs: Vec<(String, Vec<u8>)>) -> Vec<Started> {
+    pairs.into_iter().filter_map(|(id, packed)| Some(Started { run: LiveRun::read(&id, &packed)?, at })).collect()
 }
 
 impl Store {
@@ -150,6 +152,9 @@ impl Store {
             Key::Waits,
             Key::Cancels,
             Key::Fires,
+            Key::Delayed,
+            Key::Dead,
+            Key::Letters,
             Key::Moves,
         ]));
         keys.extend(self.list_keys(shard, &lists));
@@ -177,7 +182,8 @@ impl Store {
             "later" => Ok(ClaimReply::Later { now: Timestamp(reply.number()?), until: Timestamp(reply.number()?) }),
             "stale" => Ok(ClaimReply::Stale),
             "repeated" => {
-                Ok(ClaimReply::Repeated { now: Timestamp(reply.number()?), started: read_started(reply.pairs()?) })
+                let now = Timestamp(reply.number()?);
+                Ok(ClaimReply::Repeated { now, started: read_started(now, reply.pairs()?) })
             }
             "claimed" => read_claim(reply).map(|claim| ClaimReply::Claimed(Box::new(claim))),
             other => Err(Error::internal(format!("claim answered {other}"))),
@@ -203,7 +209,7 @@ fn read_claim(mut reply: Reply) -> Result<Claim> {
         outage_ms: counts.number()?,
         now_micros: counts.number()?.max(0).cast_unsigned(),
         walks_zones: counts.number()? == 1,
-        started: read_started(reply.pairs()?),
+        started: read_started(now, reply.pairs()?),
         to_plan: reply.texts()?,
         unknown_lists: reply.texts()?,
         waiting: reply.texts()?,

@@ -69,6 +69,12 @@ pub enum Key {
     Results,
     /// zset: entry id -> when to hand it out for planning with newer zone data.
     Stale,
+    /// zset: run id -> when it goes into its list: retries, and runs asked for at an instant.
+    Delayed,
+    /// zset: run id -> when it failed for good.
+    Dead,
+    /// hash: run id -> dead letter: all that a retry needs.
+    Letters,
     /// hash: entry id -> how many may be active, and the run ids that wait for them.
     Waits,
     /// hash: entry id -> fire times since it was created, of entries with a limit.
@@ -118,6 +124,9 @@ impl Key {
             Self::OutputOrder => "output_order",
             Self::Results => "results",
             Self::Stale => "stale",
+            Self::Delayed => "delayed",
+            Self::Dead => "dead",
+            Self::Letters => "letters",
             Self::Waits => "waits",
             Self::Fires => "fires",
             Self::Calendars => "calendars",

@@ -45,6 +45,8 @@ const RESCUE_MORE_KEYS: &[Key] = &[
     Key::Queues,
     Key::Active,
     Key::Waits,
+    Key::Dead,
+    Key::Letters,
 ];
 
 impl Store {

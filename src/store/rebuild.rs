@@ -121,6 +121,7 @@ impl Store {
             keys.push(self.keys(shard).holds(&holder));
             keys.push(self.key(shard, Key::Waits));
             keys.push(self.key(shard, Key::Plans));
+            keys.push(self.key(shard, Key::Delayed));
             keys.push(self.key(shard, Key::Events));
             keys.extend(lists.iter().map(|list| self.keys(shard).list(list)));
             for page in runs.chunks(100) {
@@ -137,7 +138,7 @@ impl Store {
     async fn recount(&self, shard: u16, lists: &[String]) -> Result<()> {
         let range = vec![self.key(shard, Key::Leases).into(), 0.into(), (-1_i64).into(), "WITHSCORES".into()];
         let leases = pairs(self.inner.client.command("ZRANGE", range).await?)?;
-        let mut keys = self.keys(shard).all(&[Key::Clock, Key::Live, Key::Queues]);
+        let mut keys = self.keys(shard).all(&[Key::Clock, Key::Live, Key::Queues, Key::Delayed]);
         keys.extend(lists.iter().map(|list| self.keys(shard).list(list)));
         keys.extend(leases.iter().map(|(incarnation, _)| self.keys(shard).holds(incarnation)));
         let mut args: Vec<Value> = vec![(lists.len() as i64).into()];

@@ -4,6 +4,7 @@ use fred::types::Value;
 
 use crate::domain::node::Serves;
 use crate::domain::run::Reason;
+use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::store::claim::{Started, read_started};
@@ -44,6 +45,17 @@ pub struct Ended {
     pub exit_code: Option<i32>,
     /// For people; cut to 1,024 bytes.
     pub message: String,
+    /// The attempt failed, and the run has another one.
+    pub next: Option<NextAttempt>,
+}
+
+/// When a run that failed is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NextAttempt {
+    /// Ms from now.
+    pub wait_ms: i64,
+    /// Ms from now that the whole run has, where it has a limit.
+    pub left_ms: Option<i64>,
 }
 
 /// How an attempt ended, in the words of the script.
@@ -57,6 +69,8 @@ pub enum EndedAs {
     Cancelled,
     /// The node stops: another one shall repeat it.
     HandedBack,
+    /// The node stops and had not begun it: another one shall do it.
+    Returned,
 }
 
 impl EndedAs {
@@ -66,6 +80,7 @@ impl EndedAs {
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::HandedBack => "handed_back",
+            Self::Returned => "returned",
         }
     }
 }
@@ -77,6 +92,8 @@ pub enum FinishWord {
     Finished,
     /// The run is back in its list.
     Requeued,
+    /// The run waits for its next attempt.
+    Retrying,
     /// Refused: another attempt holds the run, or nobody does.
     Lost,
 }
@@ -104,6 +121,9 @@ const MORE_KEYS: &[Key] = &[
     Key::Cancels,
     Key::Active,
     Key::Waits,
+    Key::Delayed,
+    Key::Dead,
+    Key::Letters,
     Key::Moves,
 ];
 /// Bytes of a message that are kept.
@@ -152,14 +172,16 @@ impl Store {
             args.push(i64::from(ended.reason.map_or(0, Reason::number)).into());
             args.push(ended.exit_code.map_or(0, |code| i64::from(code.clamp(0, 65_000)) + 1).into());
             args.push(cut(&ended.message, MESSAGE_MAX_BYTES).into());
+            args.push(ended.next.map_or(-1, |next| next.wait_ms.max(0)).into());
+            args.push(ended.next.and_then(|next| next.left_ms).map_or(0, |left| left.max(1)).into());
         }
         let mut reply = Reply::list(self.eval(&self.scripts().work, &keys, args).await?)?;
         match reply.text()?.as_str() {
             "stale" => Ok(None),
             "done" => {
-                reply.next()?;
+                let now = Timestamp(reply.number()?);
                 let words = reply.texts()?.iter().map(|word| finish_word(word)).collect::<Result<_>>()?;
-                Ok(Some(WorkReply { words, fetched: read_started(reply.pairs()?), left: reply.texts()? }))
+                Ok(Some(WorkReply { words, fetched: read_started(now, reply.pairs()?), left: reply.texts()? }))
             }
             other => Err(Error::internal(format!("work answered {other}"))),
         }
@@ -186,6 +208,7 @@ fn finish_word(word: &str) -> Result<FinishWord> {
     match word {
         "finished" => Ok(FinishWord::Finished),
         "requeued" => Ok(FinishWord::Requeued),
+        "retrying" => Ok(FinishWord::Retrying),
         "lost" => Ok(FinishWord::Lost),
         other => Err(Error::internal(format!("work answered {other} to a finish"))),
     }

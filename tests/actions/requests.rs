@@ -321,3 +321,34 @@ async fn request_process() {
     let outcome = run(http(get(&std::env::var("TEST_URL").unwrap()))).await;
     assert_eq!((outcome.ending, text(&outcome)), (Ending::Succeeded, "secure"), "{:?}", outcome.message);
 }
+
+#[tokio::test]
+async fn an_answer_that_is_not_accepted_says_its_status_and_when_to_ask_again() {
+    let later =
+        |headers: &str| format!("HTTP/1.1 503 Unavailable\r\n{headers}Content-Length: 0\r\nConnection: close\r\n\r\n");
+    let date = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+    for (headers, asked) in [
+        ("Retry-After: 120\r\n".to_owned(), Some(Span(120_000))),
+        // By the target's own clock: this one is decades ahead.
+        (format!("{date}Retry-After: Sun, 06 Nov 1994 08:50:07 GMT\r\n"), Some(Span(30_000))),
+        ("Retry-After: Sun, 06 Nov 1994 08:50:07 GMT\r\n".to_owned(), None),
+        (String::new(), None),
+    ] {
+        let server = Server::fixed(&later(&headers)).await;
+        let outcome = run(http(get(&server.url("/")))).await;
+        assert_eq!(outcome.ending, Ending::Failed(Reason::HttpStatus));
+        assert_eq!((outcome.http_status, outcome.retry_after), (Some(503), asked), "{headers}");
+    }
+    let server = Server::fixed(&later("Retry-After: 120\r\n")).await;
+    let accepted = Http { ok: vec![(503, 503)], ..get(&server.url("/")) };
+    let outcome = run(http(accepted)).await;
+    assert_eq!((outcome.ending, outcome.http_status, outcome.retry_after), (Ending::Succeeded, Some(503), None));
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_does_not_hide_the_status() {
+    let server = Server::fixed("HTTP/1.1 404 Not Found\r\nContent-Length: 100\r\n\r\nhalf").await;
+    let outcome = run(http(get(&server.url("/")))).await;
+    assert_eq!((outcome.ending, outcome.http_status), (Ending::Failed(Reason::HttpStatus), Some(404)));
+    assert_eq!((outcome.message.as_deref(), text(&outcome)), (Some("404 Not Found"), "half"));
+}

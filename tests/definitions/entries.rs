@@ -2,7 +2,8 @@
 
 use serde_json::json;
 use upbeat::domain::entry::FIELDS;
-use upbeat::domain::policy::{CatchUp, Overlap};
+use upbeat::domain::policy::{CatchUp, Delivery, Overlap};
+use upbeat::domain::retry::{Backoff, NotOn, Retry};
 use upbeat::domain::schedule::When;
 use upbeat::domain::span::Span;
 
@@ -21,6 +22,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(entry.catch_up, CatchUp::Latest);
     assert_eq!(entry.queue.as_str(), "default");
     assert_eq!(entry.keep_runs, 100);
+    assert_eq!((&entry.retry, entry.delivery), (&None, Delivery::AtLeastOnce));
     assert_eq!(entry.schedule.zone.name(), "UTC");
     assert_eq!((entry.timeout, entry.effective_timeout(), entry.start_within), (None, None, None));
     assert_eq!(entry.to_json(), r#"{"every":"5m","exec":["true"]}"#);
@@ -70,8 +72,6 @@ fn what_comes_later_is_refused_by_name_whatever_it_says() {
         ("after", "{ entry = 'a', on = 'success' }"),
         ("handler", "'send-report'"),
         ("celery", "'app.tasks.report'"),
-        ("retry", "{ max_attempts = 3 }"),
-        ("delivery", "'at_most_once'"),
         ("concurrency_key", "'db'"),
         ("priority", "'high'"),
     ] {
@@ -296,4 +296,52 @@ fn set_replaces_the_kind_and_merges_labels() {
     assert_eq!(error.to_string(), "tmeout: unknown field");
     assert!(old.with(fields("paused = true"), &[]).is_err());
     assert!(old.with(Default::default(), &["exec".to_owned()]).is_err());
+}
+
+#[test]
+fn retry_is_the_table_of_the_contract() {
+    let line = "retry = { max_attempts = 5, backoff = 'linear', delay = '10s', max_delay = '10m', jitter = 0.2, \
+                within = '2h', not_on = ['exit:2', 'http:400-499'] }";
+    let retry = entry(&with(line)).retry.unwrap();
+    let (backoff, not_on) = (Backoff::Linear, vec![NotOn::Exit(2, 2), NotOn::Http(400, 499)]);
+    assert_eq!(retry, Retry { max_attempts: 5, backoff, within: Some(Span(7_200_000)), not_on, ..Retry::default() });
+    assert_eq!(entry(&with("retry = {}")).retry, Some(Retry::default()));
+    assert!(refused(&with("retry = 3")).contains("| write retry = { max_attempts = 3 }"));
+    assert_eq!(refusal(&with("retry = { max_attempts = 101 }")).field.as_deref(), Some("retry.max_attempts"));
+}
+
+#[test]
+fn what_is_executed_at_most_once_is_not_repeated() {
+    assert_eq!(entry(&with("delivery = 'at_most_once'")).delivery, Delivery::AtMostOnce);
+    entry(&with("delivery = 'at_most_once'\nretry = { max_attempts = 1 }"));
+    assert_eq!(
+        refused(&with("delivery = 'at_most_once'\nretry = { max_attempts = 3 }")),
+        "delivery: at_most_once makes one attempt, and retry says 3; one of the two goes | \
+         leave retry out, or delivery = \"at_least_once\""
+    );
+    assert!(refused(&with("delivery = 'exactly_once'")).contains("a run fires exactly once"));
+    assert!(refused(&with("delivery = 'at_most'")).contains("not one of at_least_once, at_most_once"));
+}
+
+#[test]
+fn a_message_has_no_attempts_to_repeat() {
+    for action in ["stream", "list", "publish"] {
+        let direct = |line: &str| format!("every = '5m'\n{action} = 'k'\n{line}");
+        assert!(refused(&direct("retry = {}")).contains("upbeat dead retry"), "{action}");
+        assert_eq!(refusal(&direct("delivery = 'at_most_once'")).field.as_deref(), Some("delivery"));
+        entry(&direct("delivery = 'at_least_once'"));
+    }
+}
+
+#[test]
+fn a_change_of_retry_is_merged_key_by_key_and_taken_away_the_same_way() {
+    let before = entry(&with("retry = { max_attempts = 5, within = '2h' }"));
+    let after = before.with(fields("retry = { delay = '1m', max_attempts = 7 }"), &[]).unwrap();
+    let written = serde_json::json!({"max_attempts": 7, "within": "2h", "delay": "1m"});
+    assert_eq!(after.fields()["retry"], written);
+    let after = after.with(fields(""), &["retry.within".to_owned()]).unwrap();
+    assert_eq!(after.fields()["retry"], serde_json::json!({"max_attempts": 7, "delay": "1m"}));
+    let slip = after.with(fields(""), &["retry.retries".to_owned()]).unwrap_err();
+    assert_eq!(slip.problem().field.as_deref(), Some("retry.retries"));
+    assert_eq!(after.with(fields(""), &["retry".to_owned()]).unwrap().retry, None);
 }

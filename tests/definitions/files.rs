@@ -155,7 +155,7 @@ fn defaults_stand_under_each_entry() {
 
 #[test]
 fn wrong_defaults_are_refused_once_and_in_their_place() {
-    let text = "[defaults]\ntz = 'Berlin'\nretry = {}\nexec = ['x']\ntimout = '5m'\nkeep_runs = -1\n\
+    let text = "[defaults]\ntz = 'Berlin'\nconcurrency_key = 'a'\nexec = ['x']\ntimout = '5m'\nkeep_runs = -1\n\
                 [entries.x]\nat = '2026-12-01T09:00'\nshell = 'x'\n[entries.y]\nevery = '5m'\nshell = 'x'\n";
     let mut fields: Vec<String> = ScheduleFile::parse("a.toml", text)
         .unwrap_err()
@@ -163,7 +163,10 @@ fn wrong_defaults_are_refused_once_and_in_their_place() {
         .map(|error| error.problem().field.clone().unwrap())
         .collect();
     fields.sort();
-    assert_eq!(fields, ["defaults.exec", "defaults.keep_runs", "defaults.retry", "defaults.timout", "defaults.tz"]);
+    assert_eq!(
+        fields,
+        ["defaults.concurrency_key", "defaults.exec", "defaults.keep_runs", "defaults.timout", "defaults.tz"]
+    );
 }
 
 #[test]
@@ -189,4 +192,21 @@ fn a_file_is_written_as_a_person_would() {
         \n[entries.a]\ncron = \"0 9 * * *\"\ntz = \"UTC\"\nexec = [\"sh\", \"-c\", 'echo \"hi\"']\nenv = { A = \"b\" }\nkeep_runs = 5\n\
         \n[entries.\"b.c\"]\nevery = \"5m\"\nshell = '''\nfirst\n  second'''\npayload_json = '{\"x\":null}'\npaused = true\n";
     assert_eq!(file(text).to_toml(), text);
+}
+
+#[test]
+fn retry_and_delivery_can_be_defaults() {
+    let text = "[defaults]\nretry = { max_attempts = 5, delay = '1m' }\n\
+                [entries.a]\nevery = '5m'\nshell = 'x'\nretry = { max_attempts = 2 }\n\
+                [entries.b]\nevery = '5m'\nlist = 'k'\n\
+                [entries.c]\nevery = '5m'\nshell = 'x'\ndelivery = 'at_most_once'\n";
+    let file = file(text);
+    let [a, b, c] = &file.entries[..] else { panic!() };
+    let retry = a.entry.retry.as_ref().unwrap();
+    assert_eq!((retry.max_attempts, retry.delay.0), (2, 60_000));
+    assert_eq!((&b.entry.retry, &c.entry.retry), (&None, &None), "where it can't hold");
+    let both = "[defaults]\nretry = {}\ndelivery = 'at_most_once'\n[entries.a]\nevery = '5m'\nshell = 'x'\n";
+    assert!(complaints("a.toml", both)[0].starts_with("defaults.delivery: at_most_once makes one attempt"));
+    let own = "[defaults]\ndelivery = 'at_most_once'\n[entries.a]\nevery = '5m'\nshell = 'x'\nretry = {}\n";
+    assert!(complaints("a.toml", own)[0].starts_with("entries.a.delivery: at_most_once makes one attempt"));
 }

@@ -49,10 +49,17 @@ fn valid_fields() -> impl Strategy<Value = Map<String, Value>> {
         Some(label) => json!({"labels": {"a": label}, "note": "a 'note'"}),
         None => json!({}),
     });
-    (schedule, action, any_json(), label).prop_map(|(schedule, action, payload, label)| {
+    let retry = (1..=100_u16, 0.0..=1.0).prop_map(|(attempts, jitter)| {
+        json!({"retry": {"max_attempts": attempts, "jitter": jitter, "delay": "1m30s", "not_on": ["exit:2", "timeout"]}})
+    });
+    let again = prop_oneof![Just(json!({})), Just(json!({"delivery": "at_most_once"})), retry];
+    (schedule, action, any_json(), label, again).prop_map(|(schedule, action, payload, label, again)| {
         let mut fields = Map::new();
-        for part in [label, json!({"payload": payload}), action, schedule] {
+        for part in [label, json!({"payload": payload}), action, schedule, again] {
             fields.extend(part.as_object().unwrap().clone());
+        }
+        if fields.contains_key("stream") {
+            fields.retain(|field, _| field != "retry" && field != "delivery");
         }
         fields
     })

@@ -262,7 +262,15 @@ impl Hand {
 /// The end of an attempt.
 pub fn ended(run: &Started, how: EndedAs) -> Ended {
     let reason = (how == EndedAs::Failed).then_some(Reason::Exit);
-    Ended { run_id: run.run.run_id.clone(), fence: run.run.fence, how, reason, exit_code: None, message: String::new() }
+    Ended {
+        run_id: run.run.run_id.clone(),
+        fence: run.run.fence,
+        how,
+        reason,
+        exit_code: None,
+        message: String::new(),
+        next: None,
+    }
 }
 
 /// Distinct fire times, none twice.

@@ -13,10 +13,11 @@ use crate::domain::id::{EntryId, QueueName};
 use crate::domain::json_text;
 use crate::domain::nearest::not_one_of;
 use crate::domain::policy::{
-    CatchUp, DEFINITION_MAX_BYTES, KEEP_RUNS, KEEP_RUNS_MAX, LABEL_KEY_MAX_BYTES, LABEL_VALUE_MAX_BYTES, LABELS_MAX,
-    MAX_FIRES_MAX, MAX_RUNNING_MAX, NOTE_MAX_BYTES, Overlap, PAYLOAD_MAX_BYTES,
+    CatchUp, DEFINITION_MAX_BYTES, Delivery, KEEP_RUNS, KEEP_RUNS_MAX, LABEL_KEY_MAX_BYTES, LABEL_VALUE_MAX_BYTES,
+    LABELS_MAX, MAX_FIRES_MAX, MAX_RUNNING_MAX, NOTE_MAX_BYTES, Overlap, PAYLOAD_MAX_BYTES,
 };
 use crate::domain::reading::{Complaints, filled_text, inside, shown, span, text, text_map, whole};
+use crate::domain::retry::Retry;
 use crate::domain::schedule::Schedule;
 use crate::domain::span::Span;
 use crate::error::{Error, Problem, Result};
@@ -54,9 +55,11 @@ pub(super) fn read(id: Option<&EntryId>, mut fields: Map<String, Value>, complai
     let payload = note.field("payload", payload);
     let queue = note.field("queue", |value| QueueName::parse("queue", text("queue", value)?));
     let timeout = note.field("timeout", |value| span("timeout", value));
+    let retry = note.field("retry", |value| Retry::parse("retry", value));
     let overlap = note.field("overlap", |value| Overlap::parse("overlap", text("overlap", value)?));
     let catch_up = note.field("catch_up", |value| CatchUp::parse("catch_up", value));
     let start_within = note.field("start_within", |value| span("start_within", value));
+    let delivery = note.field("delivery", |value| Delivery::parse("delivery", text("delivery", value)?));
     let max_running = note.field("max_running", |value| {
         whole("max_running", value, 1..=u64::from(MAX_RUNNING_MAX)).map(|number| number as u16)
     });
@@ -71,7 +74,8 @@ pub(super) fn read(id: Option<&EntryId>, mut fields: Map<String, Value>, complai
         complaints.0.push(Error::Invalid(Problem::bare(why)));
     }
     let action = what?;
-    complaints.note(fits_action(&fields, &action, overlap));
+    complaints.note(fits_action(&fields, &action, overlap, delivery));
+    complaints.note(fits_delivery(delivery, retry.as_ref()));
     let is_direct = matches!(action, Action::Direct(_));
     let default_overlap = if is_direct { Overlap::Allow } else { Overlap::default() };
     Some(Entry {
@@ -84,9 +88,11 @@ pub(super) fn read(id: Option<&EntryId>, mut fields: Map<String, Value>, complai
         payload,
         queue: queue.unwrap_or_default(),
         timeout,
+        retry,
         overlap: overlap.unwrap_or(default_overlap),
         catch_up: catch_up.unwrap_or_default(),
         start_within,
+        delivery: delivery.unwrap_or_default(),
         max_running,
         keep_runs: keep_runs.unwrap_or(KEEP_RUNS),
         labels,
@@ -144,7 +150,6 @@ fn is_deliverable(field: &str, value: &Value) -> Result<()> {
             Err(Error::invalid(field, "counts only when the entry is created")
                 .hint("upbeat pause ID, upbeat resume ID"))
         }
-        "delivery" => only_word(field, value, "at_least_once", &["at_most_once"]),
         "priority" => only_word(field, value, "normal", &["high", "low"]),
         _ => Ok(()),
     }
@@ -174,7 +179,12 @@ fn fits_between(schedule: &Schedule, spread: Span) -> Result<()> {
 }
 
 /// Refuses what an action of this kind can't keep.
-fn fits_action(fields: &Map<String, Value>, action: &Action, overlap: Option<Overlap>) -> Result<()> {
+fn fits_action(
+    fields: &Map<String, Value>,
+    action: &Action,
+    overlap: Option<Overlap>,
+    delivery: Option<Delivery>,
+) -> Result<()> {
     let is_command = matches!(action, Action::Exec(_) | Action::Shell(_));
     for field in ["env", "cwd"] {
         if !is_command && fields.contains_key(field) {
@@ -188,6 +198,15 @@ fn fits_action(fields: &Map<String, Value>, action: &Action, overlap: Option<Ove
         return Err(Error::invalid("timeout", "a message is written in one step, there is nothing to time")
             .hint("leave timeout out"));
     }
+    if fields.contains_key("retry") {
+        return Err(Error::invalid("retry", "a message is written in the step that fires it, and no node tries again")
+            .hint("leave retry out; upbeat dead retry sends a message again that its target refused"));
+    }
+    if delivery == Some(Delivery::AtMostOnce) {
+        return Err(Error::invalid("delivery", "a message is written in the step that fires it, exactly once")
+            .value(Delivery::AtMostOnce.word())
+            .hint("leave delivery out"));
+    }
     if fields.contains_key("max_running") {
         return Err(Error::invalid("max_running", "a message is written in one step and is never active")
             .hint("leave max_running out"));
@@ -197,6 +216,20 @@ fn fits_action(fields: &Map<String, Value>, action: &Action, overlap: Option<Ove
         Some(rule) => Err(Error::invalid("overlap", "a message is written in one step and overlaps nothing")
             .value(rule.word())
             .hint("leave overlap out")),
+    }
+}
+
+/// Refuses attempts that are repeated where none may be.
+fn fits_delivery(delivery: Option<Delivery>, retry: Option<&Retry>) -> Result<()> {
+    match (delivery, retry) {
+        (Some(Delivery::AtMostOnce), Some(retry)) if retry.max_attempts > 1 => {
+            let why =
+                format!("at_most_once makes one attempt, and retry says {}; one of the two goes", retry.max_attempts);
+            Err(Error::invalid("delivery", why)
+                .value(Delivery::AtMostOnce.word())
+                .hint("leave retry out, or delivery = \"at_least_once\""))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -280,6 +280,15 @@ local function change(item)
   return { id, old and 'changed' or 'added', next_before or -1, t or -1, revision, item.fields }
 end
 
+-- Reads of every key that is only written below: a key of another type raises here, before the first write.
+local function guard_put()
+  guard_history()
+  for _, key in ipairs({ active_key, waits_key, cancels_key, fires_key, backfills_key, queues_key, revisions_key, removed_key, messages_key, requests_key }) do redis.call('HLEN', key) end
+  for _, key in ipairs({ due_key, parked_key, paused_key, broken_key, finished_key, start_by_key, requested_key, stale_key, backfilling_key, delayed_key }) do redis.call('ZCARD', key) end
+  for _, key in ipairs({ events_key, moves_key }) do redis.call('XLEN', key) end
+  for _, key in pairs(hints) do redis.call('LLEN', key) end
+end
+
 -- What was changed, four lines each: what, entry id, revision, fields that differ.
 local function log_changes(items, results)
   local lines, count = {}, 0
@@ -303,7 +312,13 @@ local function drop_runs()
     local run_id, run = removes.runs[i][1], removes.runs[i][2]
     redis.call('HDEL', live_key, run_id)
     redis.call('ZREM', start_by_key, run_id)
-    if run.state == WAITING then waits.drop(run.id, run_id) else redis.call('HINCRBY', queues_key, run.list, 1) end
+    if run.state == WAITING then
+      waits.drop(run.id, run_id)
+    elseif run.state == RETRYING then
+      redis.call('ZREM', delayed_key, run_id)
+    else
+      redis.call('HINCRBY', queues_key, run.list, 1)
+    end
     remember_run(run_id, run, CANCELLED, ENTRY_REMOVED, '', 0, '')
   end
 end

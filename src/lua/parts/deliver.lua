@@ -39,7 +39,7 @@ local function read_message(text)
   local head = string.sub(text, 1, tail_at - 1)
   local way = ways[head]
   if not way then
-    way = { form = form, flags = flags, max_len = max_len, target = string.sub(text, at, at + target_len - 1),
+    way = { head = head, form = form, flags = flags, max_len = max_len, target = string.sub(text, at, at + target_len - 1),
       namespace = string.sub(text, at + target_len, tail_at - 1), runs = {} }
     ways[head] = way
   end
@@ -165,11 +165,11 @@ local function record_delivery(d, why)
     return
   end
   local p = read_plan(text)
-  remember({ id = d[D_ID], run_id = d[D_RUN_ID], keep = p[P_KEEP], state = why and FAILED or SUCCEEDED,
-    reason = why and why[1] or DELIVERED, trigger = trigger, attempt = 1, lost = 0,
-    flags = trigger > CATCH_UP and REQUESTED or 0, fire_at = fire_at, due_at = trigger == MANUAL and fire_at or fire_at + p[P_DELAY], enqueued_at = now, started_at = now,
-    finished_at = now, birth = p[P_BIRTH], revision = p[P_REVISION], exit = 0, fires = 1, last_fire_at = fire_at,
-    node = node_name, message = why and why[2] or '' })
+  local due_at = trigger == MANUAL and fire_at or fire_at + p[P_DELAY]
+  local live = read_live(struct.pack(LIVE, 1, RUNNING, trigger, 0, 1, 0, 0, fire_at, due_at, now, now, 0, NOBODY)
+    .. p[P_TAIL] .. string.char(#d[D_ID]) .. d[D_ID])
+  local message = d[D_WAY] and d[D_WAY].head .. d[D_TAIL]
+  remember_run(d[D_RUN_ID], live, why and FAILED or SUCCEEDED, why and why[1] or DELIVERED, node_name, 0, why and why[2] or '', message)
 end
 
 -- Delivers what `fire` gathered and records each run's end. After every other write: a target may refuse. Returns why the

@@ -21,7 +21,8 @@ local function take_from(name, count, fetched)
       fetched[#fetched + 1] = ids[i]
       local n, starts = #logged.started, logged.started
       starts[n + 1], starts[n + 2], starts[n + 3] = run.id, ids[i], run.attempt == 1 and '1' or run.attempt
-      if run.start_within > 0 then expired[#expired + 1] = false end
+      -- It has started in time; of a later attempt the node counts the time of the whole run.
+      if run.start_within > 0 or run.attempt > 1 then expired[#expired + 1] = false end
     end
   end
   if dead > 0 then redis.call('HINCRBY', queues_key, name, -dead) end

@@ -49,31 +49,57 @@ local function cancel_words(run_id)
   return BY_USER, words
 end
 
+-- An attempt failed and its run has another one: it waits for its time in `delayed`. The whole run has `left` ms, if it has a limit.
+local function delay_next(a)
+  local run = a.run
+  log_attempt(run, a.reason, node_name, a.exit, a.message)
+  append(logged.retried, run.id, a.run_id)
+  logged.retried[#logged.retried + 1] = string.format('%d %d %.0f', run.attempt, a.reason, now + a.wait)
+  -- When it goes into its list stands in its record, too: `delayed` can be rebuilt from it.
+  run.state, run.holder, run.enqueued_at = RETRYING, NOBODY, now + a.wait
+  redis.call('HSET', live_key, a.run_id, pack_live(run))
+  redis.call('ZADD', delayed_key, run.enqueued_at, a.run_id)
+  if a.left > 0 then redis.call('ZADD', start_by_key, now + a.left, a.run_id) end
+end
+
+-- How it ends although nobody knows its outcome: somebody had asked to cancel it, or it may not be repeated; nil where it goes back.
+local function end_of(a)
+  if a.run.flags % 2 == CANCEL_ASKED then return CANCELLED, BY_USER end
+  if a.outcome == 'handed_back' and a.run.entry_flags % (FLAG_ONCE * 2) >= FLAG_ONCE then return FAILED, DRAINED end
+end
+
 -- Returns a word per attempt.
 local function finish(attempts)
   local words, gone, released, entries = {}, {}, {}, {}
   for i = 1, #attempts do
     local a = attempts[i]
     local state = OUTCOMES[a.outcome]
+    if a.is_mine and (not state or a.wait >= 0) then
+      local other, reason = end_of(a)
+      if other then state, a.reason, a.wait = other, reason, -1 end
+    end
     if not a.is_mine then
       words[i] = 'lost'
       log_event('type', 'refused', 'run', a.run_id, 'node', node_name,
         'message', 'a result of an attempt that had lost its lease: ' .. a.outcome)
-    elseif not state and not lists[a.run.list] and a.run.flags % 2 ~= CANCEL_ASKED then
+    elseif not state and not lists[a.run.list] then
       -- Its list is not among those declared: it stays with its holder, until the lease ends and it is taken over.
       words[i] = 'lost'
-    elseif not state and a.run.flags % 2 ~= CANCEL_ASKED then
+    elseif not state then
       words[i] = 'requeued'
       released[#released + 1] = a.run_id
-      a.run.handed = math.min(a.run.handed + 1, 255)
+      a.run.uncounted = math.min(a.run.uncounted + 1, 65535)
+      log_attempt(a.run, DRAINED, node_name, a.exit, a.message)
       requeue(a)
+    elseif a.wait >= 0 then
+      words[i] = 'retrying'
+      released[#released + 1] = a.run_id
+      delay_next(a)
     else
       words[i] = 'finished'
       released[#released + 1] = a.run_id
       gone[#gone + 1] = a.run_id
       entries[#entries + 1] = a.run.id
-      -- Handed back, but somebody had asked to cancel it.
-      if not state then state, a.reason = CANCELLED, BY_USER end
       if a.run.flags % 2 == CANCEL_ASKED then
         local reason, words = cancel_words(a.run_id)
         if state == CANCELLED then a.reason, a.message = reason, words or a.message end

@@ -3,7 +3,7 @@
 -- `moves`: runs that were fired and started; `ended`: runs that ended. A line may stand for many, each stream holds so many at
 -- most; the last tenth may be more. Needs `clock_key`, `now`, `micros`, `behind_ms`. Nothing here raises once the keys were read.
 local EVENTS_MAX, MOVES_MAX, ENDED_MAX, LOG_PARTS = 100000, 100000, 1000000, 10
-local logged = { lines = 0, fired = {}, started = {}, events = {} }
+local logged = { lines = 0, fired = {}, started = {}, retried = {}, events = {} }
 
 -- Marks where each tenth of a stream ended, and takes off what is older than ten of them.
 local function mark_log(key, name, id)
@@ -30,9 +30,10 @@ end
 
 local function log_event(...) log_line(events_key, 'events', EVENTS_MAX, 1, ...) end
 
--- Three lines a run: entry id, run id, and of one that was fired the number of its trigger, of one that started its attempt.
+-- Three lines a run: entry id, run id, and of one that was fired the number of its trigger, of one that started its attempt; of
+-- one that is tried again attempt, number of the reason, and when the next one is due.
 local function flush_moves()
-  for _, kind in ipairs({ 'fired', 'started' }) do
+  for _, kind in ipairs({ 'fired', 'retried', 'started' }) do
     local runs = logged[kind]
     if #runs > 0 then
       log_line(moves_key, 'moves', MOVES_MAX, #runs / 3, 'type', kind, 'node', node_name, 'runs', table.concat(runs, '\n'))

@@ -1,5 +1,5 @@
 -- Overlap: whether a run may start beside those of its entry that are active. Decides and gathers; `overlap.flush` writes. Needs
--- `active_key`, `live_key`, `cancels_key`, `waits`.
+-- `active_key`, `live_key`, `cancels_key`, `delayed_key`, `waits`.
 local marks, empty, mark_writes = {}, {}, {}
 local overlap = { fresh = {}, ended = {}, asked = {} }
 
@@ -83,6 +83,7 @@ function overlap.flush()
     redis.call('HDEL', live_key, run_id)
     redis.call('ZREM', start_by_key, run_id)
     if run.state == QUEUED then redis.call('HINCRBY', queues_key, run.list, 1) end
+    if run.state == RETRYING then redis.call('ZREM', delayed_key, run_id) end
     remember_run(run_id, run, CANCELLED, CANCEL_OTHER, '', 0, '')
   end
 end

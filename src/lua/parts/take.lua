@@ -173,7 +173,7 @@ local function guard_keys()
   redis.call('HLEN', queues_key)
   redis.call('SCARD', holds_key)
   redis.call('HLEN', nodes_key)
-  for _, key in ipairs({ finished_key, paused_key, parked_key, broken_key, start_by_key, leases_key, seen_key }) do redis.call('ZCARD', key) end
+  for _, key in ipairs({ finished_key, paused_key, parked_key, broken_key, start_by_key, leases_key, seen_key, delayed_key }) do redis.call('ZCARD', key) end
   redis.call('HLEN', entries_key)
   redis.call('HLEN', lanes_key)
   zones.stale = redis.call('ZCARD', stale_key)
@@ -201,7 +201,7 @@ local function check_balance(checked)
     dead = dead + (tonumber(redis.call('HGET', queues_key, name)) or 0)
   end
   local counts = redis.call('HMGET', clock_key, 'held', 'waiting')
-  local runs = in_lists - dead + (tonumber(counts[1]) or 0) + (tonumber(counts[2]) or 0)
+  local runs = in_lists - dead + (tonumber(counts[1]) or 0) + (tonumber(counts[2]) or 0) + redis.call('ZCARD', delayed_key)
   local has_all_lists = redis.call('HLEN', queues_key) == list_count
   if (tonumber(counts[2]) or 0) > 0 and redis.call('HLEN', waits_key) == 0 then return true end
   return placed ~= redis.call('HLEN', entries_key) or (has_all_lists and runs ~= redis.call('HLEN', live_key))
@@ -252,7 +252,7 @@ end
 local function next_times(is_full)
   local found = redis.call('ZRANGEBYSCORE', due_key, is_full and '-inf' or '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
   local look = NEVER
-  for _, key in ipairs({ parked_key, broken_key, paused_key, backfilling_key, start_by_key, leases_key }) do
+  for _, key in ipairs({ parked_key, broken_key, paused_key, backfilling_key, start_by_key, delayed_key, leases_key }) do
     local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
     if first[2] then look = math.min(look, math.max(tonumber(first[2]), key == leases_key and hold or 0)) end
   end

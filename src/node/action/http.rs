@@ -14,10 +14,12 @@ use url::{Position, Url};
 use super::address::{self, Forbidden};
 use super::cause::Interruption;
 use super::output::Tail;
+use super::retry_after::retry_after;
 use super::secret::{Mask, Vault};
 use super::{Attempt, Ending, Outcome, Refused};
 use crate::domain::action::Http;
 use crate::domain::run::Reason;
+use crate::domain::span::Span;
 
 /// Redirects that are followed at most.
 const HOPS_MAX: usize = 10;
@@ -35,7 +37,20 @@ pub(super) struct Web {
 }
 
 /// Why there is no answer that counts.
-type Failure = (Reason, String);
+#[derive(Debug, PartialEq, Eq)]
+struct Failure {
+    reason: Reason,
+    message: String,
+    /// Of the last answer, where there was one.
+    status: Option<u16>,
+    retry_after: Option<Span>,
+}
+
+impl Failure {
+    fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), status: None, retry_after: None }
+    }
+}
 
 impl Web {
     /// Sends the request of `attempt`; reads secrets from `vault` and puts them under `mask`.
@@ -56,8 +71,10 @@ impl Web {
             cause = interruption.next() => Err(cause),
         };
         let mut outcome = match answer {
-            Ok(Ok(())) => Outcome::new(Ending::Succeeded),
-            Ok(Err((reason, message))) => Outcome::failed(reason, message),
+            Ok(Ok(status)) => Outcome { http_status: Some(status), ..Outcome::new(Ending::Succeeded) },
+            Ok(Err(Failure { reason, message, status, retry_after })) => {
+                Outcome { http_status: status, retry_after, ..Outcome::failed(reason, message) }
+            }
             Err(cause) => Outcome::interrupted(cause, attempt.timeout),
         };
         outcome.output = tail.finish(mask);
@@ -130,28 +147,38 @@ impl Request {
         })
     }
 
-    /// Sends it, and on to where it is redirected; an answer whose status is accepted is never a redirect.
-    async fn send(mut self, client: &Client, tail: &mut Tail) -> Result<(), Failure> {
+    /// Sends it, and on to where it is redirected; an answer whose status is accepted is never a redirect. The status of
+    /// the answer.
+    async fn send(mut self, client: &Client, tail: &mut Tail) -> Result<u16, Failure> {
         let home = self.url.origin();
+        let mut last = None;
         for _ in 0..=HOPS_MAX {
             if !matches!(self.url.scheme(), "http" | "https") {
-                return Err((
-                    Reason::Refused,
-                    format!("{}: is refused: only http and https are requested", self.url.scheme()),
-                ));
+                let why = format!("{}: is refused: only http and https are requested", self.url.scheme());
+                return Err(Failure { status: last, ..Failure::new(Reason::Refused, why) });
             }
-            address::check_url(&self.url).map_err(|forbidden| (Reason::Refused, forbidden.to_string()))?;
+            address::check_url(&self.url).map_err(|forbidden| Failure {
+                status: last,
+                ..Failure::new(Reason::Refused, forbidden.to_string())
+            })?;
             if self.url.origin() != home {
                 self.entry_headers.clear();
             }
             let response = client.execute(self.message()).await.map_err(|error| self.unsent(error))?;
             let status = response.status();
             if self.accepts(status) {
-                return read(response, tail).await;
+                return read(response, tail).await.map(|()| status.as_u16());
             }
+            last = Some(status.as_u16());
             let Some(target) = redirect_target(&response, &self.url) else {
-                read(response, tail).await?;
-                return Err((Reason::HttpStatus, status.to_string()));
+                let retry_after = asked_wait(response.headers());
+                // The status has decided: a body that breaks off changes nothing.
+                let _ = read(response, tail).await;
+                return Err(Failure {
+                    status: last,
+                    retry_after,
+                    ..Failure::new(Reason::HttpStatus, status.to_string())
+                });
             };
             let becomes_get = match status {
                 StatusCode::SEE_OTHER => self.method != Method::HEAD,
@@ -166,17 +193,18 @@ impl Request {
             }
             self.url = target;
         }
-        Err((Reason::HttpStatus, format!("redirected more than {HOPS_MAX} times")))
+        let why = format!("redirected more than {HOPS_MAX} times");
+        Err(Failure { status: last, ..Failure::new(Reason::HttpStatus, why) })
     }
 
     /// [`failure`] with the name of the server that can't be reached.
     fn unsent(&self, error: reqwest::Error) -> Failure {
         let is_named = error.is_connect() && !self.is_secret;
-        let (reason, why) = failure(error);
-        let host = self.url.host_str().filter(|_| is_named && reason == Reason::Connect);
+        let failure = failure(error);
+        let host = self.url.host_str().filter(|_| is_named && failure.reason == Reason::Connect);
         match (host, self.url.port_or_known_default()) {
-            (Some(host), Some(port)) => (reason, format!("{host}:{port}: {why}")),
-            _ => (reason, why),
+            (Some(host), Some(port)) => Failure { message: format!("{host}:{port}: {}", failure.message), ..failure },
+            _ => failure,
         }
     }
 
@@ -232,6 +260,11 @@ fn redirect_target(response: &Response, from: &Url) -> Option<Url> {
     from.join(std::str::from_utf8(location.as_bytes()).ok()?).ok()
 }
 
+fn asked_wait(headers: &HeaderMap) -> Option<Span> {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    retry_after(text(header::RETRY_AFTER)?, text(header::DATE))
+}
+
 async fn read(mut response: Response, tail: &mut Tail) -> Result<(), Failure> {
     let mut length = 0;
     while length < ANSWER_MAX_BYTES {
@@ -248,13 +281,13 @@ fn failure(error: reqwest::Error) -> Failure {
     let mut source = error.source();
     while let Some(inner) = source {
         if let Some(forbidden) = inner.downcast_ref::<Forbidden>() {
-            return (Reason::Refused, forbidden.to_string());
+            return Failure::new(Reason::Refused, forbidden.to_string());
         }
         source = inner.source();
     }
     // Its own words only say that a request failed.
     let cause: &(dyn Error + 'static) = error.source().unwrap_or(&error);
-    (Reason::Connect, if error.is_connect() { last_cause(cause) } else { chain(cause) })
+    Failure::new(Reason::Connect, if error.is_connect() { last_cause(cause) } else { chain(cause) })
 }
 
 /// Why there is no connection, in the words of whoever knows: `connection refused`.
@@ -307,6 +340,7 @@ mod tests {
     async fn a_name_that_resolves_to_a_metadata_service_is_refused() {
         let client = client(Poisoned).expect("a client");
         let error = client.get("http://harmless.example/").send().await.expect_err("refused");
-        assert_eq!(failure(error), (Reason::Refused, "169.254.169.254 is refused: a metadata service".into()));
+        let refused = Failure::new(Reason::Refused, "169.254.169.254 is refused: a metadata service");
+        assert_eq!(failure(error), refused);
     }
 }

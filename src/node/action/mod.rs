@@ -17,6 +17,7 @@ mod command;
 mod context;
 mod http;
 mod output;
+mod retry_after;
 mod secret;
 
 #[cfg(target_os = "linux")]
@@ -111,6 +112,11 @@ pub struct Outcome {
     pub ending: Ending,
     /// The code with which the command exited, if it did.
     pub exit_code: Option<i32>,
+    /// The status of the last answer, if there was one.
+    pub http_status: Option<u16>,
+    /// How long a target whose answer is not accepted asks to be left alone (`Retry-After`), at most
+    /// [`DELAY_MAX`](crate::domain::retry::DELAY_MAX).
+    pub retry_after: Option<Span>,
     /// For people.
     pub message: Option<String>,
     /// The last 64 KiB of output, standard output and error as they came, or of the answer's body.
@@ -140,7 +146,15 @@ struct Refused(String);
 
 impl Outcome {
     fn new(ending: Ending) -> Self {
-        Self { ending, exit_code: None, message: None, output: Vec::new(), result: None }
+        Self {
+            ending,
+            exit_code: None,
+            http_status: None,
+            retry_after: None,
+            message: None,
+            output: Vec::new(),
+            result: None,
+        }
     }
 
     fn failed(reason: Reason, message: impl Into<String>) -> Self {
