@@ -14,6 +14,8 @@ mod bed;
 mod calendars;
 #[path = "service/changes.rs"]
 mod changes;
+#[path = "service/events.rs"]
+mod events;
 #[path = "service/overdue.rs"]
 mod overdue;
 #[path = "service/owed.rs"]

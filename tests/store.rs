@@ -14,6 +14,8 @@ mod direct;
 mod drain;
 #[path = "store/halves.rs"]
 mod halves;
+#[path = "store/index.rs"]
+mod index;
 #[path = "store/late.rs"]
 mod late;
 #[path = "store/limits.rs"]

@@ -4,6 +4,7 @@
 //! what should be, and a ticker. Hints and nudges shorten latency, the period guarantees progress.
 
 pub mod action;
+mod ageing;
 mod caring;
 mod claiming;
 mod clock;
@@ -157,6 +158,7 @@ async fn begin(
     }
     loops.spawn(renewing::run(shared.clone(), nudges.nudge.clone()));
     loops.spawn(hints::run(shared.clone()));
+    loops.spawn(ageing::run(shared.clone()));
     loops.spawn(caring::plan_all(shared.clone(), planning));
     Ok(shared)
 }

@@ -63,8 +63,16 @@ pub enum BackfillAnswer {
     Done(String),
 }
 
-const KEYS: &[Key] =
-    &[Key::Clock, Key::Entries, Key::Ledger, Key::Backfills, Key::Backfilling, Key::Requests, Key::Requested, Key::Events];
+const KEYS: &[Key] = &[
+    Key::Clock,
+    Key::Entries,
+    Key::Ledger,
+    Key::Backfills,
+    Key::Backfilling,
+    Key::Requests,
+    Key::Requested,
+    Key::Events,
+];
 
 /// Reads what waits, as `lua/parts/backfills.lua` keeps it; what is damaged ends the list.
 pub(super) fn read(packed: &[u8]) -> Vec<Backfill> {

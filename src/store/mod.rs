@@ -3,6 +3,7 @@
 //! What is written is written by scripts (`src/lua/`), what is read here is a picture that may be old the moment it arrives;
 //! every change names what it was decided on and is refused where that no longer holds.
 
+mod ageing;
 mod ask;
 mod backfill;
 mod calendars;
@@ -32,6 +33,7 @@ use std::sync::{Arc, RwLock};
 
 use fred::types::Value;
 
+pub use ageing::{AgedRuns, RUNS_KEPT};
 pub use ask::{Asked, CancelAnswer, CancelledBefore, Made, TriggerAnswer, TriggerCall};
 pub use backfill::{BACKFILL_MAX, Backfill, BackfillAnswer, BackfillCall};
 pub use calendars::{CALENDAR_VERSION, CalendarAnswer, CalendarCall};

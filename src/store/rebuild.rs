@@ -23,16 +23,8 @@ pub struct Rebuilt {
     pub runs: u64,
 }
 
-const ENTRY_KEYS: &[Key] = &[
-    Key::Clock,
-    Key::Entries,
-    Key::Due,
-    Key::Parked,
-    Key::Paused,
-    Key::Broken,
-    Key::Finished,
-    Key::Events,
-];
+const ENTRY_KEYS: &[Key] =
+    &[Key::Clock, Key::Entries, Key::Due, Key::Parked, Key::Paused, Key::Broken, Key::Finished, Key::Events];
 
 impl Store {
     /// Puts back what stands nowhere in a shard; in batches, beside claims.

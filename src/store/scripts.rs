@@ -84,6 +84,7 @@ macro_rules! scripts {
 
 scripts![
     accept_clock,
+    age_runs,
     backfill,
     cancel,
     claim,
