@@ -224,15 +224,15 @@ pub fn read_line(at: Timestamp, fields: &[(String, String)]) -> Vec<Event> {
         }
         "fired" => {
             let read = |row: &Vec<String>| Event {
-                trigger: row[2].parse().ok().and_then(Trigger::from_number),
-                node: None,
+                trigger: number("trigger").and_then(|number| Trigger::from_number(u8::try_from(number).ok()?)),
                 ..of_run(EventType::Fired, row)
             };
-            rows("runs", 3).iter().map(read).collect()
+            rows("runs", 2).iter().map(read).collect()
         }
         "started" => {
-            let read = |row: &Vec<String>| Event { attempt: row[2].parse().ok(), ..of_run(EventType::Started, row) };
-            rows("runs", 3).iter().map(read).collect()
+            let attempt = number("attempt").and_then(|number| u32::try_from(number).ok());
+            let read = |row: &Vec<String>| Event { attempt, ..of_run(EventType::Started, row) };
+            rows("runs", 2).iter().map(read).collect()
         }
         "retry_asked" => rows("runs", 3).iter().map(|row| of_run(EventType::RetryAsked, row)).collect(),
         "retried" => {

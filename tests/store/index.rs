@@ -12,11 +12,11 @@ fn every(span: &str) -> Value {
     json!({"every": span, "shell": "true", "overlap": "allow"})
 }
 
-/// Runs that the lines of a stream stand for.
+/// Runs that the lines of `moves` stand for.
 async fn held(world: &World, log: Log) -> usize {
     let lines = world.store.log_before(0, log, None, None, 100_000).await.unwrap();
     let runs = |fields: &[(String, String)]| {
-        fields.iter().find(|(name, _)| name == "runs").map_or(1, |(_, runs)| runs.split('\n').count() / 3)
+        fields.iter().find(|(name, _)| name == "runs").map_or(1, |(_, runs)| runs.split('\n').count() / 2)
     };
     lines.iter().map(|line| runs(&line.fields)).sum()
 }

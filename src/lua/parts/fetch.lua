@@ -19,8 +19,7 @@ local function take_from(name, count, fetched)
       writes[#writes + 1] = ids[i]
       writes[#writes + 1] = pack_live(run)
       fetched[#fetched + 1] = ids[i]
-      local n, starts = #logged.started, logged.started
-      starts[n + 1], starts[n + 2], starts[n + 3] = run.id, ids[i], run.attempt == 1 and '1' or run.attempt
+      note_move(logged.started, run.attempt, run.id, ids[i])
       -- It has started in time; of a later attempt the node counts the time of the whole run.
       if run.start_within > 0 or run.attempt > 1 then expired[#expired + 1] = false end
     end

@@ -3,7 +3,8 @@
 -- `moves`: runs that were fired and started; `ended`: runs that ended. A line may stand for many, each stream holds so many at
 -- most; the last tenth may be more. Needs `clock_key`, `now`, `micros`, `behind_ms`. Nothing here raises once the keys were read.
 local EVENTS_MAX, MOVES_MAX, ENDED_MAX, LOG_PARTS = 100000, 100000, 1000000, 10
-local logged = { lines = 0, fired = {}, started = {}, retried = {}, events = {} }
+-- `fired` by trigger, `started` by attempt.
+local logged = { lines = 0, fired = { {} }, started = {}, retried = {}, events = {} }
 
 -- Marks where each tenth of a stream ended, and takes off what is older than ten of them.
 local function mark_log(key, name, id)
@@ -30,14 +31,26 @@ end
 
 local function log_event(...) log_line(events_key, 'events', EVENTS_MAX, 1, ...) end
 
--- Three lines a run: entry id, run id, and of one that was fired the number of its trigger, of one that started its attempt; of
--- one that is tried again attempt, number of the reason, and when the next one is due.
+-- A run that was fired, with the number of its trigger, or started, with that of its attempt.
+local function note_move(moves, number, id, run_id)
+  local runs = moves[number] or {}
+  local n = #runs
+  runs[n + 1], runs[n + 2] = id, run_id
+  moves[number] = runs
+end
+
+-- Two lines a run: entry id, run id. One that is tried again has a third: attempt, number of the reason, when the next one is due.
 local function flush_moves()
-  for _, kind in ipairs({ 'fired', 'retried', 'started' }) do
-    local runs = logged[kind]
+  for trigger, runs in pairs(logged.fired) do
     if #runs > 0 then
-      log_line(moves_key, 'moves', MOVES_MAX, #runs / 3, 'type', kind, 'node', node_name, 'runs', table.concat(runs, '\n'))
+      log_line(moves_key, 'moves', MOVES_MAX, #runs / 2, 'type', 'fired', 'trigger', trigger, 'runs', table.concat(runs, '\n'))
     end
+  end
+  if #logged.retried > 0 then
+    log_line(moves_key, 'moves', MOVES_MAX, #logged.retried / 3, 'type', 'retried', 'node', node_name, 'runs', table.concat(logged.retried, '\n'))
+  end
+  for attempt, runs in pairs(logged.started) do
+    log_line(moves_key, 'moves', MOVES_MAX, #runs / 2, 'type', 'started', 'node', node_name, 'attempt', attempt, 'runs', table.concat(runs, '\n'))
   end
 end
 
