@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde_json::json;
 use support::entries::{add_all, id};
 use support::redis::{Options, RedisServer, free_port, old_server_program};
-use support::wait::until;
+use support::wait::{DEADLINE, until};
 use upbeat::config::Connection;
 use upbeat::domain::id::Namespace;
 use upbeat::error::{Error, Result};
@@ -92,9 +92,8 @@ async fn the_database_is_kept_over_a_reconnect() {
     let redis = RedisServer::start(Options { tcp: true, ..Options::default() });
     let store = works(&format!("{}/3", redis.tcp_url()), None).await;
     redis.cli(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
-    let deadline = std::time::Duration::from_secs(10);
     let target = id("a");
-    until("connected again", deadline, async || store.entry(&target).await.is_ok()).await;
+    until("connected again", DEADLINE, async || store.entry(&target).await.is_ok()).await;
     assert!(store.entry(&target).await.unwrap().is_some());
 }
 
@@ -138,8 +137,7 @@ async fn a_replica_is_refused_because_it_is_read_only() {
     let port = redis.tcp_port().to_string();
     let args = ["--replicaof", "127.0.0.1", &port].map(str::to_owned).to_vec();
     let replica = RedisServer::start(Options { args, ..Options::default() });
-    let deadline = std::time::Duration::from_secs(20);
-    until("the link is up", deadline, async || replica.info("master_link_status") == "up").await;
+    until("the link is up", DEADLINE, async || replica.info("master_link_status") == "up").await;
     says(&refusal(&replica.url(), None).await, "read-only replica");
 }
 

@@ -16,6 +16,8 @@ mod calendars;
 mod changes;
 #[path = "service/events.rs"]
 mod events;
+#[path = "service/once.rs"]
+mod once;
 #[path = "service/overdue.rs"]
 mod overdue;
 #[path = "service/owed.rs"]
@@ -28,3 +30,11 @@ mod requests;
 mod runs;
 #[path = "service/skips.rs"]
 mod skips;
+#[path = "service/story.rs"]
+mod story;
+#[path = "service/stuck.rs"]
+mod stuck;
+#[path = "service/why.rs"]
+mod why;
+#[path = "service/why_not.rs"]
+mod why_not;

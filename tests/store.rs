@@ -14,6 +14,8 @@ mod direct;
 mod drain;
 #[path = "store/halves.rs"]
 mod halves;
+#[path = "store/halves_of_attempts.rs"]
+mod halves_of_attempts;
 #[path = "store/index.rs"]
 mod index;
 #[path = "store/late.rs"]
@@ -24,11 +26,17 @@ mod limits;
 mod lists;
 #[path = "store/model.rs"]
 mod model;
+#[path = "store/one_run.rs"]
+mod one_run;
 #[path = "store/others.rs"]
 mod others;
 #[path = "store/overlap.rs"]
 mod overlap;
+#[path = "store/reopened.rs"]
+mod reopened;
 #[path = "store/spread.rs"]
 mod spread;
+#[path = "store/states.rs"]
+mod states;
 #[path = "store/waits.rs"]
 mod waits;

@@ -9,11 +9,9 @@ use crate::error::{Error, Problem};
 
 /// Commands of the contract that are not built yet.
 const LATER_COMMANDS: &[&str] = &[
-    "once",
     "plan",
     "lint",
     "audit",
-    "why",
     "forecast",
     "schema",
     "revisions",

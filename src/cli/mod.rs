@@ -23,6 +23,7 @@ mod node_command;
 mod output;
 mod playground;
 mod request;
+mod requested;
 mod run_args;
 mod run_words;
 mod runs;
@@ -30,6 +31,7 @@ mod selection;
 mod show_run;
 mod times;
 mod waiting;
+mod why;
 mod zone_words;
 mod zoneinfo;
 
@@ -108,9 +110,11 @@ async fn dispatch(cli: Cli, printer: Printer) -> Ended {
         Command::Pause(args) => entries::change(&app, entries::Verb::Pause(args.until), args.selected).await,
         Command::Resume(args) => entries::change(&app, entries::Verb::Resume(args.from), args.selected).await,
         Command::Next(args) => entries::next(&app, args).await,
-        Command::Trigger(args) => runs::trigger(&app, args).await,
+        Command::Trigger(args) => requested::trigger(&app, args).await,
+        Command::Once(args) => requested::once(&app, args).await,
         Command::Skip(args) => asked::skip(&app, args).await,
         Command::Backfill(args) => asked::backfill(&app, args).await,
+        Command::Why(args) => why::why(&app, args).await,
         Command::Apply(args) => files::apply(&app, args).await,
         Command::Export { ids, select } => files::export(&app, &ids, &select).await,
         Command::Import { from: ImportFrom::Crontab { file, tz } } => files::import_crontab(&app, &file, tz.as_deref()),

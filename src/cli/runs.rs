@@ -1,9 +1,7 @@
 //! Commands about runs: runs, trigger, logs, cancel.
 
 use crate::cli::App;
-use crate::cli::asked_args::TriggerArgs;
-use crate::cli::fields::json_or_text;
-use crate::cli::output::{Ended, Failure, Format, complain, print_bytes};
+use crate::cli::output::{Ended, Failure, Format, print_bytes};
 use crate::cli::request::{request, until_answered};
 use crate::cli::run_args::{CancelArgs, LogsArgs, RunsArgs};
 use crate::cli::run_words::{Words, name, outcome, shown};
@@ -11,13 +9,13 @@ use crate::cli::waiting::{INTERRUPTED, unless_interrupted, until_ended};
 use crate::domain::id::EntryId;
 use crate::domain::moment::{Direction, parse_moment};
 use crate::domain::nearest::not_one_of;
-use crate::domain::policy::{KILL_AFTER, Overlap};
+use crate::domain::policy::KILL_AFTER;
 use crate::domain::run::{State, Trigger};
 use crate::domain::span::Span;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
 use crate::error::{Error, Problem, Result};
-use crate::service::{Follow, RunFilter, RunRef, Service, TriggerOptions};
+use crate::service::{Follow, RunFilter, RunRef, Service};
 
 /// `upbeat runs [ID]`.
 pub async fn list(app: &App, args: RunsArgs) -> Ended {
@@ -136,51 +134,6 @@ async fn follow(app: &App, service: Service, filter: RunFilter) -> Ended {
         Some(ended) => {
             let ended: Result<u8> = ended;
             Ok(ended?)
-        }
-    }
-}
-
-/// `upbeat trigger ID [--wait]`.
-pub async fn trigger(app: &App, args: TriggerArgs) -> Ended {
-    let id = EntryId::parse("id", &args.id)?;
-    let payload = args.payload.as_deref().map(|text| json_or_text("payload", text)).transpose()?;
-    let overlap = args.overlap.as_deref().map(|word| Overlap::parse("overlap", word)).transpose()?;
-    let wait = args.wait.as_deref().map(|text| match text {
-        "" => Ok(None),
-        text => Span::parse("wait", text).map(Some),
-    });
-    let wait = wait.transpose()?;
-    let request = request(&args.changing);
-    let service = app.service().await?;
-    let ask = async || {
-        let options = TriggerOptions { payload: payload.clone(), overlap, args: args.args.clone() };
-        service.trigger(&request, &id, options).await
-    };
-    let run = until_answered(app.printer, &request, ask).await?;
-    let words = Words::of(&service, std::slice::from_ref(&run), false).await?;
-    let wall = words.wall(&run);
-    let is_told = app.printer.is_json() || app.printer.format == Format::Id;
-    let Some(limit) = wait.filter(|_| !request.is_dry_run) else {
-        let line = || match request.is_dry_run {
-            true if run.reason == Some("delivered") => format!("a message of {id} would be delivered\n"),
-            true => format!("a run of {id} would be {}\n", outcome(&run, &wall)),
-            false => format!("run {} is {}\n", run.run_id, outcome(&run, &wall)),
-        };
-        app.printer.one(&run, |run| run.run_id.clone(), line);
-        return Ok(0);
-    };
-    if run.finished_at.is_none() && !is_told {
-        app.printer.note(format!("run {} is {}", run.run_id, outcome(&run, &wall)));
-    }
-    match unless_interrupted(until_ended(&service, &run, limit)).await {
-        None => {
-            complain(&format!("stopped waiting; the run stays {} (upbeat cancel {id})", run.state));
-            Ok(INTERRUPTED)
-        }
-        Some(ended) => {
-            let ended = ended?;
-            app.printer.one(&ended, |run| run.run_id.clone(), || format!("{}\n", outcome(&ended, &wall)));
-            Ok(if ended.state == State::Succeeded.word() { 0 } else { 1 })
         }
     }
 }

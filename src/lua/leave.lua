@@ -18,7 +18,10 @@ redis.call('ZCARD', seen_key)
 redis.call('HLEN', lanes_key)
 
 keep_clock()
-if said then log_event('type', 'node_left', 'node', string.match(said, '"node":"([^"]*)"') or '', 'incarnation', holder) end
+-- Who asks "why" is told since when nobody serves a queue: what the node might run stands in what it said of itself.
+if said then
+  log_event('type', 'node_left', 'node', string.match(said, '"node":"([^"]*)"') or '', 'incarnation', holder, 'said', said)
+end
 redis.call('HDEL', nodes_key, holder)
 redis.call('ZREM', seen_key, holder)
 redis.call('HDEL', lanes_key, holder .. ':claim', holder .. ':work')

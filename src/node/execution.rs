@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 
 use crate::domain::entry::{Entry, payload_bytes};
 use crate::domain::id::EntryId;
+use crate::domain::one_off;
 use crate::domain::record::LiveRun;
 use crate::domain::retry::Retry;
 use crate::domain::run::{Reason, State};
@@ -119,7 +120,13 @@ async fn prepare_until_answered(
 
 async fn prepare(shared: &Shared, shard: u16, run: &LiveRun) -> Result<Prepared> {
     let id = EntryId::parse("entry", &run.entry_id)?;
-    let Some(entry) = definition(shared, shard, &id, run).await? else { return Ok(Prepared::Removed) };
+    let entry = match &run.extras.once {
+        Some(fields) => one_off::entry(&id, fields, run.fire_at)?,
+        None => match definition(shared, shard, &id, run).await? {
+            Some(entry) => entry,
+            None => return Ok(Prepared::Removed),
+        },
+    };
     let last = shared.store.last_ended(shard, std::slice::from_ref(&id)).await?.pop().flatten();
     let last_success = match &last {
         Some(last) if last.state == State::Succeeded => Some(last.finished_at),

@@ -107,7 +107,9 @@ impl Service {
     async fn run_by_id(&self, run_id: &str) -> Result<Option<RunView>> {
         for shard in self.store.shards() {
             if let Some(run) = self.store.live_run(shard, run_id).await? {
-                return Ok(Some(run_views::live(&run, &self.fleet().await?)));
+                let mut found = [run_views::live(&run, &self.fleet().await?)];
+                self.mark_stuck(&mut found).await?;
+                return Ok(found.into_iter().next());
             }
         }
         for shard in self.store.shards() {

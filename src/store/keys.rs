@@ -75,6 +75,10 @@ pub enum Key {
     Dead,
     /// hash: run id -> dead letter: all that a retry needs.
     Letters,
+    /// hash: key of a request for a run -> run id and fire time of the run that it made.
+    Uniques,
+    /// zset: key of a request for a run -> until when it is taken.
+    UniqueUntil,
     /// hash: entry id -> how many may be active, and the run ids that wait for them.
     Waits,
     /// hash: entry id -> fire times since it was created, of entries with a limit.
@@ -127,6 +131,8 @@ impl Key {
             Self::Delayed => "delayed",
             Self::Dead => "dead",
             Self::Letters => "letters",
+            Self::Uniques => "uniques",
+            Self::UniqueUntil => "unique_until",
             Self::Waits => "waits",
             Self::Fires => "fires",
             Self::Calendars => "calendars",

@@ -85,14 +85,9 @@ impl Store {
     /// Takes an incarnation off the lists of a shard; `false` while it still holds something there.
     pub async fn leave(&self, shard: u16, incarnation: &str) -> Result<bool> {
         let keys = self.keys(shard);
-        let keys = [
-            keys.key(Key::Nodes),
-            keys.key(Key::Seen),
-            keys.key(Key::Lanes),
-            keys.holds(incarnation),
-            keys.key(Key::Clock),
-            keys.key(Key::Events),
-        ];
+        let mut keys = keys.all(&[Key::Nodes, Key::Seen, Key::Lanes]);
+        keys.push(self.keys(shard).holds(incarnation));
+        keys.extend(self.keys(shard).all(&[Key::Clock, Key::Events]));
         let reply = self.eval(&self.scripts().leave, &keys, vec![incarnation.into()]).await?;
         Ok(text(reply)? == "left")
     }

@@ -76,6 +76,8 @@ pub struct StoredEntry {
     pub backfill: Vec<Backfill>,
 }
 
+/// Revisions behind the current one that may still be kept; `lua/parts/change.lua` has the same number.
+const REVISIONS_KEPT: u64 = 200;
 /// Later than any fire time.
 const NEVER_MS: i64 = 281_474_976_710_655;
 
@@ -228,6 +230,20 @@ impl Store {
         let args = vec![self.key(shard, Key::Revisions).into(), format!("{id}\0{revision}").into()];
         let text = maybe_bytes(self.inner.client.command("HGET", args).await?)?;
         text.map(|text| Definition::read(id, &text)).transpose()
+    }
+
+    /// The definitions of an entry as they were at the revisions up to `newest` that are kept, oldest first; those that can't
+    /// be read are left out.
+    pub async fn revisions_up_to(&self, shard: u16, id: &EntryId, newest: u64) -> Result<Vec<Definition>> {
+        let fields = (newest.saturating_sub(REVISIONS_KEPT)..=newest).map(|number| format!("{id}\0{number}"));
+        let mut args: Vec<Value> = vec![self.key(shard, Key::Revisions).into()];
+        args.extend(fields.map(Value::from));
+        let found = Reply::list(self.inner.client.command("HMGET", args).await?)?.rest();
+        let mut definitions = Vec::new();
+        for text in found {
+            definitions.extend(maybe_bytes(text)?.and_then(|text| Definition::read(id, &text).ok()));
+        }
+        Ok(definitions)
     }
 
     /// The ledger of an entry, packed.

@@ -52,6 +52,8 @@ parts![
     "finish",
     "fetch",
     "requests",
+    "uniques",
+    "letters",
     "nudge",
     "change",
 ];
@@ -92,6 +94,7 @@ scripts![
     hint,
     keep_output,
     leave,
+    once,
     open_namespace,
     put,
     put_calendar,

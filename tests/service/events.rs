@@ -92,7 +92,7 @@ async fn what_people_ask_says_who_and_why() {
     service.skip(&asked(), &id("a"), None, false).await.unwrap();
     service.skip(&request(), &id("a"), None, true).await.unwrap();
     let run = service.trigger(&asked(), &id("a"), TriggerOptions::default()).await.unwrap();
-    service.cancel(&asked(), &RunRef::Id(run.run_id.clone())).await.unwrap();
+    service.cancel(&asked(), &RunRef::Id(run.run.run_id.clone())).await.unwrap();
     service.pause(&asked(), &[id("a")]).await.unwrap();
     let people = life(service, "a").await;
     let expected = ["added", "skip_asked", "skip_undone", "triggered", "cancel_asked", "finished", "paused"];
@@ -103,7 +103,7 @@ async fn what_people_ask_says_who_and_why() {
     let why = Some("INC-1: see there");
     assert_eq!(reasons, [None, why, None, why, why, why]);
     assert!(people[1].from.is_some() && people[1].from == people[2].from);
-    assert_eq!(people[3].run_id.as_ref(), Some(&run.run_id));
+    assert_eq!(people[3].run_id.as_ref(), Some(&run.run.run_id));
     bed.remove("a").await;
     assert_eq!(life(service, "a").await.last().map(|event| event.kind), Some("removed"));
 }

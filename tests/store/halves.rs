@@ -50,6 +50,9 @@ const KEYS: &[&str] = &[
     "backfilling",
     "waits",
     "fires",
+    "delayed",
+    "dead",
+    "letters",
     "queue:default:shell",
     "hint:default:shell",
     "holds:aaaaaaaaaaaaaaaa",
@@ -200,7 +203,8 @@ async fn call(world: &World, script: &str, prepared: &Prepared) -> bool {
             let run_id = &requested_run_id(world.store.namespace(), id, "r", fire_at);
             let Ok(Some(stored)) = world.store.entry(id).await else { return false };
             let birth = stored.definition.map_or(1, |definition| definition.birth);
-            let call = TriggerCall { asked, id, birth, run_id, fire_at, overlap, extras: "", message: &[] };
+            let call =
+                TriggerCall { asked, id, birth, run_id, fire_at, overlap, extras: "", message: &[], unique: None };
             world.store.trigger(0, &call).await.is_ok()
         }
         "cancel" => world.store.cancel(0, asked, waiting, "ana").await.is_ok(),
@@ -235,6 +239,15 @@ async fn all_or_nothing(scripts: &[&str]) {
 }
 
 async fn all_or_nothing_after(prepare: impl AsyncFn(&World) -> Prepared, scripts: &[&str]) {
+    Box::pin(each_key_in_turn(prepare, call, scripts)).await;
+}
+
+/// Calls each script where one key after the other is of another type: it works, or nothing has changed.
+pub async fn each_key_in_turn<P>(
+    prepare: impl AsyncFn(&World) -> P,
+    call: impl AsyncFn(&World, &str, &P) -> bool,
+    scripts: &[&str],
+) {
     let world = World::new().await;
     for script in scripts {
         let prepared = prepare(&world).await;

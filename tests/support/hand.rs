@@ -8,8 +8,8 @@ use upbeat::domain::record::EndedRun;
 use upbeat::domain::run::{Reason, State};
 use upbeat::domain::timestamp::Timestamp;
 use upbeat::store::{
-    Change, ChangeCall, Claim, ClaimCall, ClaimReply, Ended, EndedAs, FinishWord, Planned, PutAnswer, Started, Store,
-    WorkCall, WorkReply,
+    Change, ChangeCall, Claim, ClaimCall, ClaimReply, Ended, EndedAs, FinishWord, NextAttempt, Planned, PutAnswer,
+    Started, Store, WorkCall, WorkReply,
 };
 
 use super::entries::{add_all, id, open};
@@ -74,7 +74,8 @@ impl World {
         self.redis.ask(&[command, &format!("upbeat:{{test:{shard}}}:{name}")]).int()
     }
 
-    /// Every entry stands in exactly one place, every active run in one list or in one node's hands.
+    /// Every entry stands in exactly one place, every active run in one list, in one node's hands, or beside
+    /// them in one of the places where runs wait.
     #[track_caller]
     pub fn assert_conserved(&self) {
         for shard in self.store.shards() {
@@ -93,8 +94,10 @@ impl World {
                 }
             }
             let waiting = self.waiting(shard);
+            let delayed = self.count(shard, "ZCARD", "delayed");
             let live = self.count(shard, "HLEN", "live");
-            assert_eq!(live, queued + held + waiting, "{queued} queued, {held} held, {waiting} waiting");
+            let places = format!("{queued} queued, {held} held, {waiting} waiting, {delayed} delayed");
+            assert_eq!(live, queued + held + waiting + delayed, "{places}");
             let counted = self.redis.ask(&["HGET", &format!("{prefix}clock"), "waiting"]);
             assert_eq!(if counted.is_nil() { 0 } else { counted.text().parse().unwrap() }, waiting, "as counted");
         }
@@ -271,6 +274,12 @@ pub fn ended(run: &Started, how: EndedAs) -> Ended {
         message: String::new(),
         next: None,
     }
+}
+
+/// A failure after which the run is tried again in `wait_ms`; the whole run has `left_ms`, if it has a limit.
+pub fn failed(run: &Started, wait_ms: i64, left_ms: Option<i64>) -> Ended {
+    let next = Some(NextAttempt { wait_ms, left_ms });
+    Ended { exit_code: Some(3), message: "no luck".to_owned(), next, ..ended(run, EndedAs::Failed) }
 }
 
 /// Distinct fire times, none twice.

@@ -32,6 +32,19 @@ local function take_from(name, count, fetched)
   if #expired > 0 then redis.call('ZREM', start_by_key, unpack(ids)) end
 end
 
+-- A run stands in its list twice where it failed deep in it and was reopened: it is given out once.
+local function each_once(ids)
+  local seen, once = {}, { late = ids.late }
+  for i = 1, #ids do
+    if seen[ids[i]] then
+      redis.call('HINCRBY', queues_key, read_live(redis.call('HGET', live_key, ids[i])).list, -1)
+    else
+      seen[ids[i]], once[#once + 1] = true, ids[i]
+    end
+  end
+  return once
+end
+
 -- Up to `wanted` runs from the lists served, in their order. Returns their ids.
 local function fetch(wanted, served, lengths)
   -- `late`: entries of runs that could not start in time.
@@ -46,9 +59,11 @@ local function fetch(wanted, served, lengths)
     end
   end
   if #fetched > 0 then
+    local added = 0
     for from = 1, #fetched, 1000 do
-      redis.call('SADD', holds_key, unpack(fetched, from, math.min(from + 999, #fetched)))
+      added = added + redis.call('SADD', holds_key, unpack(fetched, from, math.min(from + 999, #fetched)))
     end
+    if added < #fetched then fetched = each_once(fetched) end
     redis.call('HINCRBY', clock_key, 'held', #fetched)
   end
   waits.admit(fetched.late)

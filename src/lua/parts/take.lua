@@ -168,7 +168,7 @@ end
 -- Reads of every key that is only written below: a key of another type raises here, before the first write.
 local function guard_keys()
   guard_history()
-  for _, key in ipairs({ active_key, waits_key, cancels_key, fires_key }) do redis.call('HLEN', key) end
+  for _, key in ipairs({ live_key, active_key, waits_key, cancels_key, fires_key }) do redis.call('HLEN', key) end
   for _, key in ipairs({ events_key, moves_key }) do redis.call('XLEN', key) end
   redis.call('HLEN', queues_key)
   redis.call('SCARD', holds_key)
@@ -177,6 +177,8 @@ local function guard_keys()
   redis.call('HLEN', entries_key)
   redis.call('HLEN', lanes_key)
   zones.stale = redis.call('ZCARD', stale_key)
+  -- What is due of `delayed` or waits goes into them, also where no entry is due.
+  for _, key in pairs(lists) do redis.call('LLEN', key) end
   for _, key in pairs(hints) do redis.call('LLEN', key) end
 end
 
