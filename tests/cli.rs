@@ -12,6 +12,8 @@ mod audit;
 mod calendars;
 #[path = "cli/dead.rs"]
 mod dead;
+#[path = "cli/events.rs"]
+mod events;
 #[path = "cli/repeats.rs"]
 mod repeats;
 #[path = "cli/why.rs"]
@@ -208,7 +210,7 @@ fn assert_keys(value: &Value, wanted: &str) {
 fn what_programs_read_has_the_shape_of_the_contract() {
     let server = RedisServer::fresh();
     let user = user_of(&server);
-    for command in ["ls", "runs", "nodes", "queues"] {
+    for command in ["ls", "runs", "nodes", "queues", "events"] {
         assert_eq!(user.json(&[command]), json!([]), "{command}");
     }
     let added = user.json(&["add", "a.b", "--every", "1h", "--labels", "team=x", "--queue", "q", "--", "true", "1"]);

@@ -16,6 +16,8 @@ mod drain;
 mod halves;
 #[path = "store/halves_of_attempts.rs"]
 mod halves_of_attempts;
+#[path = "store/index.rs"]
+mod index;
 #[path = "store/late.rs"]
 mod late;
 #[path = "store/life.rs"]

@@ -8,6 +8,7 @@ use crate::cli::asked_args::{
     BACKFILL_EXAMPLES, BackfillArgs, ONCE_EXAMPLES, OnceArgs, PAUSE_EXAMPLES, PauseArgs, RESUME_EXAMPLES, ResumeArgs,
     SKIP_EXAMPLES, SkipArgs, TRIGGER_EXAMPLES, TriggerArgs,
 };
+use crate::cli::events::{EVENTS_EXAMPLES, EventsArgs};
 use crate::cli::fields::{Fields, expression, whole};
 use crate::cli::node_command::NodeArgs;
 use crate::cli::output::Format;
@@ -169,6 +170,9 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<super::dead::DeadCommand>,
     },
+    /// What happened: who changed what, what fired, ended, was missed; the newest first
+    #[command(after_help = EVENTS_EXAMPLES)]
+    Events(EventsArgs),
 
     /// Prove that no fire time is missing and none too many
     #[command(after_help = super::audit::AUDIT_EXAMPLES)]

@@ -14,6 +14,7 @@ mod dead;
 mod dev;
 mod entries;
 mod entry_words;
+mod events;
 mod fields;
 mod files;
 mod fleet;
@@ -131,6 +132,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Ended {
         Command::Cancel(args) => runs::cancel(&app, args).await,
         Command::Retry(args) => dead::retry(&app, &args.run, &args.changing).await,
         Command::Dead { command } => dead::run(&app, command).await,
+        Command::Events(args) => events::run(&app, args).await,
         Command::Calendars { command } => calendars::run(&app, command).await,
         Command::Audit(args) => audit::run(&app, args).await,
         Command::Nodes { other: None } => fleet::nodes(&app).await,

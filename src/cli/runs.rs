@@ -28,8 +28,7 @@ pub async fn list(app: &App, args: RunsArgs) -> Ended {
     let service = app.service().await?;
     let mut filter = RunFilter { entry, states, node: args.node, trigger, ..RunFilter::default() };
     let reading = Reading::of(app, &service, filter.entry.as_ref()).await?;
-    filter.since = args.since.as_deref().map(|text| reading.moment("since", text)).transpose()?;
-    filter.until = args.until.as_deref().map(|text| reading.moment("until", text)).transpose()?;
+    (filter.since, filter.until) = reading.range(args.since.as_deref(), args.until.as_deref())?;
     filter.limit = Some(args.limit).filter(|limit| *limit > 0);
     if args.follow {
         return follow(app, service, filter).await;
@@ -55,20 +54,38 @@ pub async fn list(app: &App, args: RunsArgs) -> Ended {
 }
 
 /// How instants on the command line are read, and that they are echoed where the reading could surprise.
-struct Reading<'a> {
+pub struct Reading<'a> {
     app: &'a App,
     zone: Zone,
     now: Timestamp,
 }
 
 impl<'a> Reading<'a> {
-    async fn of(app: &'a App, service: &Service, entry: Option<&EntryId>) -> Result<Self> {
+    /// In the zone of the entry, else in UTC.
+    pub async fn of(app: &'a App, service: &Service, entry: Option<&EntryId>) -> Result<Self> {
         let now = service.store().now(0).await?;
         let zone = match entry {
             Some(id) => service.zones(&[id.to_string()].into()).await?.remove(id.as_str()),
             None => None,
         };
         Ok(Self { app, zone: zone.unwrap_or_else(Zone::utc), now })
+    }
+
+    /// `--since` and `--until`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] where one is no instant, or the first lies behind the second.
+    pub fn range(&self, since: Option<&str>, until: Option<&str>) -> Result<(Option<Timestamp>, Option<Timestamp>)> {
+        let at = |field: &str, text: Option<&str>| text.map(|text| self.moment(field, text)).transpose();
+        let (from, till) = (at("since", since)?, at("until", until)?);
+        if let (Some(from), Some(till)) = (from, till)
+            && from > till
+        {
+            let why = format!("{} lies behind until, {}", from.to_rfc3339(), till.to_rfc3339());
+            return Err(Error::invalid("since", why).value(since.unwrap_or_default()).hint("exchange them"));
+        }
+        Ok((from, till))
     }
 
     fn moment(&self, field: &str, text: &str) -> Result<Timestamp> {

@@ -13,6 +13,7 @@ pub mod crontab;
 pub mod definition;
 pub mod durations;
 pub mod entry;
+pub mod event;
 pub mod exclude;
 pub mod fields;
 pub mod file;

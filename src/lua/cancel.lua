@@ -3,7 +3,7 @@
 -- KEYS[1] clock    hash    the shard's clock and counters
 -- KEYS[2] live     hash    run id -> live record
 -- KEYS[3] history  hash    rings of records
--- KEYS[4] ended    stream  two lines a run that ended: entry id, run id
+-- KEYS[4] ended    stream  runs that ended
 -- KEYS[5] events   stream
 -- KEYS[6] queues   hash    list -> ids in it whose run has ended
 -- KEYS[7] start_by zset    run id -> its last moment to start
@@ -36,7 +36,7 @@ local holder, node_name, holds_key, lists, hints, list_count = '', '', '', {}, {
 for i = 1, list_count do
   lists[ARGV[6 + i]], hints[ARGV[6 + i]] = KEYS[17 + i], KEYS[17 + list_count + i]
 end
--- use words clock live history requests nudge waits delayed finish
+-- use words clock live log history requests nudge waits delayed finish
 local before = answered(request, digest)
 if before == 'other' then return { 'other' } end
 if before then return before end
@@ -47,8 +47,10 @@ for _, key in ipairs({ queues_key, cursors_key, cancels_key, active_key, waits_k
 for _, key in pairs(lists) do redis.call('LLEN', key) end
 for _, key in pairs(hints) do redis.call('LLEN', key) end
 for _, key in ipairs({ start_by_key, due_key, delayed_key }) do redis.call('ZCARD', key) end
+redis.call('XLEN', events_key)
 
 keep_clock()
+log_event('type', 'cancel_asked', 'entry', run.id, 'run', run_id, 'words', words)
 local answer
 if run.state == RUNNING then
   if run.flags % 2 ~= CANCEL_ASKED then run.flags = run.flags + CANCEL_ASKED end

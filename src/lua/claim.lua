@@ -10,7 +10,7 @@
 -- KEYS[5] active    hash    entry id -> run ids
 -- KEYS[6] ledger    hash    entry id -> stretches
 -- KEYS[7] history   hash    rings of records
--- KEYS[8] ended     stream  two lines a run that ended: entry id, run id
+-- KEYS[8] ended     stream  runs that ended
 -- KEYS[9] events    stream
 -- KEYS[10] cursors  hash    entry id -> cursor, pace, back-log
 -- KEYS[11] parked   zset    entry id -> when to hand it out for planning again
@@ -36,7 +36,8 @@
 -- KEYS[31] delayed  zset    run id -> when it goes into its list
 -- KEYS[32] dead     zset    run id -> when it failed for good
 -- KEYS[33] letters  hash    run id -> dead letter
--- KEYS[34..] lists, then as many hints (hints only in shard 0)
+-- KEYS[34] moves    stream  runs that were fired and started
+-- KEYS[35..] lists, then as many hints (hints only in shard 0)
 -- ARGV[1] incarnation
 -- ARGV[2] node name
 -- ARGV[3] number in the lane `claim`; 0 where nothing may be started directly
@@ -59,17 +60,17 @@ local broken_key, finished_key, paused_key, entries_key, messages_key = KEYS[12]
 local start_by_key, leases_key, holds_key, lanes_key, nodes_key = KEYS[17], KEYS[18], KEYS[19], KEYS[20], KEYS[21]
 local seen_key, queues_key, stale_key, skips_key, backfills_key, backfilling_key = KEYS[22], KEYS[23], KEYS[24], KEYS[25], KEYS[26], KEYS[27]
 local waits_key, cancels_key, fires_key = KEYS[28], KEYS[29], KEYS[30]
-local delayed_key, dead_key, letters_key = KEYS[31], KEYS[32], KEYS[33]
+local delayed_key, dead_key, letters_key, moves_key = KEYS[31], KEYS[32], KEYS[33], KEYS[34]
 local holder, node_name, number, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local slots, batch, beat, list_count, release = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8]), ARGV[10]
 local channel = ARGV[11]
 local lists, serves, hints = {}, {}, {}
 for i = 1, list_count do
   local name = ARGV[11 + i]
-  lists[name], hints[name] = KEYS[33 + i], KEYS[33 + list_count + i]
+  lists[name], hints[name] = KEYS[34 + i], KEYS[34 + list_count + i]
   serves[name] = string.sub(ARGV[9], i, i) == '1'
 end
--- use words clock lease plan live history ledger limits waits overlap fire cursor skips settle deliver flush lanes delayed expire zones pauses usual take backfills claimed nudge
+-- use words clock lease plan live log history ledger limits waits overlap fire cursor skips settle deliver flush lanes delayed expire zones pauses usual take backfills claimed nudge
 if behind_ms > 5000 then return { 'behind', now, behind_ms } end
 local marks_of_clock = redis.call('HMGET', clock_key, 'drain_until', 'drain_by', 'claimed', 'checked',
   'zone', 'zone_at', 'zone_done', 'zone_walk', 'waits_seen', 'aged', 'age_walk')
@@ -100,7 +101,7 @@ local is_unbalanced = check_balance(tonumber(marks_of_clock[4]) or 0)
 backfilling.heal(tonumber(marks_of_clock[4]) or 0)
 hand_out(parked_key)
 hand_out(broken_key)
-note_beat()
+note_beat(outage_ms > 0)
 zones.note()
 deliver_all()
 flush_history()

@@ -10,7 +10,7 @@
 -- KEYS[5] active    hash    entry id -> run ids
 -- KEYS[6] ledger    hash    entry id -> stretches
 -- KEYS[7] history   hash    rings of records
--- KEYS[8] ended     stream  two lines a run that ended: entry id, run id
+-- KEYS[8] ended     stream  runs that ended
 -- KEYS[9] queues    hash    list -> ids in it whose run has ended
 -- KEYS[10] cursors  hash    entry id -> cursor, pace, back-log
 -- KEYS[11] parked   zset    entry id -> when to hand it out for planning again
@@ -35,14 +35,18 @@
 -- KEYS[30] delayed  zset    run id -> when it goes into its list
 -- KEYS[31] dead     zset    run id -> when it failed for good
 -- KEYS[32] letters  hash    run id -> dead letter
--- KEYS[33..] lists, then as many hints (hints only in shard 0)
+-- KEYS[33] events   stream  what happened
+-- KEYS[34] moves    stream  runs that were fired and started
+-- KEYS[35..] lists, then as many hints (hints only in shard 0)
 -- ARGV[1] request id
 -- ARGV[2] digest of the request
 -- ARGV[3] channel of nudges
 -- ARGV[4] 1 to say what would happen, and write nothing
 -- ARGV[5] release of the caller's zone data
--- ARGV[6] number of lists
--- ARGV[7..] names of the lists; then per entry: id, verb (put, pause, resume, remove, discard: remove what nobody can plan), birth
+-- ARGV[6] who asks
+-- ARGV[7] why, or empty
+-- ARGV[8] number of lists
+-- ARGV[9..] names of the lists; then per entry: id, verb (put, pause, resume, remove, discard: remove what nobody can plan), birth
 --   and revision expected (0 where it must not exist), definition, plan, message, list, status (active, paused), fields that differ,
 --   until when it is paused (0: no end), from when it counts (0: after now)
 -- Returns { 'other' } | { 'again', { id, 'overdue' | 'short' | 'busy' | 'woken' | 'from' (settled as far already) | list name, ... } }
@@ -54,17 +58,17 @@ local broken_key, finished_key, paused_key, entries_key, messages_key = KEYS[12]
 local start_by_key, revisions_key, removed_key, requests_key = KEYS[17], KEYS[18], KEYS[19], KEYS[20]
 local requested_key, leases_key, stale_key, skips_key, backfills_key, backfilling_key = KEYS[21], KEYS[22], KEYS[23], KEYS[24], KEYS[25], KEYS[26]
 local waits_key, cancels_key, fires_key = KEYS[27], KEYS[28], KEYS[29]
-local delayed_key, dead_key, letters_key = KEYS[30], KEYS[31], KEYS[32]
+local delayed_key, dead_key, letters_key, events_key, moves_key = KEYS[30], KEYS[31], KEYS[32], KEYS[33], KEYS[34]
 local request, digest, channel, is_dry_run = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1'
-local release, list_count = ARGV[5], tonumber(ARGV[6])
+local release, actor, reason, list_count = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
 -- Nobody's free slots: what falls due here goes to its list.
 local slots, holder, node_name, lease_ms, holds_key = 0, '', '', 0, ''
 local lists, serves, hints = {}, {}, {}
 for i = 1, list_count do
-  lists[ARGV[6 + i]], hints[ARGV[6 + i]] = KEYS[32 + i], KEYS[32 + list_count + i]
+  lists[ARGV[8 + i]], hints[ARGV[8 + i]] = KEYS[34 + i], KEYS[34 + list_count + i]
 end
-local first = 7 + list_count
--- use words clock lease plan live history ledger limits waits overlap fire cursor skips settle deliver flush requests nudge zones pauses backfills change
+local first = 9 + list_count
+-- use words clock lease plan live log history ledger limits waits overlap fire cursor skips settle deliver flush requests nudge zones pauses backfills change
 local before = answered(request, digest)
 if before == 'other' then return { 'other' } end
 if before then return { 'done', now, before } end
@@ -90,12 +94,12 @@ elseif not pausing.wake_items(items) and not settle_far_behind(items) then
 end
 if is_dry_run then return { 'done', now, results } end
 
-guard_history()
-for _, key in ipairs({ active_key, waits_key, cancels_key, fires_key, backfills_key, queues_key, revisions_key, removed_key, messages_key, requests_key }) do redis.call('HLEN', key) end
-for _, key in ipairs({ due_key, parked_key, paused_key, broken_key, finished_key, start_by_key, requested_key, stale_key, backfilling_key, delayed_key }) do redis.call('ZCARD', key) end
-for _, key in pairs(hints) do redis.call('LLEN', key) end
+guard_put()
 keep_clock()
+if #again == 0 then log_changes(items, results) end
+flush_events()
 flush_runs()
+flush_moves()
 overlap.flush()
 flush_ledgers()
 limits.flush()

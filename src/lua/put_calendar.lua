@@ -5,6 +5,7 @@
 -- KEYS[3] requests  hash  request id -> answer
 -- KEYS[4] requested zset  request id -> when
 -- KEYS[5] calendar_revisions hash  name, revision -> calendar as it was; name -> last revision of one that was removed
+-- KEYS[6] events    stream what happened
 -- ARGV[1] request id
 -- ARGV[2] digest of the request
 -- ARGV[3] name
@@ -12,12 +13,15 @@
 -- ARGV[5] the calendar, JSON; empty to remove it
 -- ARGV[6] calendars in the namespace, at most
 -- ARGV[7] old revisions of a calendar that are kept, at most
+-- ARGV[8] who asks
+-- ARGV[9] why, or empty
 -- Returns { 'other' } | { 'conflict', revision that stands } | { 'full' } | { 'done', revision, 'added' | 'changed' | 'removed' };
 --   asked again, the same `done`
 local clock_key, calendars_key, requests_key, requested_key, revisions_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local events_key = KEYS[6]
 local request, digest, name, seen = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local calendar, most, kept = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
--- use clock requests
+local calendar, most, kept, actor, reason = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8], ARGV[9]
+-- use words clock log requests
 local before = answered(request, digest)
 if before == 'other' then return { 'other' } end
 if before then return before end
@@ -25,6 +29,7 @@ local text = redis.call('HGET', calendars_key, name)
 local stands = text and tonumber(string.match(text, '^{"v":%d+,"revision":(%d+)')) or 0
 if stands ~= seen then return { 'conflict', stands } end
 if not text and redis.call('HLEN', calendars_key) >= most then return { 'full' } end
+redis.call('XLEN', events_key)
 
 -- Revisions go on over a removal: entries name the one that they were planned by.
 local last = text and stands or tonumber(redis.call('HGET', revisions_key, name) or 0) or 0
@@ -34,6 +39,7 @@ if text then
   redis.call('HSET', revisions_key, name .. '\0' .. stands, text)
   redis.call('HDEL', revisions_key, name .. '\0' .. (stands - kept))
 end
+log_event('type', calendar == '' and 'calendar_removed' or 'calendar_changed', 'message', name, 'actor', actor, 'reason', reason)
 if calendar == '' then
   redis.call('HDEL', calendars_key, name)
   redis.call('HSET', revisions_key, name, stands)

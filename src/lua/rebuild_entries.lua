@@ -9,15 +9,18 @@
 -- KEYS[5] paused   zset  entry id -> until when
 -- KEYS[6] broken   zset  entry id -> when to hand it out for planning again
 -- KEYS[7] finished zset  entry id -> since when
+-- KEYS[8] events   stream what happened
 -- ARGV[1..] entry ids
 -- Returns { placed, taken off }
 local clock_key, entries_key = KEYS[1], KEYS[2]
 local due_key, parked_key, paused_key, broken_key, finished_key = KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+local events_key = KEYS[8]
 local places = { due_key, parked_key, paused_key, broken_key, finished_key }
 local ids = {}
 for i = 1, #ARGV do ids[i] = ARGV[i] end
--- use words clock paused
+-- use words clock log paused
 local placed, removed = 0, 0
+redis.call('XLEN', events_key)
 keep_clock()
 for i = 1, #ids do
   local definition = redis.call('HGET', entries_key, ids[i])
@@ -36,5 +39,8 @@ for i = 1, #ids do
     placed = placed + 1
   end
 end
-if placed + removed > 0 then redis.call('HINCRBY', clock_key, 'rebuilt', placed + removed) end
+if placed + removed > 0 then
+  redis.call('HINCRBY', clock_key, 'rebuilt', placed + removed)
+  log_event('type', 'rebuilt', 'count', placed + removed, 'message', 'places of entries')
+end
 return { placed, removed }

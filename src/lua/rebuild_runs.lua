@@ -8,24 +8,26 @@
 -- KEYS[5] waits  hash  entry id -> how many may be active, run ids that wait
 -- KEYS[6] plans  hash  entry id -> plan
 -- KEYS[7] delayed zset run id -> when it goes into its list
--- KEYS[8..] lists
+-- KEYS[8] events stream what happened
+-- KEYS[9..] lists
 -- ARGV[1] holder whose runs are put back, or empty
 -- ARGV[2] number of lists
 -- ARGV[3..] names of the lists, then run ids that were seen nowhere, oldest first
 -- Returns the number of runs put back
 local clock_key, live_key, leases_key, holds_key, waits_key, plans_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local delayed_key = KEYS[7]
+local delayed_key, events_key = KEYS[7], KEYS[8]
 local owner, list_count = ARGV[1], tonumber(ARGV[2])
 local lists, ids = {}, {}
-for i = 1, list_count do lists[ARGV[2 + i]] = KEYS[7 + i] end
+for i = 1, list_count do lists[ARGV[2 + i]] = KEYS[8 + i] end
 for i = 3 + list_count, #ARGV do ids[#ids + 1] = ARGV[i] end
--- use words clock plan live
+-- use words clock log plan live
 local texts = #ids > 0 and redis.call('HMGET', live_key, unpack(ids)) or {}
 local put_back = 0
 redis.call('SCARD', holds_key)
 redis.call('HLEN', waits_key)
 redis.call('HLEN', plans_key)
 redis.call('ZCARD', delayed_key)
+redis.call('XLEN', events_key)
 keep_clock()
 for i = 1, #ids do
   local run = read_live(texts[i])
@@ -47,5 +49,8 @@ for i = 1, #ids do
     redis.call('ZADD', leases_key, 'NX', now - 1, owner)
   end
 end
-if put_back > 0 then redis.call('HINCRBY', clock_key, 'rebuilt', put_back) end
+if put_back > 0 then
+  redis.call('HINCRBY', clock_key, 'rebuilt', put_back)
+  log_event('type', 'rebuilt', 'count', put_back, 'message', 'runs')
+end
 return put_back

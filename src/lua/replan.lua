@@ -14,6 +14,7 @@
 -- KEYS[10] messages hash   entry id -> message of a direct action
 -- KEYS[11] queues  hash    list -> ids in it whose run has ended
 -- KEYS[12] stale   zset    entry id -> when to hand it out for planning with newer zone data
+-- KEYS[13] events  stream  what happened
 -- ARGV[1] entry id
 -- ARGV[2] birth
 -- ARGV[3] revision
@@ -31,11 +32,11 @@
 -- Returns 'written' | 'changed' | 'forgotten' (an entry without definition was taken off)
 local clock_key, due_key, plans_key, entries_key, cursors_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local parked_key, broken_key, finished_key, paused_key = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
-local messages_key, queues_key, stale_key = KEYS[10], KEYS[11], KEYS[12]
+local messages_key, queues_key, stale_key, events_key = KEYS[10], KEYS[11], KEYS[12], KEYS[13]
 local id, birth, revision, place, cursor = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local seen_plan, new_plan, message, list = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local new_cursor, passed, channel, release, anew = tonumber(ARGV[10]), ARGV[11], ARGV[12], ARGV[13], tonumber(ARGV[14])
--- use words clock plan paused cursor nudge zones
+-- use words clock log plan paused cursor nudge zones
 local keys = { due = due_key, parked = parked_key, broken = broken_key, paused = paused_key }
 local score = tonumber(redis.call('ZSCORE', keys[place], id) or nil)
 if not score then return 'changed' end
@@ -56,9 +57,11 @@ if not p then return 'changed' end
 for _, key in ipairs({ messages_key, queues_key }) do redis.call('HLEN', key) end
 redis.call('ZCARD', finished_key)
 redis.call('ZCARD', stale_key)
+redis.call('XLEN', events_key)
 zones.read(redis.call('HMGET', clock_key, 'zone', 'zone_at', 'zone_done'))
 
 keep_clock()
+if place == 'broken' then log_event('type', 'mended', 'entry', id) end
 redis.call('HSET', plans_key, id, new_plan)
 if message ~= '' then redis.call('HSET', messages_key, id, message) end
 if list ~= '' then redis.call('HSETNX', queues_key, list, 0) end

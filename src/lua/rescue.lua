@@ -8,7 +8,7 @@
 -- KEYS[3] leases   zset    incarnation -> end of its lease
 -- KEYS[4] holds    set     run ids that the lost node executed
 -- KEYS[5] history  hash    rings of records
--- KEYS[6] ended    stream  two lines a run that ended: entry id, run id
+-- KEYS[6] ended    stream  runs that ended
 -- KEYS[7] events   stream
 -- KEYS[8] start_by zset    run id -> its last moment to start
 -- KEYS[9] due      zset    entry id -> when to look at it, ms
@@ -35,7 +35,7 @@ local lists, hints = {}, {}
 for i = 1, list_count do
   lists[ARGV[4 + i]], hints[ARGV[4 + i]] = KEYS[16 + i], KEYS[16 + list_count + i]
 end
--- use words clock lease live history waits finish
+-- use words clock lease live log history waits finish
 local lease_end = tonumber(redis.call('ZSCORE', leases_key, holder) or now)
 if lease_end >= now or now <= hold then return { 'alive' } end
 local ids = redis.call('SRANDMEMBER', holds_key, 500)
@@ -77,7 +77,7 @@ end
 if #released > 0 then
   redis.call('SREM', holds_key, unpack(released))
   redis.call('HINCRBY', clock_key, 'held', -#released)
-  redis.call('XADD', events_key, 'MAXLEN', '~', 100000, '*', 'type', 'rescued', 'node', node_name, 'incarnation', holder, 'runs', #released)
+  log_event('type', 'rescued', 'node', node_name, 'incarnation', holder, 'count', #released)
 end
 flush_history()
 wake_back_logs(entries)

@@ -5,6 +5,7 @@
 -- KEYS[3] skips     hash  entry id -> fire times to skip
 -- KEYS[4] requests  hash  request id -> answer
 -- KEYS[5] requested zset  request id -> when
+-- KEYS[6] events    stream what happened
 -- ARGV[1] request id
 -- ARGV[2] digest of the request
 -- ARGV[3] entry id
@@ -19,12 +20,12 @@
 -- ARGV[12..] fire times, ms
 -- Returns { 'other' } | { 'gone' } | { 'changed' } (another revision) | { 'passed', fire time } | { 'full' }
 --   | { 'done' | 'unchanged', first fire time, next before, next after, revision }
-local clock_key, entries_key, skips_key, requests_key, requested_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local clock_key, entries_key, skips_key, requests_key, requested_key, events_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local request, digest, id, birth, revision = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local verb, words, next_before, next_after = ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
 local most, count, times = tonumber(ARGV[10]), tonumber(ARGV[11]), {}
 for i = 1, count do times[i] = tonumber(ARGV[11 + i]) end
--- use words clock requests skips
+-- use words clock log requests skips
 local before = answered(request, digest)
 if before == 'other' then return { 'other' } end
 if before then return before end
@@ -50,9 +51,13 @@ end
 if #list > most then return { 'full' } end
 table.sort(list, function(a, b) return a[1] < b[1] end)
 redis.call('HLEN', requests_key)
+redis.call('XLEN', events_key)
 
 keep_clock()
 if #list == 0 then redis.call('HDEL', skips_key, id) else redis.call('HSET', skips_key, id, skipping.pack(list)) end
+if changed then
+  for i = 1, #times do log_event('type', verb == 'undo' and 'skip_undone' or 'skip_asked', 'entry', id, 'from', times[i], 'words', words) end
+end
 local answer = { changed and 'done' or 'unchanged', times[1], next_before, next_after, tonumber(revision) }
 keep_answer(request, digest, answer)
 return answer

@@ -5,7 +5,7 @@
 -- KEYS[3] live      hash    run id -> live record
 -- KEYS[4] active    hash    entry id -> run ids
 -- KEYS[5] history   hash    rings of records
--- KEYS[6] ended     stream  two lines a run that ended: entry id, run id
+-- KEYS[6] ended     stream  runs that ended
 -- KEYS[7] start_by  zset    run id -> its last moment to start
 -- KEYS[8] requests  hash    request id -> answer
 -- KEYS[9] requested zset    request id -> when
@@ -19,7 +19,8 @@
 -- KEYS[17] letters hash    run id -> dead letter
 -- KEYS[18] uniques hash    key of a request -> run id, fire time
 -- KEYS[19] unique_until zset key of a request -> until when it is taken
--- KEYS[20..] lists, then as many hints (hints only in shard 0)
+-- KEYS[20] events  stream  what happened
+-- KEYS[21..] lists, then as many hints (hints only in shard 0)
 -- ARGV[1] request id
 -- ARGV[2] digest of the request
 -- ARGV[3] channel of nudges
@@ -32,36 +33,35 @@
 -- ARGV[10] birth
 -- ARGV[11] key of the request, or empty
 -- ARGV[12] for how long the key is taken, ms
--- ARGV[13] number of lists
--- ARGV[14..] names of the lists
+-- ARGV[13] who asks
+-- ARGV[14] why, or empty
+-- ARGV[15] number of lists
+-- ARGV[16..] names of the lists
 -- Returns { 'other' } | { 'gone' } | { 'broken' } | { 'unknown', list } | { 'busy' } (too many runs are active to look through)
 --   | { 'crowded' } (too many keys are taken)
 --   | { 'queued' | 'delivered' | 'skipped' | 'failed' | 'taken' (the key, by that run), run id, fire time, run id in the way or Redis' words }; asked again, the same
 local clock_key, plans_key, live_key, active_key, history_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local ended_key, start_by_key, requests_key, requested_key = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local leases_key, messages_key, waits_key, cancels_key, queues_key = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14]
-local delayed_key, dead_key, letters_key, uniques_key, unique_until_key = KEYS[15], KEYS[16], KEYS[17], KEYS[18], KEYS[19]
-local ledger_key, holds_key = '', ''
+local delayed_key, dead_key, letters_key, uniques_key, unique_until_key, events_key = KEYS[15], KEYS[16], KEYS[17], KEYS[18], KEYS[19], KEYS[20]
 local request, digest, channel, id, run_id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local fire_at, rule, extras, message = tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9]
-local birth, unique, unique_ms, list_count = tonumber(ARGV[10]), ARGV[11], tonumber(ARGV[12]), tonumber(ARGV[13])
-local slots, holder, node_name, lease_ms = 0, '', '', 0
+local birth, unique, unique_ms, actor, reason, list_count = tonumber(ARGV[10]), ARGV[11], tonumber(ARGV[12]), ARGV[13], ARGV[14], tonumber(ARGV[15])
+local ledger_key, holds_key, slots, holder, node_name, lease_ms = '', '', 0, '', '', 0
 local RUNS_SCANNED = 1500
 local lists, serves, hints = {}, {}, {}
 for i = 1, list_count do
-  lists[ARGV[13 + i]], hints[ARGV[13 + i]] = KEYS[19 + i], KEYS[19 + list_count + i]
+  lists[ARGV[15 + i]], hints[ARGV[15 + i]] = KEYS[20 + i], KEYS[20 + list_count + i]
 end
--- use words clock lease plan live history ledger waits overlap fire deliver flush requests uniques nudge
+-- use words clock lease plan live log history ledger waits overlap fire deliver flush requests uniques nudge
 local before = answered(request, digest)
-if before == 'other' then return { 'other' } end
-if before then return before end
+if before then return before == 'other' and { 'other' } or before end
 local refused = uniques.refusal(unique)
 if refused then return refused end
 local text = redis.call('HGET', plans_key, id)
 if not text then return { 'gone' } end
 local p = read_plan(text)
-if not p then return { 'broken' } end
-if p[P_BIRTH] ~= birth then return { 'gone' } end
+if not p or p[P_BIRTH] ~= birth then return { p and 'gone' or 'broken' } end
 if not p[P_IS_DIRECT] and not lists[p[P_LIST]] then
   -- The registry may have lost it; whoever reads it again finds it.
   redis.call('HSETNX', queues_key, p[P_LIST], 0)
@@ -89,12 +89,13 @@ end
 guard_history()
 for _, key in ipairs({ live_key, active_key, requests_key, waits_key, cancels_key, queues_key, uniques_key }) do redis.call('HLEN', key) end
 for _, key in ipairs({ start_by_key, requested_key, delayed_key, unique_until_key }) do redis.call('ZCARD', key) end
+redis.call('XLEN', events_key)
 for _, key in pairs(hints) do redis.call('LLEN', key) end
-local answer
-local other = string.sub(marks[id], 1, 36)
+local answer, other = nil, string.sub(marks[id], 1, 36)
 local verdict = p[P_NEEDS_MARKS] and overlap.decide(id, p) or not p[P_NEEDS_MARKS] and 'run'
 
 keep_clock()
+log_event('type', 'triggered', 'entry', id, 'run', run_id, 'actor', actor, 'reason', reason)
 if not verdict then
   remember({ id = id, run_id = run_id, keep = p[P_KEEP], state = SKIPPED, reason = OVERLAP, trigger = MANUAL, attempt = 0, lost = 0,
     flags = REQUESTED, fire_at = fire_at, due_at = fire_at, enqueued_at = 0, started_at = 0, finished_at = now, birth = p[P_BIRTH],

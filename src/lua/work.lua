@@ -8,7 +8,7 @@
 -- KEYS[4] leases    zset    incarnation -> end of its lease
 -- KEYS[5] holds     set     run ids that the caller executes
 -- KEYS[6] history   hash    rings of records
--- KEYS[7] ended     stream  two lines a run that ended: entry id, run id
+-- KEYS[7] ended     stream  runs that ended
 -- KEYS[8] events    stream
 -- KEYS[9] queues    hash    list -> ids in it whose run has ended
 -- KEYS[10] start_by zset    run id -> its last moment to start
@@ -20,7 +20,8 @@
 -- KEYS[16] delayed  zset    run id -> when it goes into its list
 -- KEYS[17] dead     zset    run id -> when it failed for good
 -- KEYS[18] letters  hash    run id -> dead letter
--- KEYS[19..] lists, then as many hints (hints only in shard 0)
+-- KEYS[19] moves    stream  runs that were fired and started
+-- KEYS[20..] lists, then as many hints (hints only in shard 0)
 -- ARGV[1] incarnation
 -- ARGV[2] node name
 -- ARGV[3] number in the lane `work`
@@ -35,17 +36,17 @@
 local clock_key, live_key, lanes_key, leases_key, holds_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local history_key, ended_key, events_key, queues_key = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local start_by_key, due_key, cursors_key, cancels_key, active_key, waits_key = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15]
-local delayed_key, dead_key, letters_key = KEYS[16], KEYS[17], KEYS[18]
+local delayed_key, dead_key, letters_key, moves_key = KEYS[16], KEYS[17], KEYS[18], KEYS[19]
 local holder, node_name, number, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local wanted, ended_count, list_count = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local lists, hints, served = {}, {}, {}
 for i = 1, list_count do
   local name = string.sub(ARGV[7 + i], 2)
-  lists[name], hints[name] = KEYS[18 + i], KEYS[18 + list_count + i]
+  lists[name], hints[name] = KEYS[19 + i], KEYS[19 + list_count + i]
   if string.sub(ARGV[7 + i], 1, 1) == '1' then served[#served + 1] = name end
 end
 local first = 8 + list_count
--- use words clock lease live history lanes waits finish fetch
+-- use words clock lease live log history lanes waits finish fetch
 local kept, answer, last = read_lane(':work')
 if kept == number then
   local words = {}
@@ -64,7 +65,7 @@ guard_history()
 for _, key in ipairs({ live_key, queues_key, cursors_key, cancels_key, active_key, waits_key }) do redis.call('HLEN', key) end
 for _, key in ipairs({ start_by_key, due_key, leases_key, delayed_key }) do redis.call('ZCARD', key) end
 redis.call('SCARD', holds_key)
-redis.call('XLEN', events_key)
+for _, key in ipairs({ events_key, moves_key }) do redis.call('XLEN', key) end
 for _, key in pairs(lists) do redis.call('LLEN', key) end
 for _, key in pairs(hints) do redis.call('LLEN', key) end
 
@@ -74,6 +75,7 @@ local lengths = {}
 for i = 1, #served do lengths[served[i]] = redis.call('LLEN', lists[served[i]]) end
 local fetched = fetch(wanted, served, lengths)
 flush_history()
+flush_moves()
 if redis.call('SCARD', holds_key) == 0 then drop_lease(holder) else extend_lease(holder, lease_ms) end
 keep_lane(':work', table.concat(words, ' ') .. '\n' .. table.concat(fetched, ' '))
 local left = {}

@@ -122,14 +122,17 @@ async fn age(shared: &Shared, shard: u16) -> Result<()> {
         return Ok(());
     }
     let aged = shared.store.age(shard).await;
+    let runs = shared.store.age_runs(shard).await;
     is_ageing.store(false, Ordering::Release);
-    let aged = aged?;
+    let (aged, runs) = (aged?, runs?.unwrap_or_default());
     tracing::debug!(
         shard.id = shard,
         ledgers = aged.ledgers,
         revisions = aged.revisions,
         ids = aged.ids,
         calendars = aged.calendars,
+        lines = runs.lines,
+        chunks = runs.chunks,
         "dropped what is older than records are kept"
     );
     Ok(())

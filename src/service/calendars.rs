@@ -139,7 +139,7 @@ impl Service {
             (Some(_), _) => return Err(request.used_before()),
             (None, Some(stored)) if stored.dates == *calendar => ("unchanged", stored),
             (None, stands) => {
-                let call = CalendarCall { request: &id, content: &content, name, revision: seen, calendar: Some(&new) };
+                let call = call(request, &id, &content, name, seen, Some(&new));
                 let revision = self.write_calendar(request, &call).await?.unwrap_or(new.revision);
                 (if stands.is_some() { "changed" } else { "added" }, StoredCalendar { revision, ..new })
             }
@@ -186,8 +186,7 @@ impl Service {
             let hint = format!("take it out of their exclude first: upbeat set {} --unset exclude", users[0]);
             return Err(Error::Conflict(Problem::new("calendar", why).value(name.as_str()).hint(hint)));
         }
-        let call = CalendarCall { request: &id, content: &content, name, revision: stored.revision, calendar: None };
-        self.write_calendar(request, &call).await?;
+        self.write_calendar(request, &call(request, &id, &content, name, stored.revision, None)).await?;
         Ok(removed(stored.revision, stored.dates.dates().len()))
     }
 
@@ -315,6 +314,19 @@ impl Service {
         let unknown = self.store.all_calendars().await?.unknown("calendar", name);
         Ok(Error::NotFound(unknown.problem().clone()))
     }
+}
+
+/// The change of a calendar that `request` asks for; `revision` is the one that it was decided on.
+fn call<'a>(
+    request: &'a Request,
+    id: &'a str,
+    content: &'a str,
+    name: &'a CalendarName,
+    revision: u64,
+    calendar: Option<&'a StoredCalendar>,
+) -> CalendarCall<'a> {
+    let (actor, reason) = (request.actor.as_str(), request.reason.as_deref());
+    CalendarCall { request: id, content, name, revision, calendar, actor, reason }
 }
 
 fn step_id(request: &Request, name: &CalendarName) -> String {

@@ -236,8 +236,8 @@ impl Service {
     ) -> Result<Vec<(String, LetterWord)>> {
         for _ in 0..ROUNDS {
             let answer = match verb {
-                LetterVerb::Retry => self.store.retry(shard, asked, ids).await?,
-                LetterVerb::Purge => self.store.purge(shard, asked, ids).await?,
+                LetterVerb::Retry => self.store.retry(shard, asked, ids, &request.words()).await?,
+                LetterVerb::Purge => self.store.purge(shard, asked, ids, &request.words()).await?,
             };
             match answer {
                 LettersAnswer::Done(done) => return Ok(done),

@@ -7,6 +7,7 @@ use crate::domain::id::EntryId;
 use crate::error::Result;
 use crate::service::view::RunView;
 use crate::service::{RunFilter, Service};
+use crate::store::{Log, Position};
 
 /// How often the logs are read.
 const POLL: Duration = Duration::from_millis(200);
@@ -15,7 +16,7 @@ const POLL: Duration = Duration::from_millis(200);
 pub struct Follow {
     service: Service,
     filter: RunFilter,
-    positions: Vec<String>,
+    positions: Vec<Position>,
 }
 
 impl Follow {
@@ -23,12 +24,7 @@ impl Follow {
     pub async fn start(service: Service, filter: RunFilter) -> Result<Self> {
         let mut positions = Vec::new();
         for shard in service.store.shards() {
-            let (position, _) = service.store.ended_before(shard, None).await?;
-            let mut position = position.unwrap_or_else(|| "0-0".to_owned());
-            while let (Some(next), _) = service.store.ended_after(shard, &position).await? {
-                position = next;
-            }
-            positions.push(position);
+            positions.push(service.store.log_end(shard, Log::Ended).await?);
         }
         Ok(Self { service, filter, positions })
     }
@@ -50,14 +46,13 @@ impl Follow {
 
     async fn read(&mut self, shard: u16) -> Result<Vec<RunView>> {
         let position = &mut self.positions[usize::from(shard)];
-        let (next, lines) = self.service.store.ended_after(shard, position).await?;
-        let Some(next) = next else { return Ok(Vec::new()) };
-        *position = next;
+        let page = self.service.store.ended_after(shard, *position).await?;
+        let Some(last) = page.last else { return Ok(Vec::new()) };
+        *position = last;
         let mut wanted: BTreeMap<EntryId, HashSet<String>> = BTreeMap::new();
-        for (id, run_id) in lines {
-            let is_wanted = self.filter.entry.as_ref().is_none_or(|entry| entry.as_str() == id);
-            if let Some(id) = EntryId::parse("entry", &id).ok().filter(|_| is_wanted) {
-                wanted.entry(id).or_default().insert(run_id);
+        for ended in page.runs.iter().filter(|ended| self.filter.may_match(ended)) {
+            if let Ok(id) = EntryId::parse("entry", &ended.entry_id) {
+                wanted.entry(id).or_default().insert(ended.run_id.clone());
             }
         }
         let mut ended = Vec::new();

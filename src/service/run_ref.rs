@@ -8,6 +8,9 @@ use crate::error::{Error, Problem, Result};
 use crate::service::view::RunView;
 use crate::service::{RunFilter, Service, run_views};
 
+/// Lines of the log that are read at a time.
+const LOG_LINES: usize = 100;
+
 /// What stands for a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunRef {
@@ -112,16 +115,15 @@ impl Service {
         let earliest = run_views::fire_time_of(run_id).map_or(0, |at| at.0 - 60_000);
         let mut position = None;
         loop {
-            let (next, lines) = self.store.ended_before(shard, position).await?;
-            if let Some((id, _)) = lines.iter().find(|(_, ended)| ended == run_id) {
-                return EntryId::parse("entry", id).map(Some);
+            let page = self.store.ended_before(shard, position, LOG_LINES).await?;
+            if let Some(ended) = page.runs.iter().find(|ended| ended.run_id == run_id) {
+                return EntryId::parse("entry", &ended.entry_id).map(Some);
             }
-            let Some(next) = next else { return Ok(None) };
-            let ms = next.split('-').next().and_then(|ms| ms.parse::<i64>().ok()).unwrap_or(i64::MAX);
-            if ms < earliest {
+            let Some(last) = page.last else { return Ok(None) };
+            if last.at().0 < earliest {
                 return Ok(None);
             }
-            position = Some(next);
+            position = Some(last);
         }
     }
 }

@@ -14,13 +14,16 @@ use crate::domain::timestamp::Timestamp;
 use crate::error::Result;
 use crate::service::view::RunView;
 use crate::service::{Select, Service, run_views};
-use crate::store::StoredEntry;
+use crate::store::{EndedLine, StoredEntry};
 
 /// Entries whose history is read at a time.
 const AT_ONCE: usize = 16;
 /// Entries whose history is read at least before a limited list may end early: so many are counted exactly.
 const COUNTED_ENTRIES: usize = 200;
-/// How far Redis' clock, which dates the log, may be behind the shard's, which dates the records.
+/// Lines of the log that are read first, and at a time at most; each stands for up to 500 runs.
+const LOG_LINES_FIRST: usize = 10;
+const LOG_LINES_MOST: usize = 160;
+/// How far Redis' clock, which may date the log, may be behind the shard's, which dates the records.
 const CLOCK_SLACK_MS: i64 = 10_000;
 
 /// Which runs are wanted; what is empty or `None` restricts nothing.
@@ -43,6 +46,15 @@ pub struct RunFilter {
 }
 
 impl RunFilter {
+    /// Whether a run that ended may be wanted, by what the log says of it.
+    pub(super) fn may_match(&self, ended: &EndedLine) -> bool {
+        let code = ended.code.as_ref();
+        self.entry.as_ref().is_none_or(|entry| entry.as_str() == ended.entry_id)
+            && (self.states.is_empty() || code.is_none_or(|code| self.states.contains(&code.state)))
+            && self.trigger.is_none_or(|trigger| code.is_none_or(|code| code.trigger == trigger))
+            && self.node.as_ref().is_none_or(|node| *node == ended.node)
+    }
+
     /// Whether `run` is wanted; the limit does not count.
     pub fn matches(&self, run: &RunView) -> bool {
         self.entry.as_ref().is_none_or(|entry| entry.as_str() == run.entry_id)
@@ -200,6 +212,12 @@ impl<'a> Found<'a> {
         if self.filter.entry.is_none() && self.wants_waiting() {
             self.load(entries.into_iter().collect()).await?;
         }
+        if self.filter.entry.is_none() && self.filter.states.contains(&State::Waiting) {
+            for shard in self.service.store.shards() {
+                let ids = self.service.store.ids_with_back_log(shard).await?;
+                self.load(ids).await?;
+            }
+        }
         Ok(())
     }
 
@@ -228,26 +246,36 @@ impl<'a> Found<'a> {
         Ok(())
     }
 
-    /// Reads the history of a shard, the entries that ran last first; `false` where it could end early.
+    /// Reads the history of a shard, the entries that ran last first, as far as the log says that something may match; `false`
+    /// where it could end early.
     async fn walk(&mut self, shard: u16) -> Result<bool> {
-        let store = &self.service.store;
-        if self.filter.limit.is_some() || self.filter.since.is_some() {
-            let mut position = None;
-            loop {
-                let (next, lines) = store.ended_before(shard, position).await?;
-                let ids: BTreeSet<EntryId> =
-                    lines.iter().filter_map(|(id, _)| EntryId::parse("entry", id).ok()).collect();
-                self.load(ids.into_iter().collect()).await?;
-                let Some(next) = next else { break };
-                if let Some(is_all) = self.can_stop(&next) {
-                    return Ok(is_all);
-                }
-                position = Some(next);
-            }
+        if self.filter.limit.is_none() && self.filter.since.is_none() {
+            return self.walk_all(shard).await;
         }
+        let (mut position, mut count, mut is_cut) = (None, LOG_LINES_FIRST, false);
+        loop {
+            let page = self.service.store.ended_before(shard, position, count).await?;
+            let filter = self.filter;
+            let ended = page.runs.iter().filter(|ended| filter.may_match(ended));
+            let ids: BTreeSet<EntryId> =
+                ended.filter_map(|ended| EntryId::parse("entry", &ended.entry_id).ok()).collect();
+            self.load(ids.into_iter().collect()).await?;
+            let Some(last) = page.last else {
+                // A log that is not there says nothing about what is.
+                return if position.is_none() { self.walk_all(shard).await } else { Ok(!is_cut) };
+            };
+            if let Some(is_all) = self.can_stop(last.at()) {
+                return Ok(is_all);
+            }
+            (position, count, is_cut) = (Some(last), (count * 2).min(LOG_LINES_MOST), page.is_cut);
+        }
+    }
+
+    /// Reads every ring of a shard, also of runs that the log does not name any more.
+    async fn walk_all(&mut self, shard: u16) -> Result<bool> {
         let mut cursor = None;
         loop {
-            let (ids, next) = store.ids_with_history(shard, cursor).await?;
+            let (ids, next) = self.service.store.ids_with_history(shard, cursor).await?;
             self.load(ids).await?;
             cursor = next;
             if cursor.is_none() {
@@ -256,11 +284,10 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// Whether the log may be left at this position, and if so whether nothing that matches lies behind it. An entry that
-    /// was not met yet ended nothing since then, so all its fire times are older.
-    fn can_stop(&self, position: &str) -> Option<bool> {
-        let ms = position.split('-').next()?.parse::<i64>().ok()?;
-        let newest_unread = Timestamp(ms + CLOCK_SLACK_MS);
+    /// Whether the log may be left at this instant, and if so whether nothing that matches lies behind it. An entry that was
+    /// not met yet ended nothing that matches since then, so all its fire times that do are older.
+    fn can_stop(&self, at: Timestamp) -> Option<bool> {
+        let newest_unread = Timestamp(at.0 + CLOCK_SLACK_MS);
         if self.filter.since.is_some_and(|since| newest_unread < since) {
             return Some(true);
         }

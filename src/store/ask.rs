@@ -1,6 +1,7 @@
 //! trigger and cancel: what people ask of single runs.
 
 use fred::types::Value;
+use serde::Deserialize;
 
 use crate::domain::id::EntryId;
 use crate::domain::timestamp::Timestamp;
@@ -18,6 +19,23 @@ pub struct Asked<'a> {
     pub request: &'a str,
     /// The same request id with other content is a conflict.
     pub content: &'a str,
+}
+
+/// Who asks and why, as definitions and the extras of runs say it.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct By {
+    #[serde(default)]
+    pub actor: String,
+    /// Empty without one.
+    #[serde(default)]
+    pub reason: String,
+}
+
+impl By {
+    /// Of a JSON object with these fields among others; nobody where it has none.
+    pub fn of_json(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
 }
 
 /// A key that makes a run the only one for a while.
@@ -139,6 +157,7 @@ const TRIGGER_KEYS: &[Key] = &[
     Key::Letters,
     Key::Uniques,
     Key::UniqueUntil,
+    Key::Events,
 ];
 const CANCEL_KEYS: &[Key] = &[
     Key::Clock,
@@ -166,6 +185,7 @@ impl Store {
         let lists = self.lists(shard);
         let mut keys = self.keys(shard).all(TRIGGER_KEYS);
         keys.extend(self.list_keys(shard, &lists));
+        let by = By::of_json(call.extras);
         let mut args: Vec<Value> = vec![
             call.asked.request.into(),
             digest(&[call.asked.content.as_bytes()]).into(),
@@ -179,6 +199,8 @@ impl Store {
             call.birth.to_string().into(),
             call.unique.map_or("", |unique| unique.field).into(),
             call.unique.map_or(0, |unique| unique.ms).into(),
+            by.actor.into(),
+            by.reason.into(),
             (lists.len() as i64).into(),
         ];
         args.extend(lists.iter().map(|list| Value::from(list.as_str())));

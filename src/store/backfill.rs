@@ -6,7 +6,7 @@ use crate::domain::id::EntryId;
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Result};
 use crate::store::Store;
-use crate::store::ask::Asked;
+use crate::store::ask::{Asked, By};
 use crate::store::kept::Kept;
 use crate::store::keys::{self, Key};
 use crate::store::reply::Reply;
@@ -63,8 +63,16 @@ pub enum BackfillAnswer {
     Done(String),
 }
 
-const KEYS: &[Key] =
-    &[Key::Clock, Key::Entries, Key::Ledger, Key::Backfills, Key::Backfilling, Key::Requests, Key::Requested];
+const KEYS: &[Key] = &[
+    Key::Clock,
+    Key::Entries,
+    Key::Ledger,
+    Key::Backfills,
+    Key::Backfilling,
+    Key::Requests,
+    Key::Requested,
+    Key::Events,
+];
 
 /// Reads what waits, as `lua/parts/backfills.lua` keeps it; what is damaged ends the list.
 pub(super) fn read(packed: &[u8]) -> Vec<Backfill> {
@@ -104,6 +112,7 @@ impl Store {
     pub async fn backfill(&self, shard: u16, call: &BackfillCall<'_>) -> Result<BackfillAnswer> {
         let keys = self.keys(shard).all(KEYS);
         let bytes = |bytes: &[u8]| Value::Bytes(bytes.to_vec().into());
+        let by = By::of_json(call.extras);
         let args: Vec<Value> = vec![
             call.asked.request.into(),
             digest(&[call.asked.content.as_bytes()]).into(),
@@ -115,6 +124,11 @@ impl Store {
             bytes(&pack(call)),
             WAITING_MAX_BYTES.into(),
             call.answer.into(),
+            (call.times.len() as i64).into(),
+            call.times.first().map_or(0, |one| one.fire_at.ms()).into(),
+            call.times.last().map_or(0, |one| one.fire_at.ms()).into(),
+            by.actor.into(),
+            by.reason.into(),
         ];
         let mut reply = Reply::list(self.eval(&self.scripts().backfill, &keys, args).await?)?;
         match reply.text()?.as_str() {

@@ -32,6 +32,10 @@ pub struct CalendarCall<'a> {
     pub revision: u64,
     /// What stands there afterwards; nothing to remove it.
     pub calendar: Option<&'a StoredCalendar>,
+    /// Who asks.
+    pub actor: &'a str,
+    /// Why.
+    pub reason: Option<&'a str>,
 }
 
 /// What became of a change.
@@ -52,7 +56,8 @@ pub enum CalendarAnswer {
     },
 }
 
-const PUT_CALENDAR_KEYS: &[Key] = &[Key::Clock, Key::Calendars, Key::Requests, Key::Requested, Key::CalendarRevisions];
+const PUT_CALENDAR_KEYS: &[Key] =
+    &[Key::Clock, Key::Calendars, Key::Requests, Key::Requested, Key::CalendarRevisions, Key::Events];
 /// Old revisions of a calendar that are kept, at most; those older than the ledger go before.
 const REVISIONS_KEPT: i64 = 100;
 
@@ -163,6 +168,8 @@ impl Store {
             text.unwrap_or_default().into(),
             (CALENDARS_MAX as i64).into(),
             REVISIONS_KEPT.into(),
+            call.actor.into(),
+            call.reason.unwrap_or_default().into(),
         ];
         let mut reply = Reply::list(self.eval(&self.scripts().put_calendar, &keys, args).await?)?;
         match reply.text()?.as_str() {

@@ -7,6 +7,7 @@ use crate::domain::plan::Compiled;
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Result};
 use crate::store::Store;
+use crate::store::ask::By;
 use crate::store::kept::Kept;
 use crate::store::keys::{self, Key};
 use crate::store::read::Place;
@@ -207,6 +208,8 @@ const PUT_KEYS: &[Key] = &[
     Key::Delayed,
     Key::Dead,
     Key::Letters,
+    Key::Events,
+    Key::Moves,
 ];
 const REPLAN_KEYS: &[Key] = &[
     Key::Clock,
@@ -221,6 +224,7 @@ const REPLAN_KEYS: &[Key] = &[
     Key::Messages,
     Key::Queues,
     Key::Stale,
+    Key::Events,
 ];
 
 fn packed(bytes: &[u8]) -> Value {
@@ -240,12 +244,16 @@ impl Store {
         let lists = self.lists(shard);
         let mut keys = self.keys(shard).all(PUT_KEYS);
         keys.extend(self.list_keys(shard, &lists));
+        // One request, so one who asks.
+        let by = By::of_json(call.changes.first().map_or("", |change| &change.definition));
         let mut args: Vec<Value> = vec![
             call.request.into(),
             digest(&[call.content.as_bytes()]).into(),
             keys::nudges(self.namespace()).into(),
             i64::from(call.is_dry_run).into(),
             self.zone_data().into(),
+            by.actor.into(),
+            by.reason.into(),
             (lists.len() as i64).into(),
         ];
         args.extend(lists.iter().map(|list| Value::from(list.as_str())));

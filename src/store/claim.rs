@@ -157,6 +157,7 @@ impl Store {
             Key::Delayed,
             Key::Dead,
             Key::Letters,
+            Key::Moves,
         ]));
         keys.extend(self.list_keys(shard, &lists));
         let serves: String = lists.iter().map(|list| if call.serves.has(list) { '1' } else { '0' }).collect();

@@ -88,8 +88,9 @@ const RETRY_KEYS: &[Key] = &[
     Key::Delayed,
     Key::Dead,
     Key::Letters,
+    Key::Events,
 ];
-const PURGE_KEYS: &[Key] = &[Key::Clock, Key::Dead, Key::Letters, Key::Requests, Key::Requested];
+const PURGE_KEYS: &[Key] = &[Key::Clock, Key::Dead, Key::Letters, Key::Requests, Key::Requested, Key::Events];
 
 impl Store {
     /// Run ids of dead letters of a shard, the newest first, with the instant at which each failed for good.
@@ -116,8 +117,8 @@ impl Store {
         Ok(letters)
     }
 
-    /// Reopens the runs of up to [`RETRY_MAX`] dead letters.
-    pub async fn retry(&self, shard: u16, asked: Asked<'_>, run_ids: &[String]) -> Result<LettersAnswer> {
+    /// Reopens the runs of up to [`RETRY_MAX`] dead letters. `words` say who and why.
+    pub async fn retry(&self, shard: u16, asked: Asked<'_>, run_ids: &[String], words: &str) -> Result<LettersAnswer> {
         let lists = self.lists(shard);
         let mut keys = self.keys(shard).all(RETRY_KEYS);
         keys.extend(self.list_keys(shard, &lists));
@@ -125,6 +126,7 @@ impl Store {
             asked.request.into(),
             digest(&[asked.content.as_bytes()]).into(),
             keys::nudges(self.namespace()).into(),
+            words.into(),
             (lists.len() as i64).into(),
         ];
         args.extend(lists.iter().map(|list| Value::from(list.as_str())));
@@ -132,10 +134,10 @@ impl Store {
         read_answer(Reply::list(self.eval(&self.scripts().retry, &keys, args).await?)?)
     }
 
-    /// Forgets up to [`PURGE_MAX`] dead letters; the records of their runs stay.
-    pub async fn purge(&self, shard: u16, asked: Asked<'_>, run_ids: &[String]) -> Result<LettersAnswer> {
+    /// Forgets up to [`PURGE_MAX`] dead letters; the records of their runs stay. `words` say who and why.
+    pub async fn purge(&self, shard: u16, asked: Asked<'_>, run_ids: &[String], words: &str) -> Result<LettersAnswer> {
         let keys = self.keys(shard).all(PURGE_KEYS);
-        let mut args: Vec<Value> = vec![asked.request.into(), digest(&[asked.content.as_bytes()]).into()];
+        let mut args: Vec<Value> = vec![asked.request.into(), digest(&[asked.content.as_bytes()]).into(), words.into()];
         args.extend(run_ids.iter().map(|run_id| Value::from(run_id.as_str())));
         read_answer(Reply::list(self.eval(&self.scripts().purge, &keys, args).await?)?)
     }

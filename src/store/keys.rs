@@ -39,11 +39,13 @@ pub enum Key {
     Cancels,
     /// hash: rings of records of runs that ended.
     History,
-    /// stream: two lines a run that ended: entry id, run id.
+    /// stream: runs that ended, bounded.
     Ended,
+    /// stream: runs that were fired and started, bounded.
+    Moves,
     /// hash: entry id -> stretches.
     Ledger,
-    /// stream: what happened, bounded.
+    /// stream: what people and the fleet did, bounded.
     Events,
     /// hash: entry id and revision -> definition as it was.
     Revisions,
@@ -116,6 +118,7 @@ impl Key {
             Self::Cancels => "cancels",
             Self::History => "history",
             Self::Ended => "ended",
+            Self::Moves => "moves",
             Self::Ledger => "ledger",
             Self::Events => "events",
             Self::Revisions => "revisions",

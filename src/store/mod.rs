@@ -3,6 +3,7 @@
 //! What is written is written by scripts (`src/lua/`), what is read here is a picture that may be old the moment it arrives;
 //! every change names what it was decided on and is refused where that no longer holds.
 
+mod age_runs;
 mod ageing;
 mod ask;
 mod audit;
@@ -15,6 +16,7 @@ mod dead;
 mod kept;
 mod keys;
 mod lease;
+mod log;
 mod measure;
 mod once;
 mod outputs;
@@ -35,6 +37,7 @@ use std::sync::{Arc, RwLock};
 
 use fred::types::Value;
 
+pub use age_runs::{AgedRuns, RUNS_KEPT};
 pub use ageing::Aged;
 pub use ask::{Asked, CancelAnswer, CancelledBefore, Made, TriggerAnswer, TriggerCall, Unique};
 pub use audit::{KeptCalendar, SNAPSHOT_ENTRIES, Snapshot};
@@ -44,6 +47,7 @@ pub use change::{Change, ChangeCall, ChangeWord, Changed, PutAnswer, Replan, Rep
 pub use claim::{Claim, ClaimCall, ClaimReply, Started};
 pub use dead::{LetterWord, LettersAnswer, PURGE_MAX, RETRY_MAX};
 pub use lease::{Renewed, Rescued};
+pub use log::{EndedLine, Log, LogLine, Position};
 pub use measure::Spent;
 pub use once::OnceCall;
 pub use outputs::{OUTPUTS_MAX_BYTES, Output, Watch, Watched};
@@ -175,7 +179,7 @@ impl Store {
     }
 
     async fn accept_clock_call(&self, shard: u16, is_real: bool) -> Result<(Timestamp, Timestamp)> {
-        let keys = self.keys(shard).all(&[Key::Clock, Key::Leases]);
+        let keys = self.keys(shard).all(&[Key::Clock, Key::Leases, Key::Events]);
         let args = vec![i64::from(is_real).into()];
         let mut reply = Reply::list(self.eval(&self.scripts().accept_clock, &keys, args).await?)?;
         Ok((Timestamp(reply.number()?), Timestamp(reply.number()?)))

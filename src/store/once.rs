@@ -6,7 +6,7 @@ use crate::domain::id::EntryId;
 use crate::domain::timestamp::Timestamp;
 use crate::error::Result;
 use crate::store::Store;
-use crate::store::ask::{Asked, TriggerAnswer, Unique, read_made};
+use crate::store::ask::{Asked, By, TriggerAnswer, Unique, read_made};
 use crate::store::keys::{self, Key};
 use crate::store::reply::Reply;
 use crate::store::scripts::digest;
@@ -46,6 +46,7 @@ const KEYS: &[Key] = &[
     Key::Letters,
     Key::Uniques,
     Key::UniqueUntil,
+    Key::Events,
 ];
 
 impl Store {
@@ -54,6 +55,7 @@ impl Store {
         let lists = self.lists(shard);
         let mut keys = self.keys(shard).all(KEYS);
         keys.extend(self.list_keys(shard, &lists));
+        let by = By::of_json(call.extras);
         let mut args: Vec<Value> = vec![
             call.asked.request.into(),
             digest(&[call.asked.content.as_bytes()]).into(),
@@ -66,6 +68,8 @@ impl Store {
             Value::Bytes(call.message.to_vec().into()),
             call.unique.map_or("", |unique| unique.field).into(),
             call.unique.map_or(0, |unique| unique.ms).into(),
+            by.actor.into(),
+            by.reason.into(),
             (lists.len() as i64).into(),
         ];
         args.extend(lists.iter().map(|list| Value::from(list.as_str())));

@@ -8,10 +8,10 @@ use crate::domain::run::State;
 use crate::error::Result;
 use crate::store::Store;
 use crate::store::keys::Key;
-use crate::store::reply::{Reply, maybe_bytes, text};
+use crate::store::reply::{Reply, maybe_bytes};
 
-/// A page of the log of runs that ended: the position before it, and (entry id, run id) each.
-pub type EndedPage = (Option<String>, Vec<(String, String)>);
+/// Bytes of a cursor without a back-log behind it.
+const CURSOR_BYTES: usize = 12;
 
 impl Store {
     /// A live run by id.
@@ -88,39 +88,21 @@ impl Store {
         Ok((ids.collect(), next))
     }
 
-    /// The log of runs that ended, backwards from `before` (exclusive), 100 lines of it; `None` begins at its end and returns
-    /// `None` at its beginning.
-    pub async fn ended_before(&self, shard: u16, before: Option<String>) -> Result<EndedPage> {
-        let end = before.map_or_else(|| "+".to_owned(), |id| format!("({id}"));
-        let args = vec![self.key(shard, Key::Ended).into(), end.into(), "-".into(), "COUNT".into(), 100_i64.into()];
-        self.ended_page("XREVRANGE", args).await
-    }
-
-    /// The log of runs that ended, forwards from `after` (exclusive); returns the position of its last line.
-    pub async fn ended_after(&self, shard: u16, after: &str) -> Result<EndedPage> {
-        let args = vec![
-            self.key(shard, Key::Ended).into(),
-            format!("({after}").into(),
-            "+".into(),
-            "COUNT".into(),
-            500_i64.into(),
-        ];
-        self.ended_page("XRANGE", args).await
-    }
-
-    async fn ended_page(&self, command: &'static str, args: Vec<Value>) -> Result<EndedPage> {
-        let reply = Reply::list(self.inner.client.command(command, args).await?)?;
-        let mut runs = Vec::new();
-        let mut last = None;
-        for line in reply.rest() {
-            let mut line = Reply::list(line)?;
-            last = Some(line.text()?);
-            let mut fields = Reply::list(line.next()?)?;
-            fields.next()?;
-            let lines = text(fields.next()?)?;
-            let lines: Vec<&str> = lines.lines().collect();
-            runs.extend(lines.chunks_exact(2).map(|pair| (pair[0].to_owned(), pair[1].to_owned())));
+    /// Ids of entries with a back-log or a backfill that waits, and of some without.
+    pub async fn ids_with_back_log(&self, shard: u16) -> Result<Vec<EntryId>> {
+        let mut ids = Vec::new();
+        for (key, shortest) in [(Key::Cursors, CURSOR_BYTES + 1), (Key::Backfills, 1)] {
+            let mut cursor = None;
+            loop {
+                let (pairs, next) = self.scan(shard, key, cursor).await?;
+                let found = pairs.iter().filter(|(_, packed)| packed.len() >= shortest);
+                ids.extend(found.filter_map(|(id, _)| EntryId::parse("entry", id).ok()));
+                cursor = next;
+                if cursor.is_none() {
+                    break;
+                }
+            }
         }
-        Ok((last, runs))
+        Ok(ids)
     }
 }

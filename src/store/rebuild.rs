@@ -23,7 +23,8 @@ pub struct Rebuilt {
     pub runs: u64,
 }
 
-const ENTRY_KEYS: &[Key] = &[Key::Clock, Key::Entries, Key::Due, Key::Parked, Key::Paused, Key::Broken, Key::Finished];
+const ENTRY_KEYS: &[Key] =
+    &[Key::Clock, Key::Entries, Key::Due, Key::Parked, Key::Paused, Key::Broken, Key::Finished, Key::Events];
 
 impl Store {
     /// Puts back what stands nowhere in a shard; in batches, beside claims.
@@ -113,6 +114,7 @@ impl Store {
             keys.push(self.key(shard, Key::Waits));
             keys.push(self.key(shard, Key::Plans));
             keys.push(self.key(shard, Key::Delayed));
+            keys.push(self.key(shard, Key::Events));
             keys.extend(lists.iter().map(|list| self.keys(shard).list(list)));
             for page in runs.chunks(100) {
                 let mut args: Vec<Value> = vec![holder.as_str().into(), (lists.len() as i64).into()];

@@ -24,6 +24,7 @@ macro_rules! parts {
 parts![
     "words",
     "clock",
+    "log",
     "lease",
     "plan",
     "live",
@@ -86,6 +87,7 @@ macro_rules! scripts {
 scripts![
     accept_clock,
     aged,
+    age_runs,
     backfill,
     cancel,
     claim,

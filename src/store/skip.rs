@@ -77,7 +77,7 @@ pub enum SkipAnswer {
     },
 }
 
-const KEYS: &[Key] = &[Key::Clock, Key::Entries, Key::Skips, Key::Requests, Key::Requested];
+const KEYS: &[Key] = &[Key::Clock, Key::Entries, Key::Skips, Key::Requests, Key::Requested, Key::Events];
 
 /// Reads what `lua/parts/skips.lua` packs; what is damaged ends the list.
 pub(super) fn read(packed: &[u8]) -> Vec<Skip> {

@@ -124,6 +124,7 @@ const MORE_KEYS: &[Key] = &[
     Key::Delayed,
     Key::Dead,
     Key::Letters,
+    Key::Moves,
 ];
 /// Bytes of a message that are kept.
 const MESSAGE_MAX_BYTES: usize = 1024;

@@ -74,19 +74,19 @@ async fn a_retry_whose_reply_was_lost_reopens_once_and_leaves_what_failed_since(
         hand.settle(0).await;
         let other = hand.fetch(9).await.remove(0);
         let (asked, ids) = (Asked { request: "r", content: "retry a" }, [run.run.run_id.clone()]);
-        let answer = cut.lose("retry", async || cut.store.retry(0, asked, &ids).await).await;
+        let answer = cut.lose("retry", async || cut.store.retry(0, asked, &ids, "by ana").await).await;
         assert_eq!(answer, done(&run, word), "{overlap}");
         assert_eq!(cut.world.store.dead(0).await.unwrap().len(), 0);
         hand.finish(&other, EndedAs::Succeeded).await;
         let again = hand.fetch(9).await;
         assert_eq!((again.len(), again[0].run.attempt, &again[0].run.run_id), (1, 2, &ids[0]));
         hand.finish(&again[0], EndedAs::Failed).await;
-        assert_eq!(cut.store.retry(0, asked, &ids).await.unwrap(), answer);
+        assert_eq!(cut.store.retry(0, asked, &ids, "by ana").await.unwrap(), answer);
         assert_eq!(cut.world.store.dead(0).await.unwrap().len(), 1, "it failed after the request had come");
         let (before, _) = cut.store.letters_before(0, asked).await.unwrap().unwrap();
         assert_eq!(before, answer);
         let other = Asked { request: "r", content: "retry b" };
-        assert_eq!(cut.store.retry(0, other, &ids).await.unwrap(), LettersAnswer::OtherRequest);
+        assert_eq!(cut.store.retry(0, other, &ids, "by ana").await.unwrap(), LettersAnswer::OtherRequest);
     }
 }
 
@@ -99,7 +99,7 @@ async fn a_message_that_is_sent_again_is_sent_once() {
     cut.world.redis.cli(&["DEL", "out"]);
     let ids = [cut.world.store.dead(0).await.unwrap().remove(0).0];
     let asked = Asked { request: "r", content: "retry a" };
-    let answer = cut.lose("retry", async || cut.store.retry(0, asked, &ids).await).await;
+    let answer = cut.lose("retry", async || cut.store.retry(0, asked, &ids, "by ana").await).await;
     assert_eq!(answer, LettersAnswer::Done(vec![(ids[0].clone(), LetterWord::Delivered)]));
     assert_eq!(cut.world.redis.cli(&["LLEN", "out"]), "1");
     assert_eq!(cut.world.tally("a").await[&(State::Succeeded, Some(Reason::Delivered))], 1);
@@ -109,14 +109,14 @@ async fn a_message_that_is_sent_again_is_sent_once() {
 async fn a_purge_of_the_same_request_is_answered_the_same_and_leaves_what_failed_since() {
     let (cut, mut hand, run) = dead(json!({})).await;
     let (asked, ids) = (Asked { request: "r", content: "purge a" }, [run.run.run_id.clone()]);
-    let answer = cut.lose("purge", async || cut.store.purge(0, asked, &ids).await).await;
+    let answer = cut.lose("purge", async || cut.store.purge(0, asked, &ids, "by ana").await).await;
     assert_eq!(answer, done(&run, LetterWord::Purged));
     cut.world.pass(3_600_000);
     hand.settle(0).await;
     let next = hand.fetch(9).await.remove(0);
     hand.finish(&next, EndedAs::Failed).await;
-    assert_eq!(cut.store.purge(0, asked, &ids).await.unwrap(), answer);
+    assert_eq!(cut.store.purge(0, asked, &ids, "by ana").await.unwrap(), answer);
     assert_eq!(cut.world.store.dead(0).await.unwrap().len(), 1);
     let other = Asked { request: "r", content: "purge b" };
-    assert_eq!(cut.store.purge(0, other, &ids).await.unwrap(), LettersAnswer::OtherRequest);
+    assert_eq!(cut.store.purge(0, other, &ids, "by ana").await.unwrap(), LettersAnswer::OtherRequest);
 }

@@ -141,7 +141,9 @@ async fn a_node_that_plans_further_takes_the_dates_as_they_stand() {
         ..stands
     };
     let called = name("cal");
-    let call = CalendarCall { request: "r", content: "c", name: &called, revision: 1, calendar: Some(&new) };
+    let (actor, reason) = ("ana", None);
+    let call =
+        CalendarCall { request: "r", content: "c", name: &called, revision: 1, calendar: Some(&new), actor, reason };
     assert_eq!(bed.store().put_calendar(&call).await.unwrap(), CalendarAnswer::Done { revision: 2, is_new: false });
     let created = bed.definition("a").await.created;
     play(&bed, 0, 12 * DAY_MS).await;

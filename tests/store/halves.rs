@@ -35,6 +35,7 @@ const KEYS: &[&str] = &[
     "cancels",
     "history",
     "ended",
+    "moves",
     "ledger",
     "events",
     "revisions",

@@ -93,8 +93,8 @@ async fn call(world: &World, script: &str, prepared: &Prepared) -> bool {
             let call = ChangeCall { request: "r", content: "", changes, is_dry_run: false };
             world.store.put(0, &call).await.is_ok()
         }
-        "retry" => matches!(world.store.retry(0, asked, letters).await, Ok(LettersAnswer::Done(_))),
-        "purge" => matches!(world.store.purge(0, asked, letters).await, Ok(LettersAnswer::Done(_))),
+        "retry" => matches!(world.store.retry(0, asked, letters, "by ana").await, Ok(LettersAnswer::Done(_))),
+        "purge" => matches!(world.store.purge(0, asked, letters, "by ana").await, Ok(LettersAnswer::Done(_))),
         other => panic!("{other}"),
     }
 }

@@ -236,8 +236,8 @@ impl Play {
         let request = self.request();
         let asked = Asked { request: &request, content: "" };
         let answer = match is_purge {
-            true => self.world.store.purge(0, asked, &ids).await.unwrap(),
-            false => self.world.store.retry(0, asked, &ids).await.unwrap(),
+            true => self.world.store.purge(0, asked, &ids, "by ana").await.unwrap(),
+            false => self.world.store.retry(0, asked, &ids, "by ana").await.unwrap(),
         };
         let LettersAnswer::Done(words) = answer else { panic!("{answer:?}") };
         for (run_id, word) in &words {

@@ -107,7 +107,7 @@ impl OneRun {
             self.world.store.renew(0, &watch.incarnation, watch.lease_ms).await.unwrap();
             gone = watch.settle(0).await.ended_nodes;
         }
-        assert_eq!(gone, [holder.incarnation.clone()]);
+        assert_eq!(gone, std::slice::from_ref(&holder.incarnation));
         let rescued = self.world.store.rescue(0, &holder.incarnation, "lost one").await.unwrap();
         self.world.assert_conserved();
         rescued
@@ -124,7 +124,7 @@ impl OneRun {
     pub async fn retry(&self, run_id: &str) -> LetterWord {
         let request = uuid::Uuid::new_v4().to_string();
         let asked = Asked { request: &request, content: "" };
-        let answer = self.world.store.retry(0, asked, &[run_id.to_owned()]).await.unwrap();
+        let answer = self.world.store.retry(0, asked, &[run_id.to_owned()], "by ana").await.unwrap();
         self.world.assert_conserved();
         let LettersAnswer::Done(words) = answer else { panic!("{answer:?}") };
         assert_eq!(words.len(), 1);

@@ -121,7 +121,7 @@ async fn max_running_holds_for_reopened_runs_and_two_of_one_call_keep_to_it_too(
     one.end(ended(&second, EndedAs::Failed)).await;
     let ids = [first.run.run_id.clone(), second.run.run_id.clone()];
     let asked = Asked { request: "both", content: "" };
-    let answer = one.world.store.retry(0, asked, &ids).await.unwrap();
+    let answer = one.world.store.retry(0, asked, &ids, "by ana").await.unwrap();
     let words = ids.iter().cloned().zip([LetterWord::Queued, LetterWord::Waiting]).collect();
     assert_eq!(answer, LettersAnswer::Done(words));
     one.world.assert_conserved();
@@ -178,7 +178,7 @@ async fn a_purge_forgets_the_letter_and_leaves_the_record() {
     let (one, run) = OneRun::dead(json!({})).await;
     let ids = [run.run.run_id.clone(), "nobody".to_owned()];
     let asked = Asked { request: "purge", content: "" };
-    let answer = one.world.store.purge(0, asked, &ids).await.unwrap();
+    let answer = one.world.store.purge(0, asked, &ids, "by ana").await.unwrap();
     let words = ids.iter().cloned().zip([LetterWord::Purged, LetterWord::Gone]).collect();
     assert_eq!(answer, LettersAnswer::Done(words));
     assert!(one.letters().await.is_empty());

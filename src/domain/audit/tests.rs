@@ -1,3 +1,5 @@
+//! What an audit finds, case by case and at random.
+
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -40,6 +40,7 @@ function backfilling.place(id, p, run_id, fire_at, extras)
   if p[P_START_WITHIN] > 0 then append(start_bys, now + p[P_START_WITHIN], run_id) end
   local head = struct.pack(LIVE, 1, QUEUED, BACKFILL, 0, 0, 0, 0, fire_at, now, now, 0, 0, NOBODY)
   append(live_writes, run_id, head .. p[P_TAIL] .. string.char(#id) .. id .. extras)
+  note_move(logged.fired, BACKFILL, id, run_id)
   if p[P_NEEDS_MARKS] then
     marks[id] = marks[id] .. run_id
     marked[#marked + 1] = id

@@ -295,6 +295,32 @@ local function change(item)
   return { id, old and 'changed' or 'added', next_before or -1, t or -1, revision, item.fields }
 end
 
+-- Reads of every key that is only written below: a key of another type raises here, before the first write.
+local function guard_put()
+  guard_history()
+  for _, key in ipairs({ active_key, waits_key, cancels_key, fires_key, backfills_key, queues_key, revisions_key, removed_key, messages_key, requests_key }) do redis.call('HLEN', key) end
+  for _, key in ipairs({ due_key, parked_key, paused_key, broken_key, finished_key, start_by_key, requested_key, stale_key, backfilling_key, delayed_key }) do redis.call('ZCARD', key) end
+  for _, key in ipairs({ events_key, moves_key }) do redis.call('XLEN', key) end
+  for _, key in pairs(hints) do redis.call('LLEN', key) end
+end
+
+-- What was changed, four lines each: what, entry id, revision, fields that differ.
+local function log_changes(items, results)
+  local lines, count = {}, 0
+  for i = 1, #results do
+    local id, word, verb = results[i][1], results[i][2], items[i].verb
+    if word == 'added' or word == 'changed' or word == 'removed' then
+      if word == 'changed' and verb ~= 'put' then word = verb == 'pause' and 'paused' or 'resumed' end
+      append(lines, word, id)
+      append(lines, string.format('%.0f', results[i][5]), results[i][6])
+      count = count + 1
+    end
+  end
+  if count > 0 then
+    log_line(events_key, 'events', EVENTS_MAX, count, 'type', 'changes', 'actor', actor, 'reason', reason, 'changes', table.concat(lines, '\n'))
+  end
+end
+
 -- Runs of removed entries that wait end `cancelled`.
 local function drop_runs()
   for i = 1, #removes.runs do

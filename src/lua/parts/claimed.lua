@@ -1,6 +1,7 @@
 -- What a claim writes of what it has decided. Needs every part before it and the locals of `claim`.
 local function flush_claim()
   flush_runs()
+  flush_moves()
   overlap.flush()
   flush_ledgers()
   limits.flush()
@@ -23,13 +24,9 @@ local function set_poison_aside()
   keep_clock()
   redis.call('ZREM', due_key, poison[1])
   redis.call('ZADD', broken_key, now + RECOVER_MS, poison[1])
-  redis.call('XADD', events_key, 'MAXLEN', '~', 100000, '*', 'type', 'broken', 'entry', poison[1], 'message', poison[2])
+  log_event('type', 'broken', 'entry', poison[1], 'message', poison[2])
   local live_nodes = redis.call('ZCOUNT', seen_key, now - 10000, '+inf')
   return { 'claimed', now, now, -1, live_nodes, { 0, 1, 1, 0, 0, 0, 0 }, {}, {}, {}, {}, {}, {}, {} }
-end
-
-local function flush_events()
-  for i = 1, #events do redis.call('XADD', events_key, 'MAXLEN', '~', 100000, '*', unpack(events[i])) end
 end
 
 local function find_waiting()

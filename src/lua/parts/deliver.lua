@@ -144,7 +144,7 @@ local function delivered_parts(fire_at)
   if not parts then
     local head = struct.pack(RECORD_HEAD, 1, SUCCEEDED, DELIVERED, SCHEDULED, 1, 0, 0, fire_at, fire_at, now, now, now)
     local tail = struct.pack(RECORD_END, 0, 1, fire_at) .. string.char(#node_name) .. node_name .. '\0\0'
-    parts = { FIRST_CHUNK .. struct.pack('>I2', #head + 8 + #tail) .. head, tail }
+    parts = { FIRST_CHUNK .. struct.pack('>I2', #head + 8 + #tail) .. head, tail, end_code(SUCCEEDED, DELIVERED, SCHEDULED) }
     delivered[fire_at] = parts
   end
   return parts
@@ -157,10 +157,10 @@ local function record_delivery(d, why)
     local ring = parts[1] .. cut(text, PLAN_TAIL, PLAN_TAIL + 7) .. parts[2]
     if d[D_RING] and keep > 0 then
       local n, m = #ended, #chunks
-      ended[n + 1], ended[n + 2] = d[D_ID], d[D_RUN_ID]
+      ended[n + 1], ended[n + 2], ended[n + 3] = d[D_ID], d[D_RUN_ID], parts[3]
       chunks[m + 1], chunks[m + 2] = d[D_RING], ring
     else
-      push_record(d[D_ID], d[D_RUN_ID], keep, ring_of(d[D_ID], SUCCEEDED), nil, ring)
+      push_record(d[D_ID], d[D_RUN_ID], keep, ring_of(d[D_ID], SUCCEEDED), nil, ring, parts[3])
     end
     return
   end

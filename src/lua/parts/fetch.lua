@@ -19,6 +19,7 @@ local function take_from(name, count, fetched)
       writes[#writes + 1] = ids[i]
       writes[#writes + 1] = pack_live(run)
       fetched[#fetched + 1] = ids[i]
+      note_move(logged.started, run.attempt, run.id, ids[i])
       -- It has started in time; of a later attempt the node counts the time of the whole run.
       if run.start_within > 0 or run.attempt > 1 then expired[#expired + 1] = false end
     end

@@ -53,6 +53,8 @@ end
 local function delay_next(a)
   local run = a.run
   log_attempt(run, a.reason, node_name, a.exit, a.message)
+  append(logged.retried, run.id, a.run_id)
+  logged.retried[#logged.retried + 1] = string.format('%d %d %.0f', run.attempt, a.reason, now + a.wait)
   -- When it goes into its list stands in its record, too: `delayed` can be rebuilt from it.
   run.state, run.holder, run.enqueued_at = RETRYING, NOBODY, now + a.wait
   redis.call('HSET', live_key, a.run_id, pack_live(run))
@@ -78,7 +80,7 @@ local function finish(attempts)
     end
     if not a.is_mine then
       words[i] = 'lost'
-      redis.call('XADD', events_key, 'MAXLEN', '~', 100000, '*', 'type', 'refused', 'run', a.run_id, 'node', node_name,
+      log_event('type', 'refused', 'run', a.run_id, 'node', node_name,
         'message', 'a result of an attempt that had lost its lease: ' .. a.outcome)
     elseif not state and not lists[a.run.list] then
       -- Its list is not among those declared: it stays with its holder, until the lease ends and it is taken over.

@@ -67,6 +67,7 @@ local function place(id, p, run_id, fire_at, trigger, extras, is_waiting)
     slots = slots - 1
     head = struct.pack(LIVE, 1, RUNNING, trigger, 0, 1, 0, 0, fire_at, due_at, now, now, next_fence(), holder)
     started[#started + 1] = run_id
+    note_move(logged.started, 1, id, run_id)
   else
     head = queued_head(fire_at, trigger, due_at)
     empty[name] = false
@@ -80,6 +81,7 @@ local function place(id, p, run_id, fire_at, trigger, extras, is_waiting)
   if p[P_START_WITHIN] > 0 and string.byte(head, 2) ~= RUNNING then append(start_bys, due_at + p[P_START_WITHIN], run_id) end
   local text = head .. p[P_TAIL] .. string.char(#id) .. id .. (extras or '')
   append(live_writes, run_id, text)
+  note_move(logged.fired, trigger, id, run_id)
   if p[P_OVERLAP] == CANCEL_OTHERS then overlap.fresh[run_id] = text end
   if p[P_NEEDS_MARKS] then
     marks[id] = (marks[id] or '') .. run_id

@@ -1,12 +1,13 @@
--- What has ended: per entry two rings of packed records (`ID` succeeded, `ID!` the others) in chunks, and two lines a run in
--- the stream `ended`: entry id, run id. What failed for good is a dead letter, too, that holds all that a retry needs: the record,
--- the message of a direct action, the live record. Needs `history_key`, `ended_key`, `dead_key`, `letters_key`, `now`. Nothing
--- here raises after `guard_history`.
+-- What has ended: per entry two rings of packed records (`ID` succeeded, `ID!` the others) in chunks, and three lines a run in
+-- the stream `ended`. What failed for good is a dead letter, too, that holds all that a retry needs: the record, the message of a
+-- direct action, the live record. Needs `history_key`, `ended_key`, `dead_key`, `letters_key`, `now`, the log. Nothing here raises
+-- after `guard_history`.
 local RECORD = '>BBBBI2BBI6I6I6I6I6I4I4I2I4I6'
 local CHUNK = 16
 local REQUESTED = 1
 local FIRST_CHUNK = '\0\0\0\0\1'
 local tails, chunks, ended = {}, {}, {}
+local end_codes = {}
 local DEAD_MAX, DEAD_KEPT_MS = 10000, 7776000000  -- letters, and 90 days
 local letters, deaths = {}, {}
 
@@ -30,10 +31,21 @@ local function load_tails(fields)
   end
 end
 
+-- How a run ended, for the stream: the numbers of state, reason and trigger.
+local function end_code(state, reason, trigger)
+  local key = state * 65536 + reason * 256 + trigger
+  local code = end_codes[key]
+  if not code then
+    code = state .. ' ' .. reason .. ' ' .. trigger
+    end_codes[key] = code
+  end
+  return code
+end
+
 -- Puts a packed record at the end of its ring; `field` names the ring, `first` is the ring with this record alone.
-local function push_record(id, run_id, keep, field, body, first)
+local function push_record(id, run_id, keep, field, body, first, code)
   local n = #ended
-  ended[n + 1], ended[n + 2] = id, run_id
+  ended[n + 1], ended[n + 2], ended[n + 3] = id, run_id, code
   if keep == 0 then return end
   local tail = tails[field]
   if not tail then
@@ -57,11 +69,12 @@ end
 -- r: id, run_id, keep, state, reason, trigger, attempt, lost, flags, fire_at, due_at, enqueued_at, started_at, finished_at,
 -- birth, revision, exit (code + 1, 0 none), fires, last_fire_at, node, message, log (of the attempts; may be nil). Returns it packed.
 local function remember(r)
+  local code = end_code(r.state, r.reason, r.trigger)
   local body = struct.pack(RECORD, 1, r.state, r.reason, r.trigger, r.attempt, r.lost, r.flags,
     r.fire_at, r.due_at, r.enqueued_at, r.started_at, r.finished_at, r.birth, r.revision, r.exit, r.fires, r.last_fire_at)
     .. (r.flags == REQUESTED and r.run_id or '')
     .. string.char(#r.node) .. r.node .. struct.pack('>I2', #r.message) .. r.message .. (r.log or '')
-  push_record(r.id, r.run_id, r.keep, ring_of(r.id, r.state), body)
+  push_record(r.id, r.run_id, r.keep, ring_of(r.id, r.state), body, nil, r.fires > 1 and code .. ' ' .. r.fires or code)
   return body
 end
 
@@ -118,5 +131,5 @@ local function flush_history()
     redis.call('HSET', history_key, unpack(write, from, math.min(from + 1999, #write)))
   end
   if #letters > 0 then flush_letters() end
-  if #ended > 0 then redis.call('XADD', ended_key, 'MAXLEN', '~', 200000, '*', 'r', table.concat(ended, '\n')) end
+  log_ended(ended)
 end

@@ -31,6 +31,7 @@ function pausing.wake(id, p, till)
   cursors[id] = place
   put_in_place(id, p, t, left, {}, 0, NEVER, false)
   pausing.removes[#pausing.removes + 1] = id
+  logged.events[#logged.events + 1] = { 'type', 'resumed', 'entry', id, 'message', 'its pause ended' }
 end
 
 -- Ends the pauses whose time has come.

@@ -1,13 +1,13 @@
 -- The claim's own steps. Needs every part before it and the locals of `claim`.
 local RUNS_MAX, BYTES_MAX = 500, 1048576
-local RECOVER_MS = 60000
+local RECOVER_MS, LOST_MS = 60000, 10000
 local AGE_EACH_MS, AGE_TAKES_MS = 3600000, 600000
-local broken_ids, broken_writes, events, unknown_lists = {}, {}, {}, {}
+local broken_ids, broken_writes, unknown_lists = {}, {}, {}
 
 local function set_aside(id, why)
   broken_ids[#broken_ids + 1] = id
   append(broken_writes, now, id)
-  events[#events + 1] = { 'type', 'broken', 'entry', id, 'message', why }
+  logged.events[#logged.events + 1] = { 'type', 'broken', 'entry', id, 'message', why }
 end
 
 -- A page of what is due: ids, and their one score or a list of scores. Of a burst only the first score is read: to print 250
@@ -170,7 +170,7 @@ end
 local function guard_keys()
   guard_history()
   for _, key in ipairs({ live_key, active_key, waits_key, cancels_key, fires_key }) do redis.call('HLEN', key) end
-  redis.call('XLEN', events_key)
+  for _, key in ipairs({ events_key, moves_key }) do redis.call('XLEN', key) end
   redis.call('HLEN', queues_key)
   redis.call('SCARD', holds_key)
   redis.call('HLEN', nodes_key)
@@ -188,7 +188,7 @@ local function note_claim(last, is_full)
   redis.call('HSET', clock_key, 'claimed', now)
   if is_full then redis.call('HSET', clock_key, 'drain_until', now + 10, 'drain_by', holder) end
   if not last or now - last <= 5000 then return 0 end
-  events[#events + 1] = { 'type', 'outage', 'from', last, 'until', now }
+  logged.events[#logged.events + 1] = { 'type', 'outage', 'from', last, 'until', now }
   return now - last
 end
 
@@ -227,10 +227,29 @@ local function hand_out(key)
   end
 end
 
-local function note_beat()
+local DRAINING, NODE = '"state":"draining"', '"node":"([^"]*)"'
+
+-- Nodes that have not been heard of for as long as makes them lost, each told once. `is_back` after an outage: nobody could be heard.
+local function note_lost(is_back)
+  local bound, told = now - LOST_MS, redis.call('HGET', clock_key, 'lost_told') or 0
+  if is_back or tonumber(told) >= bound then return end
+  local lost = redis.call('ZRANGEBYSCORE', seen_key, '(' .. told, bound, 'LIMIT', 0, 1000)
+  for i = 1, #lost do
+    local said = redis.call('HGET', nodes_key, lost[i]) or ''
+    log_event('type', 'node_lost', 'node', string.match(said, NODE) or lost[i], 'incarnation', lost[i])
+  end
+  redis.call('HSET', clock_key, 'lost_told', bound)
+end
+
+local function note_beat(is_back)
   if beat == '' then return end
-  redis.call('HSET', nodes_key, holder, beat)
+  if string.find(beat, DRAINING, 1, true) then
+    local old = redis.call('HGET', nodes_key, holder)
+    if old and not string.find(old, DRAINING, 1, true) then log_event('type', 'node_draining', 'node', node_name, 'incarnation', holder) end
+  end
+  if redis.call('HSET', nodes_key, holder, beat) == 1 then log_event('type', 'node_joined', 'node', node_name, 'incarnation', holder) end
   redis.call('ZADD', seen_key, now, holder)
+  note_lost(is_back)
   local old = redis.call('ZRANGEBYSCORE', seen_key, '-inf', now - 3600000, 'LIMIT', 0, 100)
   for i = 1, #old do
     redis.call('ZREM', seen_key, old[i])

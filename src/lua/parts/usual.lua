@@ -65,6 +65,8 @@ local function take_usual(id, text, fire_at, ledger, needs_mark, way, tail, ring
     bytes_made = bytes_made + #tail
   else
     live_writes[live_count + 1], live_writes[live_count + 2] = run_id, usual_head .. cut(text, PLAN_TAIL, first - 1) .. (id_lengths[#id] or id_length(#id)) .. id
+    local fired = logged.fired[SCHEDULED]
+    fired[live_count + 1], fired[live_count + 2] = id, run_id
     live_count = live_count + 2
     local list = queued[name]
     if list then

@@ -19,6 +19,7 @@ function zones.note()
     return
   end
   zones.asked = 0
+  if zones.greatest ~= '' then log_event('type', 'zone_data', 'node', node_name, 'message', release) end
   redis.call('HSET', clock_key, 'zone', release, 'zone_at', now, 'zone_walk', 0)
   if release < zones.done then
     zones.done = release
