@@ -1,3 +1,5 @@
+//! The audit without Redis: chains of revisions, ledgers made for them, and ledgers that are touched.
+
 use proptest::prelude::*;
 use serde_json::json;
 
