@@ -10,6 +10,8 @@ mod asked;
 mod audit;
 #[path = "cli/calendars.rs"]
 mod calendars;
+#[path = "cli/dead.rs"]
+mod dead;
 #[path = "cli/repeats.rs"]
 mod repeats;
 #[path = "cli/why.rs"]

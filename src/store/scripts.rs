@@ -110,6 +110,7 @@ scripts![
     skip,
     snapshot,
     trigger,
+    watch,
     work,
     zones_done,
 ];
