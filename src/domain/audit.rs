@@ -1,7 +1,7 @@
 //! The audit: which fire times should have been, by the revisions that held then, against what is on record.
 //!
-//! Each revision of an entry owes the fire times of the interval in which it held ([`chain`]); the stretches of the ledger name
-//! the revision that they settled ([`compare`]). So the two are compared revision by revision, each stretch by count and sum, and
+//! Each revision of an entry owes the fire times of the interval in which it held (`chain.rs`); the stretches of the ledger name
+//! the revision that they settled (`compare.rs`). So the two are compared revision by revision, each stretch by count and sum, and
 //! what lies between stretches by what was owed there.
 
 mod chain;

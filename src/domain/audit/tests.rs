@@ -1,4 +1,4 @@
-//! What an audit finds, case by case and at random.
+//! The audit without Redis: chains of revisions, ledgers made for them, and ledgers that are touched.
 
 use proptest::prelude::*;
 use serde_json::json;
