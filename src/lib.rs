@@ -30,14 +30,52 @@
 //!    attempt in between, a command under a supervisor that outlives neither node nor command.
 //! 5. What ended is a packed record in the ring of its entry, and two lines in the stream `ended`.
 //!
+//! # The states of a run
+//!
+//! A run is *active* while it is `waiting`, `queued`, `running` or `retrying`, and ends in one of five states. Each arrow is a step
+//! of one script, named in front of the colon; nothing else moves a run.
+//!
 //! ```text
-//!                       claim                 work (fetch)               work (finish)
-//!   due ───────────────► queued ─────────────► running ─────────────────► succeeded failed cancelled
-//!    │                     │  ▲                   │
-//!    │ claim               │  └── rescue, hand back; from `waiting`, when a run before it has ended
-//!    ▼                     ▼ start_within passed, cancel, rm
-//!   skipped missed       missed cancelled
+//!             claim, trigger            work: fetched            work: as its node says
+//!   due ──┬──────────────────────► queued ─────────────► running ───────────────────────► succeeded  cancelled  failed
+//!         │                        ▲ ▲ ▲ ▲                  │ │                                                   │
+//!         │   the run before it    │ │ │ └──────────────────┘ │ work: it failed and is tried again                │
+//!         ├───────► waiting ───────┘ │ │    work: given back  ▼                                                   │
+//!         │         has ended        │ │    rescue: lost     retrying                                             │
+//!         │            ▲             │ └───────────────────────┘                                                  │
+//!         ▼            │             │      claim: its time has come                                              │
+//!   skipped  missed    └─────────────┴─────────────────────── retry: reopened ────────────────────────────────────┘
 //! ```
+//!
+//! All of them, with those that end a run before its time:
+//!
+//! | from | to | script | when |
+//! |---|---|---|---|
+//! | due, asked | `queued` | `claim`, `trigger` | it fires |
+//! | due | `running` | `claim` | it fires, and the claimer has a free slot |
+//! | due, asked | `waiting` | `claim`, `trigger` | runs before it are active, and `overlap` or `max_running` lets it wait |
+//! | due, asked | `skipped` | `claim`, `trigger`, `put` | a rule says no |
+//! | due | `missed` | `claim`, `put` | its time has passed |
+//! | due, asked | `succeeded`, `failed` | `claim`, `trigger` | a message, `delivered` or refused by its target |
+//! | `waiting` | `queued` | `work`, `rescue`, `cancel`, `claim` | the run before it has ended, by that step or before it |
+//! | `queued` | `running` | `work` | a node fetches it |
+//! | `waiting`, `queued` | `missed` | `claim`, `work` | it did not start within `start_within` |
+//! | `running` | `succeeded`, `failed`, `cancelled` | `work` | its holder tells how the attempt ended |
+//! | `running` | `retrying` | `work` | the attempt failed, and `retry` allows another one |
+//! | `running` | `queued` | `work` | its node stops and gives it back |
+//! | `running` | `queued` | `rescue` | the lease of its node has ended |
+//! | `running` | `failed` | `rescue` | `lost` too often, or once where it may be tried once only |
+//! | `running` | `failed` | `work` | handed back, `drained`, where it may be tried once only |
+//! | `running` | `cancelled` | `rescue`, `work` | somebody had asked to cancel it, and nobody knows how it ended |
+//! | `retrying` | `queued` | `claim` | the time of its next attempt has come |
+//! | `retrying`, `queued` | `failed` | `claim` | the time of the whole run is up, `timeout` (`retry.within`) |
+//! | `waiting`, `queued`, `retrying` | `cancelled` | `cancel`, `put`, `claim`, `trigger` | by somebody; its entry was removed; a newer run took its place |
+//! | `failed` | `queued`, `waiting` | `retry` | reopened: the same run, its next attempt; it waits while other runs of its entry are active |
+//! | `failed` | `succeeded`, `failed` | `retry` | a message that is sent again |
+//!
+//! A cancel of a run that is executed only marks it: its node ends it and tells so. What failed for good is a *dead letter*, too,
+//! until it is retried or forgotten (`purge`); how it ended stays on record whatever becomes of it then, and a reopened run that
+//! ends has another record. `tests/store/states.rs` and `reopened.rs` have a test of each line, `life.rs` walks them at random.
 //!
 //! # What makes it safe
 //!
@@ -70,7 +108,7 @@
 //!
 //! # What is deliberately absent
 //!
-//! Retries, dead letters, `audit`, follow-ups, limits of queues, alerts and the HTTP door are part of the contract and not
+//! `audit`, follow-ups, limits of queues, alerts and the HTTP door are part of the contract and not
 //! built yet: each is refused by name, `not in this version yet`, and never accepted and ignored.
 
 pub mod cli;

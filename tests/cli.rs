@@ -8,6 +8,8 @@ mod support;
 mod asked;
 #[path = "cli/calendars.rs"]
 mod calendars;
+#[path = "cli/dead.rs"]
+mod dead;
 #[path = "cli/repeats.rs"]
 mod repeats;
 #[path = "cli/why.rs"]

@@ -13,7 +13,7 @@ use support::wait::{DEADLINE, until};
 use upbeat::config::Connection;
 use upbeat::domain::id::Namespace;
 use upbeat::error::{Error, Result};
-use upbeat::store::Store;
+use upbeat::store::{Output, Store};
 
 async fn open(url: &str, ca: Option<PathBuf>) -> Result<Store> {
     Store::open(Connection::parse(url, ca).unwrap(), Namespace::parse("namespace", "test").unwrap()).await
@@ -158,7 +158,7 @@ async fn a_full_memory_is_an_error_that_says_so() {
     redis.cli(&["CONFIG", "SET", "maxmemory", "1000"]);
     let refused = store.reserve_births(0, 1).await.err().unwrap();
     says(&refused.to_string(), "memory is full");
-    let refused = store.keep_output(0, "x", b"y").await.err().unwrap();
+    let refused = store.keep_output(0, "x", 1, &Output { written: 1, tail: b"y".to_vec() }).await.err().unwrap();
     assert!(matches!(refused, Error::Unavailable(_)), "{refused:?}");
     says(&refused.to_string(), "memory is full");
 }

@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "cuts/attempts.rs"]
+mod attempts;
 #[path = "cuts/calls.rs"]
 mod calls;
 #[path = "cuts/fleet.rs"]

@@ -16,12 +16,16 @@ mod changes;
 mod clocks;
 #[path = "race/ends.rs"]
 mod ends;
+#[path = "race/failing.rs"]
+mod failing;
 #[path = "race/frozen.rs"]
 mod frozen;
 #[path = "race/kills.rs"]
 mod kills;
 #[path = "race/late.rs"]
 mod late;
+#[path = "race/logs.rs"]
+mod logs;
 #[path = "race/outages.rs"]
 mod outages;
 #[path = "race/overlaps.rs"]

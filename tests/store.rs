@@ -18,6 +18,10 @@ mod halves;
 mod halves_of_attempts;
 #[path = "store/late.rs"]
 mod late;
+#[path = "store/life.rs"]
+mod life;
+#[path = "store/life_model.rs"]
+mod life_model;
 #[path = "store/limits.rs"]
 mod limits;
 #[path = "store/lists.rs"]
@@ -28,6 +32,8 @@ mod model;
 mod one_run;
 #[path = "store/others.rs"]
 mod others;
+#[path = "store/outputs.rs"]
+mod outputs;
 #[path = "store/overlap.rs"]
 mod overlap;
 #[path = "store/reopened.rs"]

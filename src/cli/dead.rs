@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::cli::App;
 use crate::cli::args::Changing;
+use crate::cli::fields::whole;
 use crate::cli::hints;
 use crate::cli::output::{Ended, print, table};
 use crate::cli::request::{request, until_answered};
@@ -23,7 +24,7 @@ pub enum DeadCommand {
         /// Only those of this entry
         id: Option<String>,
         /// So many at most; 0 for all
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = whole::<usize>(0, u64::MAX), allow_negative_numbers = true)]
         limit: usize,
     },
     /// Show one, with every attempt

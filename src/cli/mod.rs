@@ -17,6 +17,7 @@ mod fields;
 mod files;
 mod fleet;
 mod hints;
+mod logs;
 mod moments;
 mod node_command;
 mod output;
@@ -121,11 +122,11 @@ async fn dispatch(cli: Cli, printer: Printer) -> Ended {
         Command::Runs(args) => match args.command {
             None => runs::list(&app, args).await,
             Some(RunsCommand::Show { run }) => show_run::show(&app, &run).await,
-            Some(RunsCommand::Logs(args)) => runs::logs(&app, args).await,
+            Some(RunsCommand::Logs(args)) => logs::print(&app, args).await,
             Some(RunsCommand::Cancel(args)) => runs::cancel(&app, args).await,
             Some(RunsCommand::Retry(args)) => dead::retry(&app, &args.run, &args.changing).await,
         },
-        Command::Logs(args) => runs::logs(&app, args).await,
+        Command::Logs(args) => logs::print(&app, args).await,
         Command::Cancel(args) => runs::cancel(&app, args).await,
         Command::Retry(args) => dead::retry(&app, &args.run, &args.changing).await,
         Command::Dead { command } => dead::run(&app, command).await,

@@ -110,7 +110,8 @@ pub fn shown(shown: usize, found: usize, is_all: bool) -> Option<String> {
         .then(|| format!("{} of {more}{} shown, --limit 0 for all", grouped(shown), grouped(found)))
 }
 
-fn grouped(number: usize) -> String {
+/// `1,204`.
+pub fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {

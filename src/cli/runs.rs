@@ -1,9 +1,9 @@
-//! Commands about runs: runs, trigger, logs, cancel.
+//! Commands about runs: runs, trigger, cancel.
 
 use crate::cli::App;
-use crate::cli::output::{Ended, Failure, Format, print_bytes};
+use crate::cli::output::{Ended, Failure, Format};
 use crate::cli::request::{request, until_answered};
-use crate::cli::run_args::{CancelArgs, LogsArgs, RunsArgs};
+use crate::cli::run_args::{CancelArgs, RunsArgs};
 use crate::cli::run_words::{Words, name, outcome, shown};
 use crate::cli::waiting::{INTERRUPTED, unless_interrupted, until_ended};
 use crate::domain::id::EntryId;
@@ -14,7 +14,7 @@ use crate::domain::run::{State, Trigger};
 use crate::domain::span::Span;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Result};
 use crate::service::{Follow, RunFilter, RunRef, Service};
 
 /// `upbeat runs [ID]`.
@@ -119,50 +119,6 @@ async fn follow(app: &App, service: Service, filter: RunFilter) -> Ended {
             Ok(ended?)
         }
     }
-}
-
-/// `upbeat logs RUN [-f]`.
-pub async fn logs(app: &App, args: LogsArgs) -> Ended {
-    let wanted = RunRef::parse(&args.run)?;
-    let service = app.service().await?;
-    let mut run = match &wanted {
-        // What was skipped or missed has no output: the latest that did something is meant.
-        RunRef::Latest(id) => {
-            let runs = service.runs_of(id).await?;
-            let latest = runs.iter().find(|run| run.attempt > 0).or(runs.first()).cloned();
-            latest.ok_or_else(|| Error::NotFound(Problem::new("run", format!("{id} has not run yet"))))?
-        }
-        wanted => service.run(wanted).await?,
-    };
-    if args.follow && run.finished_at.is_none() {
-        match unless_interrupted(until_ended(&service, &run, None)).await {
-            None => return Ok(INTERRUPTED),
-            Some(ended) => run = ended?,
-        }
-    }
-    let output = service.output(&run).await?;
-    let text = output.as_deref().map(|output| String::from_utf8_lossy(output).into_owned());
-    if app.printer.is_json() {
-        let mut document = serde_json::to_value(&run).map_err(|why| Error::internal(why.to_string()))?;
-        document["output"] = text.into();
-        document["output_cut"] = output.as_deref().is_some_and(Service::is_output_cut).into();
-        app.printer.one(&document, |_| String::new(), String::new);
-        return Ok(0);
-    }
-    let words = Words::of(&service, std::slice::from_ref(&run), false).await?;
-    let attempt = if run.attempt > 0 { format!(" · attempt {}", run.attempt) } else { String::new() };
-    app.printer.note(format!("{}{attempt} · {}", name(&run), outcome(&run, &words.wall(&run))));
-    match output {
-        Some(output) => {
-            print_bytes(&output);
-            if Service::is_output_cut(&output) {
-                app.printer.note("only the last 65,536 bytes are kept");
-            }
-        }
-        None if run.finished_at.is_none() => app.printer.note("its output is there once it has ended (-f waits)"),
-        None => app.printer.note("no output is kept of it"),
-    }
-    Ok(0)
 }
 
 /// `upbeat cancel RUN`.

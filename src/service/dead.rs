@@ -143,9 +143,14 @@ impl Service {
         if is_first {
             self.require(wanted).await?;
         }
+        // A shard in which nothing was to be done then has no answer of its own.
+        let came_at = before.iter().filter_map(|(_, at)| *at).min();
+        let answered: BTreeSet<String> = changes.iter().map(|change| change.run_id.clone()).collect();
         for shard in self.store.shards() {
-            let (mut step, since) = before[usize::from(shard)];
-            let letters = self.letters_of(shard, wanted, since).await?;
+            let (mut step, at) = before[usize::from(shard)];
+            let mut letters = self.letters_of(shard, wanted, at.or(came_at)).await?;
+            // A message that its target refused again is a letter again since that very instant.
+            letters.retain(|(_, letter)| !answered.contains(&letter.live.run_id));
             if request.is_dry_run {
                 changes.extend(letters.iter().map(|(_, letter)| change(Some(letter), verb.intent(letter))));
                 continue;
@@ -179,7 +184,7 @@ impl Service {
             let asked = Asked { request: &step, content: &content };
             match self.store.letters_before(shard, asked).await? {
                 Some((LettersAnswer::Done(done), _)) => match done.into_iter().next() {
-                    Some((run_id, _)) => return self.run(&RunRef::Id(run_id)).await,
+                    Some((run_id, word)) => return self.retried(run_id, word).await,
                     None => continue,
                 },
                 Some(_) => return Err(request.used_before()),
@@ -201,16 +206,23 @@ impl Service {
         let step = request.step(shard, 0);
         let asked = Asked { request: &step, content: &content };
         let done = self.change_page(request, LetterVerb::Retry, shard, asked, &ids).await?;
-        match done.first() {
-            Some((_, LetterWord::Gone)) => {
+        let word = done.first().map_or(LetterWord::Gone, |(_, word)| *word);
+        self.retried(run.run_id, word).await
+    }
+
+    /// What a retry of one run is answered.
+    async fn retried(&self, run_id: String, word: LetterWord) -> Result<RunView> {
+        let run = self.run(&RunRef::Id(run_id)).await?;
+        match word {
+            LetterWord::Gone => {
                 let problem = Problem::new("run", format!("{} was retried or purged meanwhile", run.run_id));
                 Err(Error::Conflict(problem.value(&run.run_id)))
             }
-            Some((_, LetterWord::Full)) => {
+            LetterWord::Full => {
                 let problem = Problem::new("run", format!("too many runs of {} wait already", run.entry_id));
                 Err(Error::Conflict(problem.value(&run.run_id).hint("ask again when some have ended")))
             }
-            _ => self.run(&RunRef::Id(run.run_id)).await,
+            _ => Ok(run),
         }
     }
 

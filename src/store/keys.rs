@@ -59,10 +59,12 @@ pub enum Key {
     Nodes,
     /// zset: incarnation -> when its last beat came.
     Seen,
-    /// hash: run id -> output of its last attempt.
+    /// hash: run id and attempt -> what is kept of its output.
     Outputs,
-    /// list: run ids with output, oldest first.
+    /// list: its fields, oldest first.
     OutputOrder,
+    /// hash: run id -> until when somebody watches it, ms; goes by itself.
+    Watched,
     /// hash: entry id -> what its last run left for the next.
     Results,
     /// zset: entry id -> when to hand it out for planning with newer zone data.
@@ -123,6 +125,7 @@ impl Key {
             Self::Seen => "seen",
             Self::Outputs => "outputs",
             Self::OutputOrder => "output_order",
+            Self::Watched => "watched",
             Self::Results => "results",
             Self::Stale => "stale",
             Self::Delayed => "delayed",

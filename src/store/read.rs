@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::store::Store;
 use crate::store::backfill::{self, Backfill};
 use crate::store::keys::Key;
-use crate::store::reply::{Reply, bytes, maybe_bytes, number, pairs, text, texts};
+use crate::store::reply::{Reply, maybe_bytes, number, pairs, text, texts};
 use crate::store::skip::{self, Skip};
 
 /// Where an entry stands.
@@ -324,13 +324,6 @@ impl Store {
             events.push((id, fields));
         }
         Ok(events)
-    }
-
-    /// The output that is kept of a run's last attempt.
-    pub async fn output(&self, shard: u16, run_id: &str) -> Result<Option<Vec<u8>>> {
-        let args = vec![self.key(shard, Key::Outputs).into(), run_id.into()];
-        let reply = self.inner.client.command("HGET", args).await?;
-        if reply.is_null() { Ok(None) } else { bytes(reply).map(Some) }
     }
 }
 

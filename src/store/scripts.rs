@@ -106,6 +106,7 @@ scripts![
     retry,
     skip,
     trigger,
+    watch,
     work,
     zones_done,
 ];

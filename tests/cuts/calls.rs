@@ -7,7 +7,8 @@ use upbeat::domain::timestamp::Timestamp;
 use upbeat::error::{Error, Result};
 use upbeat::store::{
     Asked, Backfill, BackfillAnswer, BackfillCall, CancelAnswer, ChangeCall, ChangeWord, ClaimReply, EndedAs,
-    FinishWord, Made, Planned, PutAnswer, Rescued, SkipAnswer, SkipCall, Started, Store, TriggerAnswer, TriggerCall,
+    FinishWord, Made, Output, Planned, PutAnswer, Rescued, SkipAnswer, SkipCall, Started, Store, TriggerAnswer,
+    TriggerCall,
 };
 
 use crate::support::entries::{addition, id, open};
@@ -15,11 +16,11 @@ use crate::support::hand::{Hand, World, ended};
 use crate::support::proxy::{Fate, Proxy};
 use crate::support::wait::{DEADLINE, until};
 
-struct Cut {
-    world: World,
+pub struct Cut {
+    pub world: World,
     proxy: Proxy,
     /// Reaches Redis through the proxy.
-    store: Store,
+    pub store: Store,
 }
 
 fn entry() -> Value {
@@ -27,14 +28,14 @@ fn entry() -> Value {
 }
 
 impl Cut {
-    async fn with(entries: &[(&str, Value)]) -> Self {
+    pub async fn with(entries: &[(&str, Value)]) -> Self {
         let world = World::with(entries).await;
         let proxy = Proxy::before(&world.redis);
         let store = open(&proxy.url(), 1).await;
         Self { world, proxy, store }
     }
 
-    fn hand(&self) -> Hand {
+    pub fn hand(&self) -> Hand {
         Hand::new(&self.store, 'a')
     }
 
@@ -46,7 +47,7 @@ impl Cut {
     }
 
     /// Calls, loses the reply, and calls again. The script must have been sent once for each of the two.
-    async fn lose<T: std::fmt::Debug>(&self, script: &str, mut call: impl AsyncFnMut() -> Result<T>) -> T {
+    pub async fn lose<T: std::fmt::Debug>(&self, script: &str, mut call: impl AsyncFnMut() -> Result<T>) -> T {
         self.meet(script, Fate::CutReply, &mut call).await
     }
 
@@ -299,9 +300,10 @@ async fn a_node_may_leave_twice() {
 async fn output_that_is_kept_twice_counts_once() {
     let cut = Cut::with(&[("a", entry())]).await;
     let run_id = "01a1f95e-4010-8b8b-bdf5-cd3b89a798e6";
-    cut.lose("keep_output", async || cut.store.keep_output(0, run_id, b"twelve bytes").await).await;
-    assert_eq!(cut.store.output(0, run_id).await.unwrap().as_deref(), Some(b"twelve bytes".as_slice()));
-    assert_eq!(cut.world.on("HGET", "clock", &["output_bytes"]), "12");
+    let output = Output { written: 12, tail: b"twelve bytes".to_vec() };
+    cut.lose("keep_output", async || cut.store.keep_output(0, run_id, 1, &output).await).await;
+    assert_eq!(cut.store.output(0, run_id, 1).await.unwrap(), Some(output));
+    assert_eq!(cut.world.on("HGET", "clock", &["output_bytes"]), "175", "12, their number, and 160");
     assert_eq!(cut.world.on("LLEN", "output_order", &[]), "1");
 }
 

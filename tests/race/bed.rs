@@ -9,9 +9,10 @@ use crate::support::cli::Upbeat;
 use crate::support::node::{NodeOptions, NodeProcess, node};
 pub use crate::support::patience::{in_parallel, patiently, too_slow};
 use crate::support::redis::RedisServer;
+use crate::support::resp::Reply;
 pub use crate::support::wait::DEADLINE;
 use crate::support::wait::{wait_for, wait_some};
-use crate::verdict::{Deaths, EVERY_MS, Line, Verdict, Window, text};
+use crate::verdict::{Deaths, EVERY_MS, Line, Verdict, Window};
 
 /// What lies between a command and the first fire time at least, and at most.
 const ROOM_MS: std::ops::RangeInclusive<i64> = 700..=20_000;
@@ -143,27 +144,37 @@ impl Bed {
         });
     }
 
-    /// Kills a node in the midst of a command: each is frozen for a look at what it executes, so that nothing ends before the kill.
+    /// Kills a node in the midst of a command: it is frozen for a last look at what it holds, so that nothing ends before the kill.
     pub fn kill_busy(&self, nodes: &mut [NodeProcess]) -> usize {
-        let has_begun = |run: &Value| {
-            self.lines().iter().any(|line| line.run_id == text(run, "run_id") && run["attempt"] == line.attempt)
-        };
         let start = Instant::now();
         while start.elapsed() < SEARCH {
-            let listed = self.user.json(&["nodes"]);
             for (at, node) in nodes.iter_mut().enumerate() {
-                let name = listed.as_array().unwrap().iter().find(|one| one["pid"] == node.pid());
-                let Some(name) = name.map(|one| &one["node"]).filter(|_| node.status().is_none()) else { continue };
+                if node.status().is_some() || !self.executes(node) {
+                    continue;
+                }
                 node.sigstop();
-                let running = self.user.json(&["runs", "--state", "running", "--limit", "0"]);
-                if running.as_array().unwrap().iter().any(|run| run["node"] == *name && has_begun(run)) {
+                // Once for what it had sent before, once for what came of that.
+                if self.executes(node) && self.executes(node) {
                     node.kill9();
                     return at;
                 }
                 node.sigcont();
             }
+            std::thread::sleep(Duration::from_millis(5));
         }
         too_slow("no node was found while it executed");
+    }
+
+    /// Whether a command of a run that this node holds has begun. Redis is asked itself: a command of ours takes longer than a run.
+    fn executes(&self, node: &NodeProcess) -> bool {
+        let log = node.log();
+        let Some(id) = log.split("node.id=").nth(1).and_then(|rest| rest.split_whitespace().next()) else {
+            return false;
+        };
+        let keys = self.server.ask(&["KEYS", &format!("upbeat:{{test:*}}:holds:{id}")]);
+        let held = |key: &Reply| self.server.ask(&["SMEMBERS", &key.text()]).list().iter().map(Reply::text).collect();
+        let held: Vec<String> = keys.list().iter().flat_map(|key| -> Vec<String> { held(key) }).collect();
+        !held.is_empty() && self.lines().iter().any(|line| held.contains(&line.run_id))
     }
 
     pub fn verdict(&self, race: &Race, deaths: Deaths) -> Verdict {

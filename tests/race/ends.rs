@@ -140,3 +140,21 @@ fn a_cancel_reaches_a_run_that_executes() {
     assert!(took_ms < 10_000, "it was told at once: {took_ms} ms");
     assert_eq!(run["attempt"], 1);
 }
+
+#[test]
+fn a_reopened_run_whose_definition_is_gone_does_not_run_that_of_another_entry() {
+    let bed = Bed::new();
+    let _node = bed.start("a");
+    let wrong = bed.user.dir().join("wrong");
+    trigger_shell(&bed, "job", "exit 1");
+    let failed = bed.wait_state("job", "failed", DEADLINE);
+    bed.user.ok(&["rm", "job", "-y"]);
+    bed.user.ok(&["add", "job", "--every", "1d", "--shell", &format!("touch {}", wrong.display())]);
+    bed.server.cli(&["DEL", "upbeat:{test:0}:revisions"]);
+    let run_id = text(&failed, "run_id");
+    bed.user.ok(&["retry", run_id]);
+    wait_for("it has ended again", DEADLINE, || !bed.user.json(&["runs", "show", run_id])["finished_at"].is_null());
+    let run = bed.user.json(&["runs", "show", run_id]);
+    assert_eq!((&run["state"], &run["reason"]), (&json!("cancelled"), &json!("entry_removed")), "{run:#}");
+    assert!(!wrong.exists());
+}

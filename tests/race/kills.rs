@@ -6,7 +6,7 @@ use crate::support::wait::wait_for;
 use crate::verdict::{Deaths, assert_on_record};
 
 const SEED: u64 = 20_261_120;
-const ARGS: &[&str] = &["--lease", "1s", "--concurrency", "32"];
+const ARGS: &[&str] = &["--lease", "2s", "--concurrency", "32"];
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
 /// Kills a node every 2 s of the window, once in the midst of a command, and starts it again under the same name.
@@ -39,9 +39,9 @@ fn kill_minus_9_every_2_s_loses_and_doubles_nothing() {
         let bed = Bed::new();
         let mut nodes = NAMES.map(|name| node(name, bed.server.url()).args(ARGS).start_live(&bed.user));
         let policies = "overlap = \"allow\"\ncatch_up = \"all\"";
-        let race = bed.race(40, 14, &bed.command("sleep 0.2"), policies);
+        let race = bed.race(24, 14, &bed.command("sleep 0.2"), policies);
         assert!(kill_every_2_s(&bed, &race, &mut nodes) >= 6);
-        assert!(bed.ended(&race, DEADLINE), "{:#?}", bed.verdict(&race, Deaths::Some));
+        assert!(bed.ended(&race, DEADLINE * 3), "{:#?}", bed.verdict(&race, Deaths::Some));
         bed.verdict(&race, Deaths::Some).assert_clean();
         let repeated = bed.lines().iter().filter(|line| line.attempt > 1).count();
         assert!(repeated > 0, "a node died while it executed");
@@ -53,9 +53,9 @@ fn with_the_defaults_every_fire_time_is_a_run_or_on_record() {
     patiently(|| {
         let bed = Bed::new();
         let mut nodes = NAMES.map(|name| node(name, bed.server.url()).args(ARGS).start_live(&bed.user));
-        let race = bed.race(20, 12, &bed.command("sleep 1.3"), "");
+        let race = bed.race(12, 12, &bed.command("sleep 1.3"), "");
         assert!(kill_every_2_s(&bed, &race, &mut nodes) >= 5);
-        assert!(bed.ended(&race, DEADLINE), "{:#?}", bed.runs());
+        assert!(bed.ended(&race, DEADLINE * 3), "{:#?}", bed.runs());
         let runs = bed.runs();
         let times: Vec<i64> = race.window.times().collect();
         for entry in &race.entries {

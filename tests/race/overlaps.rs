@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::bed::{Bed, DEADLINE, Race, in_parallel, is_gone, patiently, too_slow, wait_until};
+use crate::bed::{Bed, DEADLINE, Race, in_parallel, is_gone, now_ms, patiently, too_slow, wait_until};
 use crate::support::node::NodeProcess;
 use crate::support::wait::wait_for;
 use crate::verdict::{Deaths, assert_on_record, instant, text};
@@ -30,13 +30,18 @@ fn play_once(entries: usize, count: i64, seconds: &str, rule: &str) -> Seen {
     let race = bed.race(entries, count, &bed.command(&format!("sleep {seconds}")), rule);
     let mut waited = BTreeMap::new();
     for second in 1..count {
-        wait_until(race.window.start_ms + second * 1_000 + 500);
+        let at_ms = race.window.start_ms + second * 1_000 + 500;
+        wait_until(at_ms);
+        if second == count / 2 {
+            bed.kill_busy(&mut nodes);
+        }
+        // On a slow machine a look takes longer than a second: those that are overdue are left out, but for the last.
+        if now_ms() > at_ms + 500 && second + 1 < count {
+            continue;
+        }
         for run in bed.runs().iter().filter(|run| run["state"] == "waiting") {
             assert!(run["enqueued_at"].is_null() && run["started_at"].is_null(), "{run:#}");
             *waited.entry(text(run, "reason").to_owned()).or_default() += 1;
-        }
-        if second == count / 2 {
-            bed.kill_busy(&mut nodes);
         }
     }
     assert!(bed.ended(&race, DEADLINE * 2), "{:#?}", bed.runs());

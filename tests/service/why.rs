@@ -254,8 +254,9 @@ async fn a_run_that_succeeded_says_when_where_and_how_long() {
     let story = Story::at("2026-11-19T12:00").await;
     story.nightly(json!({})).await;
     let run = story.start("2026-11-20T02:00").await;
-    let output = b"copied 3 files\n\n".to_vec();
-    story.bed.store().keep_output(0, &run.run.run_id, &output).await.unwrap();
+    let tail = b"copied 3 files\n\n".to_vec();
+    let output = upbeat::store::Output { written: tail.len() as u64, tail };
+    story.bed.store().keep_output(0, &run.run.run_id, 1, &output).await.unwrap();
     story.go_on(&run, 840_010);
     story.end(Ended { exit_code: Some(0), ..ended(&run, EndedAs::Succeeded) }).await;
     for at in [None, Some("02:00"), Some("2026-11-20T01:00:00Z"), Some("2026-11-20")] {

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use upbeat::domain::ledger;
 use upbeat::domain::run::{Reason, State};
-use upbeat::store::{Place, Planned};
+use upbeat::store::{EndedAs, Place, Planned};
 
+use crate::one_run::OneRun;
 use crate::support::entries::id;
-use crate::support::hand::{Hand, World, distinct};
+use crate::support::hand::{Hand, World, distinct, ended, failed};
 
 fn every(span: &str) -> Value {
     json!({"every": span, "shell": "true", "overlap": "allow", "keep_runs": 1000})
@@ -305,4 +306,41 @@ async fn an_entry_that_had_finished_is_finished_again_after_a_rebuild() {
     hand.settle(0).await;
     assert!(hand.work_off(0).await.is_empty(), "it has fired");
     assert_eq!(world.store.entry(&id("once")).await.unwrap().unwrap().place, Some(Place::Finished));
+}
+
+#[tokio::test]
+async fn runs_that_waited_for_their_next_attempt_get_their_time_back() {
+    let mut one = OneRun::retrying(json!({})).await;
+    let at = one.live().await.unwrap().enqueued_at;
+    one.world.on("DEL", "delayed", &[]);
+    rebuild(&one.world, &mut hand_of(&one)).await;
+    assert_eq!(one.state().await, Some(State::Queued), "its time has come meanwhile");
+
+    let (mut one, run) = OneRun::running(json!({})).await;
+    one.end(failed(&run, 600_000, None)).await;
+    let far = one.live().await.unwrap().enqueued_at;
+    assert!(far > at);
+    one.world.on("DEL", "delayed", &[]);
+    rebuild(&one.world, &mut hand_of(&one)).await;
+    assert_eq!(one.world.on("ZSCORE", "delayed", &[&run.run.run_id]), far.0.to_string());
+    one.look_after(600_000).await;
+    assert_eq!(one.fetch().await.run.attempt, 2);
+}
+
+fn hand_of(one: &OneRun) -> Hand {
+    Hand::new(&one.world.store, 'b')
+}
+
+#[tokio::test]
+async fn a_reopened_run_that_waited_waits_again() {
+    let (mut one, run) = OneRun::dead(json!({"overlap": "buffer_one"})).await;
+    one.fire().await;
+    let other = one.fetch().await;
+    one.retry(&run.run.run_id).await;
+    one.world.on("DEL", "waits", &[]);
+    let renewed = one.world.store.renew(0, &one.hand.incarnation, 600_000).await.unwrap();
+    assert_eq!(renewed.held.len(), 1);
+    rebuild(&one.world, &mut hand_of(&one)).await;
+    one.end(ended(&other, EndedAs::Succeeded)).await;
+    assert_eq!(one.fetch().await.run.run_id, run.run.run_id);
 }
