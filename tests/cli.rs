@@ -6,6 +6,8 @@ mod support;
 
 #[path = "cli/asked.rs"]
 mod asked;
+#[path = "cli/audit.rs"]
+mod audit;
 #[path = "cli/calendars.rs"]
 mod calendars;
 #[path = "cli/dead.rs"]
@@ -311,7 +313,6 @@ fn what_comes_later_is_refused_by_name() {
         &["why", "a"],
         &["lint", "-f", "x"],
         &["plan"],
-        &["audit"],
         &["doctor"],
         &["runs", "retry", "x"],
         &["nodes", "drain", "x"],

@@ -4,8 +4,14 @@
 
 mod support;
 
+#[path = "service/ageing.rs"]
+mod ageing;
 #[path = "service/apply.rs"]
 mod apply;
+#[path = "service/audit_walk.rs"]
+mod audit_walk;
+#[path = "service/audits.rs"]
+mod audits;
 #[path = "service/backfills.rs"]
 mod backfills;
 #[path = "service/bed.rs"]

@@ -170,6 +170,10 @@ pub enum Command {
         command: Option<super::dead::DeadCommand>,
     },
 
+    /// Prove that no fire time is missing and none too many
+    #[command(after_help = super::audit::AUDIT_EXAMPLES)]
+    Audit(super::audit::AuditArgs),
+
     /// List nodes
     Nodes {
         #[command(subcommand)]

@@ -4,6 +4,7 @@ mod actor;
 mod args;
 mod asked;
 mod asked_args;
+mod audit;
 mod bench;
 mod calendars;
 mod clock;
@@ -131,6 +132,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Ended {
         Command::Retry(args) => dead::retry(&app, &args.run, &args.changing).await,
         Command::Dead { command } => dead::run(&app, command).await,
         Command::Calendars { command } => calendars::run(&app, command).await,
+        Command::Audit(args) => audit::run(&app, args).await,
         Command::Nodes { other: None } => fleet::nodes(&app).await,
         Command::Queues { other: None } => fleet::queues(&app).await,
         Command::Nodes { other: Some(Other::Word(words)) } => Err(hints::subcommand("nodes", &words).into()),

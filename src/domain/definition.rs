@@ -13,7 +13,7 @@ use crate::error::{Error, Problem, Result};
 /// The least version of a program that can read the definitions made here.
 pub const DEFINITION_VERSION: u32 = 1;
 
-/// An entry on record. The order of the first three fields is part of the format: scripts read them by pattern.
+/// An entry on record. The order of the first five fields is part of the format: scripts read them by pattern, and write the two instants.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Definition {
     /// The least version that can read it.
@@ -22,10 +22,13 @@ pub struct Definition {
     pub birth: u64,
     /// 1 for a new id; grows with every change, also over `rm` and `add`.
     pub revision: u64,
-    /// When this revision was written, ms.
+    /// When this revision was written, ms, by the clock of the script that wrote it: what came until then is settled.
     pub at: Timestamp,
-    /// When the entry was added, ms.
+    /// When the entry was added, ms; the `at` of its first revision.
     pub created: Timestamp,
+    /// From when its fire times count, ms, where that is before `created`: it was added with `--from`. Scripts read it by pattern.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
     /// Who wrote it.
     pub actor: String,
     /// Why.
@@ -36,6 +39,9 @@ pub struct Definition {
     /// Since when, by whom and why it is paused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<Paused>,
+    /// From when this revision counts, ms, where that is before `at`: it was added or resumed with `--from`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Timestamp>,
     /// The calendars that it excludes, with the revisions that its plan was made from.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub calendars: BTreeMap<String, u64>,
@@ -67,7 +73,7 @@ pub struct Removed {
     pub birth: u64,
     /// The last revision: the removal itself.
     pub revision: u64,
-    /// When, ms.
+    /// When, ms, by the clock of the script.
     pub at: Timestamp,
     /// By whom.
     pub actor: String,
@@ -93,6 +99,11 @@ impl Definition {
                 Problem::new("entry", format!("the definition of {id} is damaged: {why}")).value(id.as_str()),
             )
         })
+    }
+
+    /// From when its fire times count.
+    pub fn counts_since(&self) -> Timestamp {
+        self.since.unwrap_or(self.created)
     }
 
     /// The pause that holds at `now`.

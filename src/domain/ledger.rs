@@ -1,14 +1,21 @@
 //! The ledger of an entry: which fire times became what, in stretches, as `lua/parts/ledger.lua` writes it.
 
+mod shorten;
+
 use std::collections::BTreeMap;
 
+pub use shorten::{age, compact};
+
 use crate::domain::run::{Reason, State};
+use crate::domain::schedule::Schedule;
 use crate::domain::timestamp::Timestamp;
 
 /// Bytes of a packed stretch.
 pub const STRETCH_LEN: usize = 29;
-/// Stretches that an entry keeps apart; beyond, the oldest neighbours of one revision and outcome are merged.
+/// Stretches that an entry keeps; beyond, the oldest of one revision and outcome are merged, then the oldest revisions dropped.
 pub const STRETCHES: usize = 200;
+/// Stands where a stretch has its outcome: what was dropped before the first stretch.
+const DROPPED: u8 = 0;
 
 /// Fire times of one revision with one outcome, in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +36,17 @@ pub struct Stretch {
     pub reason: Option<Reason>,
 }
 
+/// What a ledger told once and does not tell any more: it is the first of what is packed, in the form of a stretch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dropped {
+    /// Those counted are fire times from then on: when the entry was added.
+    pub since: Timestamp,
+    /// The last that was dropped.
+    pub until: Timestamp,
+    /// How many were dropped since `since`.
+    pub count: u64,
+}
+
 /// Reads a ledger; `None` where it is damaged.
 pub fn read(text: &[u8]) -> Option<Vec<Stretch>> {
     let Some((1, packed)) = text.split_first() else {
@@ -37,7 +55,26 @@ pub fn read(text: &[u8]) -> Option<Vec<Stretch>> {
     if packed.len() % STRETCH_LEN != 0 {
         return None;
     }
-    packed.chunks_exact(STRETCH_LEN).map(read_stretch).collect()
+    packed.chunks_exact(STRETCH_LEN).skip(usize::from(dropped(text).is_some())).map(read_stretch).collect()
+}
+
+/// What was dropped of a ledger.
+pub fn dropped(text: &[u8]) -> Option<Dropped> {
+    let packed = text.get(1..=STRETCH_LEN).filter(|packed| packed[27] == DROPPED)?;
+    let instant = |bytes: &[u8]| Timestamp(number(bytes).cast_signed());
+    Some(Dropped { since: instant(&packed[0..6]), until: instant(&packed[6..12]), count: number(&packed[12..16]) })
+}
+
+/// Fire times on record from `since` on, when the entry was added, as `lua/parts/limits.lua` counts them.
+pub fn fires_since(text: &[u8], since: Timestamp) -> u64 {
+    let gone = dropped(text).filter(|gone| gone.since >= since).map_or(0, |gone| gone.count);
+    let stretches = read(text).unwrap_or_default();
+    gone + stretches.iter().filter(|one| one.first >= since).map(|one| one.count).sum::<u64>()
+}
+
+/// Where the stretch with this number stands.
+fn offset(text: &[u8], number: usize) -> usize {
+    1 + (number + usize::from(dropped(text).is_some())) * STRETCH_LEN
 }
 
 fn number(bytes: &[u8]) -> u64 {
@@ -82,6 +119,42 @@ impl Span {
     }
 }
 
+impl Span {
+    /// The fire times of a schedule from `from` to `to`, both included: by formula where they are evenly spaced, else one by
+    /// one.
+    pub fn of(schedule: &Schedule, from: Timestamp, to: Timestamp) -> Self {
+        let from = schedule.start.map_or(from, |start| start.max(from));
+        let to = schedule.end.map_or(to, |end| Timestamp(end.0 - 1).min(to));
+        let mut span = Self::default();
+        if from > to {
+            return span;
+        }
+        let Some(fixed) = schedule.fixed_period(from) else {
+            schedule.times_after(Timestamp(from.0 - 1)).take_while(|time| *time <= to).for_each(|time| span.push(time));
+            return span;
+        };
+        let Some(first) = fixed.next_after(Timestamp(from.0 - 1)).filter(|first| *first <= to) else { return span };
+        let period = i128::from(fixed.period.0);
+        let more = (i128::from(to.0) - i128::from(first.0)) / period;
+        let sum = (more + 1) * i128::from(first.0) + more * (more + 1) / 2 * period;
+        let last = Timestamp(i64::try_from(i128::from(first.0) + more * period).unwrap_or(to.0));
+        Self {
+            ends: Some((first, last)),
+            count: u64::try_from(more + 1).unwrap_or(0),
+            sum: u64::try_from(sum.rem_euclid(1 << 52)).unwrap_or(0),
+        }
+    }
+
+    /// Both together; `other` is the later one.
+    pub fn and(self, other: Self) -> Self {
+        let ends = match (self.ends, other.ends) {
+            (Some((first, _)), Some((_, last))) => Some((first, last)),
+            (one, another) => one.or(another),
+        };
+        Self { ends, count: self.count + other.count, sum: (self.sum + other.sum) % (1 << 52) }
+    }
+}
+
 impl Stretch {
     /// The stretch as three: what is before, what fires after all, what is behind; `None` where these are not all of its fire
     /// times. Empty ones are left out.
@@ -105,47 +178,14 @@ impl Stretch {
 /// by their place.
 pub fn replace(text: &[u8], stretches: &[Stretch], replaced: &BTreeMap<usize, Vec<Stretch>>) -> (Vec<u8>, Vec<u8>) {
     let Some((last, _)) = replaced.last_key_value() else { return (Vec::new(), Vec::new()) };
-    let mut packed = vec![1];
+    let mut packed = text[..offset(text, 0)].to_vec();
     for (at, stretch) in stretches[..=*last].iter().enumerate() {
         match replaced.get(&at) {
             Some(others) => others.iter().for_each(|other| push(&mut packed, other)),
             None => push(&mut packed, stretch),
         }
     }
-    (text[..1 + (last + 1) * STRETCH_LEN].to_vec(), packed)
-}
-
-/// Merges the oldest neighbours until `STRETCHES` are left. Returns the prefix to replace and what replaces it, packed, or
-/// `None` where nothing can be merged.
-///
-/// Only neighbours of one revision, outcome and reason are merged here, over what lies between them of another outcome: count
-/// and sum stay exact per outcome, the range becomes the hull.
-pub fn compact(text: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-    let stretches = read(text)?;
-    if stretches.len() <= STRETCHES {
-        return None;
-    }
-    let old = stretches.len() - STRETCHES / 2;
-    let mut merged: Vec<Stretch> = Vec::new();
-    for stretch in &stretches[..old] {
-        let same = merged
-            .iter_mut()
-            .find(|m| (m.revision, m.outcome, m.reason) == (stretch.revision, stretch.outcome, stretch.reason));
-        match same {
-            Some(m) => {
-                m.first = m.first.min(stretch.first);
-                m.last = m.last.max(stretch.last);
-                m.count += stretch.count;
-                m.sum = (m.sum + stretch.sum) % (1 << 52);
-            }
-            None => merged.push(*stretch),
-        }
-    }
-    let mut packed = vec![1];
-    for stretch in &merged {
-        push(&mut packed, stretch);
-    }
-    Some((text[..1 + old * STRETCH_LEN].to_vec(), packed))
+    (text[..offset(text, last + 1)].to_vec(), packed)
 }
 
 fn push(packed: &mut Vec<u8>, stretch: &Stretch) {

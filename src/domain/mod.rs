@@ -5,6 +5,7 @@
 pub mod action;
 pub mod address;
 pub mod attempt;
+pub mod audit;
 mod bytes;
 pub mod calendar;
 pub mod cron;

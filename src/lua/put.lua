@@ -20,7 +20,7 @@
 -- KEYS[15] entries  hash    entry id -> definition
 -- KEYS[16] messages hash    entry id -> message of a direct action
 -- KEYS[17] start_by zset    run id -> its last moment to start
--- KEYS[18] revisions hash   entry id, revision -> definition as it was
+-- KEYS[18] revisions hash   entry id, revision -> definition as it was, or its removal
 -- KEYS[19] removed  hash    entry id -> who removed it, when
 -- KEYS[20] requests hash    request id -> answer
 -- KEYS[21] requested zset   request id -> when

@@ -33,6 +33,10 @@ pub fn care(shared: &Arc<Shared>, shard: u16, claim: &Claim) {
         let shared = shared.clone();
         tokio::spawn(async move { report("planning by newer zone data", walk_zones(&shared, shard).await) });
     }
+    if claim.ages {
+        let shared = shared.clone();
+        tokio::spawn(async move { report("dropping old records", age(&shared, shard).await) });
+    }
     if !claim.to_plan_anew.is_empty() {
         let (shared, ids) = (shared.clone(), claim.to_plan_anew.clone());
         tokio::spawn(async move { report("planning anew", plan_anew(&shared, &ids).await) });
@@ -107,6 +111,26 @@ async fn walk_zones(shared: &Shared, shard: u16) -> Result<()> {
         planned = walked.planned,
         left = walked.left,
         "looked at all entries with newer zone data"
+    );
+    Ok(())
+}
+
+/// Drops what is older than records are kept; whatever ages belongs here.
+async fn age(shared: &Shared, shard: u16) -> Result<()> {
+    let is_ageing = &shared.lanes[usize::from(shard)].is_ageing;
+    if is_ageing.swap(true, Ordering::AcqRel) {
+        return Ok(());
+    }
+    let aged = shared.store.age(shard).await;
+    is_ageing.store(false, Ordering::Release);
+    let aged = aged?;
+    tracing::debug!(
+        shard.id = shard,
+        ledgers = aged.ledgers,
+        revisions = aged.revisions,
+        ids = aged.ids,
+        calendars = aged.calendars,
+        "dropped what is older than records are kept"
     );
     Ok(())
 }

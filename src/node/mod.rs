@@ -137,7 +137,16 @@ async fn begin(
         .shards()
         .map(|_| {
             let (ended, ends) = mpsc::unbounded_channel();
-            (Lane { wake: Notify::new(), has_work: true.into(), is_walking: false.into(), ended }, ends)
+            (
+                Lane {
+                    wake: Notify::new(),
+                    has_work: true.into(),
+                    is_walking: false.into(),
+                    is_ageing: false.into(),
+                    ended,
+                },
+                ends,
+            )
         })
         .unzip();
     let name = free_name(&store, &config.name).await?;

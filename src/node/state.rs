@@ -48,6 +48,8 @@ pub struct Lane {
     pub has_work: AtomicBool,
     /// The zones of all entries of the shard are being looked at.
     pub is_walking: AtomicBool,
+    /// Old records of the shard are being dropped.
+    pub is_ageing: AtomicBool,
     /// Attempts that ended.
     pub ended: mpsc::UnboundedSender<Ended>,
 }

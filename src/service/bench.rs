@@ -155,10 +155,12 @@ impl Service {
                     revision: 1,
                     at: instant,
                     created: instant,
+                    since: None,
                     actor: "bench".to_owned(),
                     reason: None,
                     owner: "bench".to_owned(),
                     paused: None,
+                    from: None,
                     calendars: Default::default(),
                     entry: entry.fields().clone(),
                 };

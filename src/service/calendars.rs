@@ -133,15 +133,15 @@ impl Service {
         };
         let before = self.store.put_calendar_before(&id, &content).await?;
         let (change, stored) = match (before, stands) {
-            (Some(CalendarAnswer::Done(1)), Some(stored)) => ("added", stored),
-            (Some(CalendarAnswer::Done(_)), Some(stored)) => ("changed", stored),
-            (Some(CalendarAnswer::Done(_)), None) => return Err(self.no_calendar(name).await?),
+            (Some(CalendarAnswer::Done { is_new: true, .. }), Some(stored)) => ("added", stored),
+            (Some(CalendarAnswer::Done { .. }), Some(stored)) => ("changed", stored),
+            (Some(CalendarAnswer::Done { .. }), None) => return Err(self.no_calendar(name).await?),
             (Some(_), _) => return Err(request.used_before()),
             (None, Some(stored)) if stored.dates == *calendar => ("unchanged", stored),
             (None, stands) => {
                 let call = CalendarCall { request: &id, content: &content, name, revision: seen, calendar: Some(&new) };
-                self.write_calendar(request, &call).await?;
-                (if stands.is_some() { "changed" } else { "added" }, new)
+                let revision = self.write_calendar(request, &call).await?.unwrap_or(new.revision);
+                (if stands.is_some() { "changed" } else { "added" }, StoredCalendar { revision, ..new })
             }
         };
         let entries = self.follow(request, name, &stored).await?;
@@ -171,7 +171,7 @@ impl Service {
             entries: Vec::new(),
         };
         match self.store.put_calendar_before(&id, &content).await? {
-            Some(CalendarAnswer::Done(revision)) => return Ok(removed(revision, 0)),
+            Some(CalendarAnswer::Done { revision, .. }) => return Ok(removed(revision, 0)),
             Some(_) => return Err(request.used_before()),
             None => {}
         }
@@ -191,13 +191,14 @@ impl Service {
         Ok(removed(stored.revision, stored.dates.dates().len()))
     }
 
-    async fn write_calendar(&self, request: &Request, call: &CalendarCall<'_>) -> Result<()> {
+    /// Returns its revision; none of a dry run.
+    async fn write_calendar(&self, request: &Request, call: &CalendarCall<'_>) -> Result<Option<u64>> {
         if request.is_dry_run {
-            return Ok(());
+            return Ok(None);
         }
         let refuse = |why: String| Problem::new("calendar", why).value(call.name.as_str());
         match self.store.put_calendar(call).await? {
-            CalendarAnswer::Done(_) => Ok(()),
+            CalendarAnswer::Done { revision, .. } => Ok(Some(revision)),
             CalendarAnswer::OtherRequest => Err(request.used_before()),
             CalendarAnswer::Conflict(revision) => {
                 let why = format!("{} was changed meanwhile to revision {revision}", call.name);

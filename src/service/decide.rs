@@ -61,6 +61,14 @@ impl Decided {
         Ok(())
     }
 
+    /// Notes in the definition from when it counts.
+    pub fn note_from(&mut self) {
+        if let Outcome::Stands(definition, _) = &mut self.outcome {
+            definition.from = self.from;
+            definition.since = if self.revision == 0 { self.from } else { definition.since };
+        }
+    }
+
     /// The pause that the entry is in afterwards.
     pub fn pause(&self) -> Option<&Paused> {
         match &self.outcome {
@@ -94,10 +102,12 @@ pub(super) fn added(
         revision: 1,
         at: now,
         created: now,
+        since: None,
         actor: request.actor.clone(),
         reason: request.reason.clone(),
         owner: owner.to_owned(),
         paused: is_paused.then(|| paused(request, now, None)),
+        from: None,
         calendars: BTreeMap::new(),
         entry: entry.fields().clone(),
     };
@@ -272,6 +282,7 @@ fn next_revision(request: &Request, old: &Definition, now: Timestamp) -> Definit
         actor: request.actor.clone(),
         reason: request.reason.clone(),
         paused: old.paused_at(now).cloned(),
+        from: None,
         ..old.clone()
     }
 }

@@ -4,6 +4,7 @@
 
 mod apply;
 mod attempts;
+mod audit;
 mod backfill;
 mod bench;
 mod bench_life;
@@ -31,6 +32,7 @@ mod write;
 
 pub use apply::ApplyOptions;
 pub use attempts::AttemptView;
+pub use audit::{AuditView, AuditedEntry};
 pub use backfill::{BackfillRange, BackfillView};
 pub use bench::{ClaimRow, Load};
 pub use bench_life::LifeRow;

@@ -86,6 +86,7 @@ impl Service {
         }
         for one in &mut decided {
             one.follow(calendars)?;
+            one.note_from();
         }
         self.number_new(step, &mut decided).await?;
         let id = step.request.step(step.shard, step.number);

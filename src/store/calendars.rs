@@ -3,8 +3,10 @@
 use fred::types::Value;
 
 use crate::domain::calendar::{CALENDARS_MAX, Calendars, StoredCalendar};
+use crate::domain::definition::Definition;
 use crate::domain::entry::Entry;
 use crate::domain::id::CalendarName;
+use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Problem, Result};
 use crate::store::Store;
 use crate::store::kept::Kept;
@@ -41,11 +43,18 @@ pub enum CalendarAnswer {
     Conflict(u64),
     /// There are as many as a namespace may have.
     Full,
-    /// Written or removed; its revision.
-    Done(u64),
+    /// Written or removed.
+    Done {
+        /// Its revision; of a removed one, the last.
+        revision: u64,
+        /// Whether it did not exist before.
+        is_new: bool,
+    },
 }
 
-const PUT_CALENDAR_KEYS: &[Key] = &[Key::Clock, Key::Calendars, Key::Requests, Key::Requested];
+const PUT_CALENDAR_KEYS: &[Key] = &[Key::Clock, Key::Calendars, Key::Requests, Key::Requested, Key::CalendarRevisions];
+/// Old revisions of a calendar that are kept, at most; those older than the ledger go before.
+const REVISIONS_KEPT: i64 = 100;
 
 impl Store {
     /// Calendars by name; those that do not exist are left out.
@@ -103,6 +112,44 @@ impl Store {
         }
     }
 
+    /// The entry with the dates by which its revision was written, as far as they are kept, else as they stand now.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::resolve`].
+    pub async fn resolve_as_written(&self, entry: Entry, definition: &Definition) -> Result<Entry> {
+        self.resolve_before(entry, definition, Timestamp(i64::MIN)).await
+    }
+
+    /// The same, with the present dates of calendars that have not changed since `cursor`.
+    pub(super) async fn resolve_before(
+        &self,
+        entry: Entry,
+        definition: &Definition,
+        cursor: Timestamp,
+    ) -> Result<Entry> {
+        let names = entry.schedule.exclude.calendars();
+        let mut found = self.calendars(names).await?;
+        let mut old = Vec::new();
+        for name in names {
+            let named = definition.calendars.get(name.as_str());
+            let has_changed = |stands: &StoredCalendar| Some(&stands.revision) != named && stands.at >= cursor;
+            match named {
+                Some(revision) if found.0.get(name).is_none_or(has_changed) => old.push((name.clone(), *revision)),
+                _ => {}
+            }
+        }
+        if old.is_empty() {
+            return self.resolve(entry).await;
+        }
+        for kept in self.calendar_revisions(&old).await? {
+            if let Some(calendar) = kept.calendar {
+                found.0.insert(kept.name, calendar);
+            }
+        }
+        entry.with_calendars(&found)
+    }
+
     /// Writes or removes a calendar.
     pub async fn put_calendar(&self, call: &CalendarCall<'_>) -> Result<CalendarAnswer> {
         let keys = self.keys(SHARD).all(PUT_CALENDAR_KEYS);
@@ -115,13 +162,17 @@ impl Store {
             call.revision.to_string().into(),
             text.unwrap_or_default().into(),
             (CALENDARS_MAX as i64).into(),
+            REVISIONS_KEPT.into(),
         ];
         let mut reply = Reply::list(self.eval(&self.scripts().put_calendar, &keys, args).await?)?;
         match reply.text()?.as_str() {
             "other" => Ok(CalendarAnswer::OtherRequest),
             "full" => Ok(CalendarAnswer::Full),
             "conflict" => Ok(CalendarAnswer::Conflict(reply.number()?.max(0).cast_unsigned())),
-            "done" => Ok(CalendarAnswer::Done(reply.number()?.max(0).cast_unsigned())),
+            "done" => {
+                let revision = reply.number()?.max(0).cast_unsigned();
+                Ok(CalendarAnswer::Done { revision, is_new: reply.text()? == "added" })
+            }
             other => Err(Error::internal(format!("put_calendar answered {other}"))),
         }
     }
@@ -131,12 +182,15 @@ impl Store {
         Ok(match self.kept(SHARD, request, content).await? {
             Kept::Nothing => None,
             Kept::Other => Some(CalendarAnswer::OtherRequest),
-            Kept::Answer(answer) => Some(CalendarAnswer::Done(answer[1].as_u64().unwrap_or(0))),
+            Kept::Answer(answer) => {
+                let revision = answer[1].as_f64().unwrap_or(0.0) as u64;
+                Some(CalendarAnswer::Done { revision, is_new: answer[2] == "added" })
+            }
         })
     }
 }
 
-fn read(name: &CalendarName, text: &[u8]) -> Result<StoredCalendar> {
+pub(super) fn read(name: &CalendarName, text: &[u8]) -> Result<StoredCalendar> {
     let version = serde_json::from_slice::<serde_json::Value>(text).ok().and_then(|value| value["v"].as_u64());
     if version.is_some_and(|version| version > u64::from(CALENDAR_VERSION)) {
         let message = format!("{name} was written by a newer upbeat and can't be read by this one");

@@ -107,6 +107,8 @@ pub struct Claim {
     pub to_plan_anew: Vec<String>,
     /// The caller is asked to look at the zones of all entries.
     pub walks_zones: bool,
+    /// The caller is asked to drop records of the shard that are too old.
+    pub ages: bool,
 }
 
 const KEYS: &[Key] = &[
@@ -208,6 +210,7 @@ fn read_claim(mut reply: Reply) -> Result<Claim> {
         outage_ms: counts.number()?,
         now_micros: counts.number()?.max(0).cast_unsigned(),
         walks_zones: counts.number()? == 1,
+        ages: counts.number()? == 1,
         started: read_started(now, reply.pairs()?),
         to_plan: reply.texts()?,
         unknown_lists: reply.texts()?,

@@ -85,6 +85,8 @@ pub enum Key {
     Fires,
     /// hash, in shard 0 only: name -> dates of a calendar, and who wrote them, JSON.
     Calendars,
+    /// hash, in shard 0 only: name and revision -> a calendar as it was; name -> last revision of one that was removed.
+    CalendarRevisions,
     /// hash: entry id -> fire times to skip.
     Skips,
     /// hash: entry id -> batches of past fire times to run.
@@ -136,6 +138,7 @@ impl Key {
             Self::Waits => "waits",
             Self::Fires => "fires",
             Self::Calendars => "calendars",
+            Self::CalendarRevisions => "calendar_revisions",
             Self::Skips => "skips",
             Self::Backfills => "backfills",
             Self::Backfilling => "backfilling",

@@ -3,7 +3,9 @@
 //! What is written is written by scripts (`src/lua/`), what is read here is a picture that may be old the moment it arrives;
 //! every change names what it was decided on and is refused where that no longer holds.
 
+mod ageing;
 mod ask;
+mod audit;
 mod backfill;
 mod calendars;
 mod change;
@@ -33,7 +35,9 @@ use std::sync::{Arc, RwLock};
 
 use fred::types::Value;
 
+pub use ageing::Aged;
 pub use ask::{Asked, CancelAnswer, CancelledBefore, Made, TriggerAnswer, TriggerCall, Unique};
+pub use audit::{KeptCalendar, SNAPSHOT_ENTRIES, Snapshot};
 pub use backfill::{BACKFILL_MAX, Backfill, BackfillAnswer, BackfillCall};
 pub use calendars::{CALENDAR_VERSION, CalendarAnswer, CalendarCall};
 pub use change::{Change, ChangeCall, ChangeWord, Changed, PutAnswer, Replan, ReplanAnswer, Verb};

@@ -43,10 +43,6 @@ impl Store {
             Ok(definition) => definition,
             Err(why) => return Ok(Planned::Unreadable(why.clone())),
         };
-        let entry = match self.plannable(id, definition).await? {
-            Ok(entry) => entry,
-            Err(why) => return Ok(Planned::Unreadable(why)),
-        };
         let Some(place) = stored.place else {
             self.place_one(shard, id).await?;
             return Ok(Planned::Unchanged);
@@ -59,6 +55,10 @@ impl Store {
                 self.cursor_from_ledger(shard, &stored, definition.at).await?
             }
             _ => stored.cursor(),
+        };
+        let entry = match self.plannable(id, definition, cursor).await? {
+            Ok(entry) => entry,
+            Err(why) => return Ok(Planned::Unreadable(why)),
         };
         // Planned with other rules of its zone: where it stands is no fire time, and an earlier one may be owed.
         let anew = match place == Place::Due && !zones::stands_at_fire_time(&entry.schedule, &stored, cursor) {
@@ -98,13 +98,18 @@ impl Store {
     }
 
     /// The entry of a definition with the dates of its calendars, without which it would fire when it must not; inside, why
-    /// nobody can plan it.
-    pub(super) async fn plannable(&self, id: &EntryId, definition: &Definition) -> Result<Result<Entry>> {
+    /// nobody can plan it. What came before a calendar was changed goes by the dates that it had: the change puts the entry.
+    pub(super) async fn plannable(
+        &self,
+        id: &EntryId,
+        definition: &Definition,
+        cursor: Timestamp,
+    ) -> Result<Result<Entry>> {
         let entry = match definition.parse(id) {
             Ok(entry) => entry,
             Err(why) => return Ok(Err(why)),
         };
-        match self.resolve(entry).await {
+        match self.resolve_before(entry, definition, cursor).await {
             Err(why @ (Error::Invalid(_) | Error::Corrupt(_) | Error::Conflict(_))) => Ok(Err(why)),
             other => other.map(Ok),
         }
@@ -130,8 +135,7 @@ impl Store {
             return Ok(count);
         }
         let Some(StoredEntry { definition: Ok(definition), .. }) = self.entry(id).await? else { return Ok(0) };
-        let stretches = ledger::read(&self.ledger(shard, id).await?).unwrap_or_default();
-        Ok(stretches.iter().filter(|one| one.first >= definition.created).map(|one| one.count).sum())
+        Ok(ledger::fires_since(&self.ledger(shard, id).await?, definition.counts_since()))
     }
 
     /// Fire times that `max_fires` leaves to an entry.
@@ -145,8 +149,9 @@ impl Store {
     /// Merges the oldest stretches of an entry's ledger where they are too many.
     pub async fn shorten_ledger(&self, id: &EntryId) -> Result<bool> {
         let shard = self.shard_of(id);
-        let text = self.ledger(shard, id).await?;
-        match ledger::compact(&text) {
+        let (text, stored) = tokio::try_join!(self.ledger(shard, id), self.entry(id))?;
+        let added = stored.and_then(|stored| Some(stored.definition.ok()?.counts_since()));
+        match ledger::compact(&text, added.unwrap_or_default()) {
             Some((old, new)) => self.compact_ledger(shard, id.as_str(), &old, &new).await,
             None => Ok(false),
         }

@@ -37,6 +37,11 @@ impl Place {
         (Self::Finished, Key::Finished),
     ];
 
+    /// The place that scripts call so.
+    pub(super) fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().map(|(place, _)| *place).find(|place| place.word() == word)
+    }
+
     /// As scripts call it.
     pub fn word(self) -> &'static str {
         match self {
@@ -110,7 +115,7 @@ impl StoredEntry {
     }
 }
 
-fn sixes(packed: &[u8]) -> Vec<u64> {
+pub(super) fn sixes(packed: &[u8]) -> Vec<u64> {
     packed.chunks_exact(6).map(|six| six.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))).collect()
 }
 

@@ -85,10 +85,13 @@ macro_rules! scripts {
 
 scripts![
     accept_clock,
+    aged,
     backfill,
     cancel,
     claim,
     compact_ledger,
+    forget_removed,
+    forget_revisions,
     hint,
     keep_output,
     leave,
@@ -105,6 +108,7 @@ scripts![
     rescue,
     retry,
     skip,
+    snapshot,
     trigger,
     watch,
     work,

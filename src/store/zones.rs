@@ -123,7 +123,7 @@ impl Store {
         // What stands elsewhere is planned afresh by whoever is handed it.
         let Some(place @ (Place::Due | Place::Paused)) = stored.place else { return Ok(Some(Planned::Unchanged)) };
         let Ok(definition) = &stored.definition else { return Ok(Some(Planned::Unchanged)) };
-        let entry = match self.plannable(&stored.id, definition).await? {
+        let entry = match self.plannable(&stored.id, definition, stored.cursor()).await? {
             Ok(entry) => entry,
             Err(why) => return Ok(Some(Planned::Unreadable(why))),
         };

@@ -142,7 +142,7 @@ async fn a_node_that_plans_further_takes_the_dates_as_they_stand() {
     };
     let called = name("cal");
     let call = CalendarCall { request: "r", content: "c", name: &called, revision: 1, calendar: Some(&new) };
-    assert_eq!(bed.store().put_calendar(&call).await.unwrap(), CalendarAnswer::Done(2));
+    assert_eq!(bed.store().put_calendar(&call).await.unwrap(), CalendarAnswer::Done { revision: 2, is_new: false });
     let created = bed.definition("a").await.created;
     play(&bed, 0, 12 * DAY_MS).await;
     let times = between(&resolved(&bed, "a").await, created, bed.now().await);

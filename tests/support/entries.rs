@@ -38,10 +38,12 @@ pub fn addition(store: &Store, name: &str, fields: Value, birth: u64, now: Times
         revision: 1,
         at: now,
         created: now,
+        since: None,
         actor: "test".to_owned(),
         reason: None,
         owner: "test".to_owned(),
         paused: None,
+        from: None,
         calendars: Default::default(),
         entry: entry.fields().clone(),
     };

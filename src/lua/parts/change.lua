@@ -228,6 +228,12 @@ local function first_time(item, pending)
   return time_after(p, (item.from or now + 1) - 1)
 end
 
+-- The text of a definition or of what is left of one, with this step's instant in it: from then on it holds.
+local function stamped(text, is_new)
+  if is_new then text = string.gsub(text, '^({"v":%d+,"birth":%d+,"revision":%d+,"at":%d+,"created":)%d+', '%1' .. score(now)) end
+  return (string.gsub(text, '^({"v":%d+,"birth":%d+,"revision":%d+,"at":)%d+', '%1' .. score(now)))
+end
+
 -- Decides one change and gathers its writes. Returns { id, word, next before, next after, revision, fields that differ }.
 local function change(item)
   local id, old = item.id, item.old
@@ -236,6 +242,7 @@ local function change(item)
     return { id, item.revision == 0 and 'exists' or 'conflict', -1, -1, old.revision, '' }
   end
   local revision = tonumber(string.match(item.definition, '"revision":(%d+)'))
+  item.definition = stamped(item.definition, not old)
   local next_before, back, pace_at, look, pending
   if old then
     next_before, back, pace_at, look, pending = settle_old(item)
@@ -245,6 +252,7 @@ local function change(item)
   end
   if item.verb == 'remove' then
     append(writes.removed, id, item.definition)
+    append(writes.revisions, id .. '\0' .. revision, item.definition)
     if old.plan then backfilling.drop(id, old.plan) end
     drop_waiting(id)
     removes.ids[#removes.ids + 1] = id
@@ -262,7 +270,14 @@ local function change(item)
   -- What came between `from` and now is due: the next claim finds it late.
   local t, left = first_time(item, pending)
   limit_fires(item)
-  if p[P_LEFT] <= 0 then t, left = nil, 'over' end
+  if p[P_LEFT] <= 0 then
+    -- One that had come and was not due yet finds the new limit reached.
+    if t and t <= now and not item.from then
+      pass_over(id, old.plan, t, t, 1, t, MISSED, CHANGED)
+      if limits.counts[id] and not limits.plans[id] then limits.counts[id] = limits.counts[id] + 1 end
+    end
+    t, left = nil, 'over'
+  end
   waits.limits[id] = active_limit(p)
   -- A pause that has ended meanwhile is none: the entry keeps its back-log.
   if item.is_paused and (item.till or NEVER) > now then

@@ -3,11 +3,13 @@
 
 -- Fire times of an entry on record, of its present birth.
 function limits.on_record(id, definition)
-  local created = tonumber(string.match(definition or '', '^{"v":%d+,"birth":%d+,"revision":%d+,"at":%d+,"created":(%d+)')) or NEVER
+  local head = '^{"v":%d+,"birth":%d+,"revision":%d+,"at":%d+,"created":'
+  local since = string.match(definition or '', head .. '%d+,"since":(%d+)') or string.match(definition or '', head .. '(%d+)')
+  since = tonumber(since) or NEVER
   local text, count = ledgers[id] or '', 0
   for at = 2, #text - STRETCH_LEN + 1, STRETCH_LEN do
     local first, _, fires = struct.unpack(STRETCH, text, at)
-    if first >= created then count = count + fires end
+    if first >= since then count = count + fires end
   end
   return count
 end

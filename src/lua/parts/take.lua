@@ -1,6 +1,7 @@
 -- The claim's own steps. Needs every part before it and the locals of `claim`.
 local RUNS_MAX, BYTES_MAX = 500, 1048576
 local RECOVER_MS = 60000
+local AGE_EACH_MS, AGE_TAKES_MS = 3600000, 600000
 local broken_ids, broken_writes, events, unknown_lists = {}, {}, {}, {}
 
 local function set_aside(id, why)
@@ -189,6 +190,13 @@ local function note_claim(last, is_full)
   if not last or now - last <= 5000 then return 0 end
   events[#events + 1] = { 'type', 'outage', 'from', last, 'until', now }
   return now - last
+end
+
+-- Whether the caller is asked to drop records that are too old: once an hour; another one if it was not heard of again.
+local function ask_to_age(aged, asked)
+  if now - (tonumber(aged) or 0) < AGE_EACH_MS or now - (tonumber(asked) or 0) < AGE_TAKES_MS then return 0 end
+  redis.call('HSET', clock_key, 'age_walk', now)
+  return 1
 end
 
 -- Conservation, once a minute, in O(1): entries and runs are each in exactly one place. Returns whether they are not.
