@@ -59,7 +59,8 @@ fn a_night_behind_a_hanging_command_is_explained_whole() {
     let night = Night::at("2026-11-14T12:00:00Z");
     let user = &night.user;
     let stop = user.dir().join("stop");
-    let script = format!("while ! test -e {}; do sleep 0.05; done", stop.display());
+    let script =
+        format!("echo waiting for lock on /backup/repo; while ! test -e {}; do sleep 0.05; done", stop.display());
     let cron = ["--cron", "0 2 * * *", "--tz", "Europe/Berlin"];
     user.ok(&[&["add", "nightly-backup"][..], &cron, &["--shell", &script]].concat());
     let web = node("web-3", night.server.url()).start_live(user);
@@ -84,6 +85,7 @@ nightly-backup did not run on Fri 20 Nov 02:00 CET: skipped, the run of 17 Nov i
   in the way   nightly-backup@2026-11-17T01:00:00.000Z · attempt 1 on web-3 · running for 3 d 7 h (usually 14 min, p95 21 min)
   rule         overlap = skip · no timeout is set
   also         18 and 19 Nov were skipped for the same reason · last success Mon 16 Nov 02:00 CET
+  last words   \"waiting for lock on /backup/repo\"
   do           upbeat logs nightly-backup
                upbeat cancel nightly-backup --reason '...'
                upbeat set nightly-backup --timeout 1h

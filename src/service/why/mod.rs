@@ -16,19 +16,28 @@ mod tale;
 
 pub use answer::{Answer, Fact, WhyView};
 
+use std::time::Duration;
+
 use crate::domain::id::EntryId;
 use crate::domain::run::{Reason, State};
 use crate::domain::schedule::When;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::wall::Wall;
 use crate::domain::zone::Zone;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::service::Service;
 use crate::service::view::At;
+use crate::store::Watch;
 use finding::{Finding, NotDue};
 use question::{Question, Subject};
 use records::{Records, is_fire_time};
 use tale::{Tale, Teller};
+
+/// How often the output of a run that goes on is looked for, and how long between two looks.
+const LOOKS: usize = 10;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(80);
+/// Attempts whose output is looked for, the last first.
+const ATTEMPTS_READ: usize = 10;
 
 impl Service {
     /// Why an entry did not run, or how it ran: at the instant or on the day that `at` names, else at the latest fire time that
@@ -47,7 +56,10 @@ impl Service {
             subject = Subject { at: Some(at), finding: Finding::at(&records, at) };
         }
         let output = match run_that_matters(&records, &subject.finding) {
-            Some((run_id, attempts)) => self.last_words(id, run_id, attempts).await?,
+            Some((run_id, attempts)) => {
+                let is_running = records.live.iter().any(|run| run.run_id == run_id && run.state == State::Running);
+                self.last_output_of(id, run_id, attempts, is_running).await?
+            }
             None => None,
         };
         let teller = Teller { records: &records, wall, output };
@@ -130,12 +142,33 @@ fn elsewhere(
 }
 
 impl Service {
-    /// What is kept of the output of a run that has made so many attempts.
-    async fn last_words(&self, id: &EntryId, run_id: &str, attempts: u32) -> Result<Option<String>> {
+    /// The end of the output of a run that has made so many attempts. Of one that is running its node tells only while
+    /// somebody watches: it is asked to, and not waited for for long.
+    async fn last_output_of(
+        &self,
+        id: &EntryId,
+        run_id: &str,
+        attempts: u32,
+        is_running: bool,
+    ) -> Result<Option<String>> {
         let shard = self.store.shard_of(id);
-        for attempt in (1..=attempts).rev() {
+        let text = |output: &[u8]| Some(String::from_utf8_lossy(output).into_owned());
+        if is_running {
+            for round in 0..LOOKS {
+                let watch = Watch { run_id, attempt: attempts, known: 0, is_news: round == 0 };
+                match self.store.watch(shard, &watch).await {
+                    Ok(watched) if watched.written > 0 => return Ok(text(&watched.new)),
+                    Ok(watched) if watched.live.is_some() => tokio::time::sleep(BETWEEN_LOOKS).await,
+                    // Too many are watched: it is told without.
+                    Ok(_) | Err(Error::Conflict(_)) => break,
+                    Err(error) => return Err(error),
+                }
+            }
+            return Ok(None);
+        }
+        for attempt in (1..=attempts).rev().take(ATTEMPTS_READ) {
             if let Some(output) = self.store.output(shard, run_id, attempt).await? {
-                return Ok(Some(String::from_utf8_lossy(&output.tail).into_owned()));
+                return Ok(text(&output.tail));
             }
         }
         Ok(None)

@@ -172,7 +172,8 @@ impl Records {
 
     /// The definition that held at that instant; `None` where there was none, or it is not kept.
     pub fn holding(&self, at: Timestamp) -> Option<&Revision> {
-        let held = self.revisions.iter().rev().find(|revision| revision.definition.at <= at)?;
+        let counts = |definition: &Definition| definition.from.unwrap_or(definition.at) <= at;
+        let held = self.revisions.iter().rev().find(|revision| counts(&revision.definition))?;
         let is_gone = |removed: &Removed| removed.at <= at && removed.revision > held.definition.revision;
         (!self.removed.as_ref().is_some_and(is_gone)).then_some(held)
     }
