@@ -28,7 +28,7 @@
 //!    claimer can serve start in its free slots in the same step; messages of direct actions are delivered by the script itself.
 //! 4. Another node's `work.lua` fetches what waits and records what ended, in one numbered call. [`node::action`] executes an
 //!    attempt in between, a command under a supervisor that outlives neither node nor command.
-//! 5. What ended is a packed record in the ring of its entry, and two lines in the stream `ended`.
+//! 5. What ended is a packed record in the ring of its entry, and three lines in the stream `ended`: the index over a namespace.
 //!
 //! ```text
 //!                       claim                 work (fetch)               work (finish)
@@ -60,6 +60,9 @@
 //! - **Zone data.** One release per process, chosen at start ([`domain::zone::ZoneData`]). Nodes tell theirs with each claim; only
 //!   those with the greatest live one are asked to plan, and what was planned with an older one is planned anew from what is settled
 //!   (`lua/parts/zones.lua`, `store/zones.rs`).
+//! - **What happened.** Three streams of a shard, `events`, `moves` and `ended`, share one order by their ids; a line may stand for
+//!   a whole batch, and each stream is bounded by what its lines stand for (`lua/parts/log.lua`). [`domain::event`] has the table of
+//!   all types. A sweep by one node an hour drops what is older than 30 days (`lua/age_runs.lua`).
 //! - **Conservation.** Once a minute a claim compares sums: each entry stands in one place, each run in one. What an eviction or a
 //!   `DEL` took is rebuilt from `entries`, `live` and the ledger, never from now.
 //!
