@@ -28,7 +28,7 @@
 //!    claimer can serve start in its free slots in the same step; messages of direct actions are delivered by the script itself.
 //! 4. Another node's `work.lua` fetches what waits and records what ended, in one numbered call. [`node::action`] executes an
 //!    attempt in between, a command under a supervisor that outlives neither node nor command.
-//! 5. What ended is a packed record in the ring of its entry, and two lines in the stream `ended`.
+//! 5. What ended is a packed record in the ring of its entry, and three lines in the stream `ended`: the index over a namespace.
 //!
 //! # The states of a run
 //!
@@ -51,12 +51,14 @@
 //!
 //! | from | to | script | when |
 //! |---|---|---|---|
-//! | due, asked | `queued` | `claim`, `trigger` | it fires |
+//! | due, asked | `queued` | `claim`, `trigger`, `once` | it fires |
 //! | due | `running` | `claim` | it fires, and the claimer has a free slot |
 //! | due, asked | `waiting` | `claim`, `trigger` | runs before it are active, and `overlap` or `max_running` lets it wait |
 //! | due, asked | `skipped` | `claim`, `trigger`, `put` | a rule says no |
 //! | due | `missed` | `claim`, `put` | its time has passed |
-//! | due, asked | `succeeded`, `failed` | `claim`, `trigger` | a message, `delivered` or refused by its target |
+//! | asked | `waiting` | `once` | it shall run at an instant to come |
+//! | `waiting` | `queued`, `succeeded`, `failed` | `claim` | that instant has come; a message is delivered at once |
+//! | due, asked | `succeeded`, `failed` | `claim`, `trigger`, `once` | a message, `delivered` or refused by its target |
 //! | `waiting` | `queued` | `work`, `rescue`, `cancel`, `claim` | the run before it has ended, by that step or before it |
 //! | `queued` | `running` | `work` | a node fetches it |
 //! | `waiting`, `queued` | `missed` | `claim`, `work` | it did not start within `start_within` |
@@ -105,6 +107,9 @@
 //!   ledger costs about 85 bytes an entry with one stretch, and 29 for each further one, 200 at most.
 //! - **Ageing.** Once an hour a claim asks its caller to drop what is older than 35 days (`store/ageing.rs`): stretches, revisions
 //!   that none of them names, removed ids, old calendars. What a ledger dropped stays noted in its first place.
+//! - **What happened.** Three streams of a shard, `events`, `moves` and `ended`, share one order by their ids; a line may stand for
+//!   a whole batch, and each stream is bounded by what its lines stand for (`lua/parts/log.lua`). [`domain::event`] has the table of
+//!   all types. A sweep by one node an hour drops what is older than 30 days (`lua/age_runs.lua`).
 //! - **Conservation.** Once a minute a claim compares sums: each entry stands in one place, each run in one. What an eviction or a
 //!   `DEL` took is rebuilt from `entries`, `live` and the ledger, never from now.
 //!
