@@ -138,7 +138,8 @@ async fn they_are_purged_and_the_records_stay() {
     let mut purged: Vec<String> =
         bed.user.ok(&["-o", "id", "dead", "purge", "--all", "-y"]).lines().map(str::to_owned).collect();
     let mut expected = vec![second, other];
-    (purged.sort(), expected.sort());
+    purged.sort();
+    expected.sort();
     assert_eq!((purged, bed.dead()), (expected, Vec::new()));
     assert_eq!(bed.user.json(&["runs", "--state", "failed"]).as_array().unwrap().len(), 3);
 }

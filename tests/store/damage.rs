@@ -310,7 +310,7 @@ async fn an_entry_that_had_finished_is_finished_again_after_a_rebuild() {
 
 #[tokio::test]
 async fn runs_that_waited_for_their_next_attempt_get_their_time_back() {
-    let mut one = OneRun::retrying(json!({})).await;
+    let one = OneRun::retrying(json!({})).await;
     let at = one.live().await.unwrap().enqueued_at;
     one.world.on("DEL", "delayed", &[]);
     rebuild(&one.world, &mut hand_of(&one)).await;

@@ -107,7 +107,7 @@ impl OneRun {
             self.world.store.renew(0, &watch.incarnation, watch.lease_ms).await.unwrap();
             gone = watch.settle(0).await.ended_nodes;
         }
-        assert_eq!(gone, [holder.incarnation.clone()]);
+        assert_eq!(gone, std::slice::from_ref(&holder.incarnation));
         let rescued = self.world.store.rescue(0, &holder.incarnation, "lost one").await.unwrap();
         self.world.assert_conserved();
         rescued
