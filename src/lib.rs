@@ -101,9 +101,14 @@
 //! - **Conservation.** Once a minute a claim compares sums: each entry stands in one place, each run in one. What an eviction or a
 //!   `DEL` took is rebuilt from `entries`, `live` and the ledger, never from now.
 //!
+//! # What explains it
+//!
+//! `service/why/` answers from records alone: a question names a fire time, the records (runs, ledger, revisions, events) say what
+//! became of it, and that becomes words. How long runs usually take, and when one is stuck, is [`domain::durations`].
+//!
 //! # What is deliberately absent
 //!
-//! `why`, `audit`, follow-ups, limits of queues, alerts and the HTTP door are part of the contract and not
+//! `audit`, follow-ups, limits of queues, alerts and the HTTP door are part of the contract and not
 //! built yet: each is refused by name, `not in this version yet`, and never accepted and ignored.
 
 pub mod cli;

@@ -12,6 +12,8 @@ mod calendars;
 mod dead;
 #[path = "cli/repeats.rs"]
 mod repeats;
+#[path = "cli/why.rs"]
+mod why;
 #[path = "cli/words.rs"]
 mod words;
 

@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use serde_json::json;
 use support::entries::{add_all, id};
 use support::redis::{Options, RedisServer, free_port, old_server_program};
-use support::wait::until;
+use support::wait::{DEADLINE, until};
 use upbeat::config::Connection;
 use upbeat::domain::id::Namespace;
 use upbeat::error::{Error, Result};
-use upbeat::store::Store;
+use upbeat::store::{Output, Store};
 
 async fn open(url: &str, ca: Option<PathBuf>) -> Result<Store> {
     Store::open(Connection::parse(url, ca).unwrap(), Namespace::parse("namespace", "test").unwrap()).await
@@ -92,9 +92,8 @@ async fn the_database_is_kept_over_a_reconnect() {
     let redis = RedisServer::start(Options { tcp: true, ..Options::default() });
     let store = works(&format!("{}/3", redis.tcp_url()), None).await;
     redis.cli(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
-    let deadline = std::time::Duration::from_secs(10);
     let target = id("a");
-    until("connected again", deadline, async || store.entry(&target).await.is_ok()).await;
+    until("connected again", DEADLINE, async || store.entry(&target).await.is_ok()).await;
     assert!(store.entry(&target).await.unwrap().is_some());
 }
 
@@ -138,8 +137,7 @@ async fn a_replica_is_refused_because_it_is_read_only() {
     let port = redis.tcp_port().to_string();
     let args = ["--replicaof", "127.0.0.1", &port].map(str::to_owned).to_vec();
     let replica = RedisServer::start(Options { args, ..Options::default() });
-    let deadline = std::time::Duration::from_secs(20);
-    until("the link is up", deadline, async || replica.info("master_link_status") == "up").await;
+    until("the link is up", DEADLINE, async || replica.info("master_link_status") == "up").await;
     says(&refusal(&replica.url(), None).await, "read-only replica");
 }
 
@@ -160,7 +158,7 @@ async fn a_full_memory_is_an_error_that_says_so() {
     redis.cli(&["CONFIG", "SET", "maxmemory", "1000"]);
     let refused = store.reserve_births(0, 1).await.err().unwrap();
     says(&refused.to_string(), "memory is full");
-    let refused = store.keep_output(0, "x", b"y").await.err().unwrap();
+    let refused = store.keep_output(0, "x", 1, &Output { written: 1, tail: b"y".to_vec() }).await.err().unwrap();
     assert!(matches!(refused, Error::Unavailable(_)), "{refused:?}");
     says(&refused.to_string(), "memory is full");
 }

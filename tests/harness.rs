@@ -6,14 +6,15 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use support::patience::{patiently, too_slow};
 use support::proxy::{Fate, Proxy};
 use support::redis::{Options, RedisServer};
 use support::resp::{Client, Reply};
+use support::wait::DEADLINE;
 
 const BUMP: &str = "-- bump: count one call\n-- KEYS[1] count string calls so far\nreturn redis.call('INCR', KEYS[1])";
 
@@ -65,7 +66,7 @@ fn a_script_whose_reply_is_cut_has_run_once() {
     assert_eq!(client.ask(&["EVALSHA", &sha, "1", "count"]).unwrap().int(), 1);
     assert!(client.ask(&["EVALSHA", &sha, "1", "count"]).is_err(), "the reply must not arrive");
 
-    proxy.wait_hits("bump", 1, Duration::from_secs(5));
+    proxy.wait_hits("bump", 1, DEADLINE);
     assert_eq!(server.cli(&["GET", "count"]), "2");
     assert_eq!((proxy.seen("bump"), proxy.seen("EVALSHA"), proxy.seen("*")), (2, 2, 3));
 
@@ -81,8 +82,8 @@ fn a_request_that_is_cut_has_not_run_and_those_before_it_have() {
     proxy.meet("INCR", 2, Fate::CutRequest);
     client.send(&["INCR", "count"]).unwrap();
     client.send(&["INCR", "count"]).unwrap();
-    proxy.wait_hits("INCR", 1, Duration::from_secs(5));
-    support::wait::wait_for("the first has run", Duration::from_secs(5), || server.cli(&["GET", "count"]) == "1");
+    proxy.wait_hits("INCR", 1, DEADLINE);
+    support::wait::wait_for("the first has run", DEADLINE, || server.cli(&["GET", "count"]) == "1");
     while client.receive().is_ok() {}
     assert_eq!(server.cli(&["GET", "count"]), "1");
 }
@@ -99,7 +100,7 @@ fn a_pipeline_gets_the_replies_before_the_one_that_is_cut() {
     assert_eq!(client.receive().unwrap().int(), 1);
     assert_eq!(client.receive().unwrap().int(), 2);
     assert!(client.receive().is_err());
-    support::wait::wait_for("all four have run", Duration::from_secs(5), || server.cli(&["GET", "count"]) == "4");
+    support::wait::wait_for("all four have run", DEADLINE, || server.cli(&["GET", "count"]) == "4");
 }
 
 #[test]
@@ -164,7 +165,7 @@ fn nothing_is_left_of_a_test_process_that_is_killed() {
 
     victim.kill().unwrap();
     support::guard::reap(&mut victim);
-    support::wait::wait_for("its server is gone", Duration::from_secs(10), || Client::unix(socket).is_err());
+    support::wait::wait_for("its server is gone", DEADLINE, || Client::unix(socket).is_err());
     std::fs::remove_dir_all(socket.parent().unwrap()).unwrap();
 }
 
@@ -209,4 +210,31 @@ fn a_redis_that_is_too_old_is_at_hand() {
     let Some(program) = support::redis::old_server_program() else { return };
     let server = RedisServer::start(Options { program: Some(program), ..Options::default() });
     assert_eq!(server.info("redis_version"), "6.2.5");
+}
+
+#[test]
+fn a_scenario_that_was_too_slow_is_played_again() {
+    let mut rounds = 0;
+    let seen = patiently(|| {
+        rounds += 1;
+        if rounds < 3 { too_slow("an instant was missed") } else { rounds }
+    });
+    assert_eq!(seen, 3);
+    let always = std::panic::catch_unwind(|| patiently(|| too_slow("an instant was missed")));
+    let why = always.unwrap_err().downcast::<String>().unwrap();
+    assert!(why.contains("too slow, 3 times") && why.contains("an instant was missed"), "{why}");
+}
+
+#[test]
+fn a_verdict_on_a_scenario_is_final() {
+    let mut rounds = 0;
+    let scenario = std::panic::AssertUnwindSafe(|| {
+        patiently(|| {
+            rounds += 1;
+            panic!("a fire time is missing")
+        })
+    });
+    let verdict: Result<(), _> = std::panic::catch_unwind(scenario);
+    assert_eq!(*verdict.unwrap_err().downcast::<&str>().unwrap(), "a fire time is missing");
+    assert_eq!(rounds, 1, "it is not asked for twice");
 }

@@ -6,15 +6,13 @@ mod support;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 use support::cli::Upbeat;
+use support::wait::DEADLINE;
 use support::{guard, setting, wait};
-
-const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A user without a Redis of his own.
 fn somebody() -> Upbeat {
@@ -88,7 +86,7 @@ fn a_playground_is_found_from_its_folder_runs_entries_and_keeps_them() {
     let added = user.run(&["add", "a", "--every", "1h", "--", "echo", "hello"]).expect_code(0);
     assert_eq!(added.stderr, "using the playground in .upbeat\n");
     assert!(added.stdout.contains("where  dev-1, dev-2"), "{}", added.stdout);
-    let waited = user.run(&["trigger", "a", "--wait=20s"]).expect_code(0);
+    let waited = user.run(&["trigger", "a", "--wait=60s"]).expect_code(0);
     assert!(waited.stdout.starts_with("succeeded in "), "{}", waited.stdout);
     assert_eq!(user.ok(&["logs", "a"]), "hello\n");
 

@@ -24,6 +24,8 @@ mod frozen;
 mod kills;
 #[path = "race/late.rs"]
 mod late;
+#[path = "race/logs.rs"]
+mod logs;
 #[path = "race/outages.rs"]
 mod outages;
 #[path = "race/overlaps.rs"]

@@ -14,6 +14,8 @@ mod bed;
 mod calendars;
 #[path = "service/changes.rs"]
 mod changes;
+#[path = "service/once.rs"]
+mod once;
 #[path = "service/overdue.rs"]
 mod overdue;
 #[path = "service/owed.rs"]
@@ -26,3 +28,11 @@ mod requests;
 mod runs;
 #[path = "service/skips.rs"]
 mod skips;
+#[path = "service/story.rs"]
+mod story;
+#[path = "service/stuck.rs"]
+mod stuck;
+#[path = "service/why.rs"]
+mod why;
+#[path = "service/why_not.rs"]
+mod why_not;

@@ -34,6 +34,8 @@ mod model;
 mod one_run;
 #[path = "store/others.rs"]
 mod others;
+#[path = "store/outputs.rs"]
+mod outputs;
 #[path = "store/overlap.rs"]
 mod overlap;
 #[path = "store/reopened.rs"]

@@ -4,14 +4,14 @@
 
 mod support;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use support::cli::{Upbeat, program};
 use support::node::node;
 use support::redis::RedisServer;
 use support::setting;
-use support::wait::wait_for;
+use support::wait::{DEADLINE, wait_for};
 use upbeat::domain::timestamp::Timestamp;
 
 /// A node and its Redis, whose scripts believe that it is another day.
@@ -62,7 +62,7 @@ impl Day {
             self.turn_to(Timestamp(step.0 + 5));
             let now = (step.0 + 5).to_string();
             let count = |zset: &str| self.redis.cli(&["ZCOUNT", &format!("upbeat:{{test:0}}:{zset}"), "-inf", &now]);
-            wait_for(&format!("what is due at {} has fired", step.to_rfc3339()), Duration::from_secs(20), || {
+            wait_for(&format!("what is due at {} has fired", step.to_rfc3339()), DEADLINE, || {
                 count("due") == "0" && count("parked") == "0"
             });
         }
@@ -84,7 +84,7 @@ impl Day {
         }
         let odd = node("odd", self.redis.url()).env("TZ", "Pacific/Apia").env("LC_ALL", "tr_TR.UTF-8");
         let odd = if setting("UPBEAT_FAKETIME_LIB").is_some() { odd.with_clock("-40d") } else { odd };
-        let odd = odd.start();
+        let odd = odd.start_live(&self.user);
         self.pass(start, end, also);
         for (name, cron, dst, wanted) in entries {
             assert_eq!(self.fired(name), *wanted, "{name}: {cron} {dst:?}\n{}", odd.log());

@@ -4,8 +4,6 @@
 
 mod support;
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use support::cli::Upbeat;
 use support::entries::id;
@@ -13,7 +11,7 @@ use support::hand::{Hand, World};
 use support::node::node;
 use support::redis::RedisServer;
 use support::short_dir;
-use support::wait::wait_for;
+use support::wait::{DEADLINE, wait_for};
 use upbeat::domain::timestamp::Timestamp;
 use upbeat::domain::zone::{Bundled, Zone, ZoneData};
 use upbeat::store::{Planned, Store};
@@ -48,7 +46,7 @@ async fn a_node_with_older_zone_data_is_handed_nothing_to_plan() {
     let mut was_handed_on = false;
     for _ in 0..7 {
         let due = next(&world.store, "a").await;
-        pass_to(&world, Timestamp(due.0 - 800)).await;
+        pass_to(&world, Timestamp(due.0 - 5_000)).await;
         new.claim(0, 0).await;
         pass_to(&world, due).await;
         let claim = old.claim(0, 0).await;
@@ -191,9 +189,8 @@ fn a_fleet_with_two_ages_of_zone_data_fires_by_the_newest() {
     assert_eq!(next("first"), "09:30", "as the older data has it");
 
     let new_node = node("new", redis.url()).env("UPBEAT_ZONEINFO", "bundled").start_live(&new_user);
-    let deadline = Duration::from_secs(20);
     let berlin = |name: &str| ["07:30", "08:30"].contains(&next(name).as_str());
-    wait_for("the newer node has planned the entry anew", deadline, || berlin("first"));
+    wait_for("the newer node has planned the entry anew", DEADLINE, || berlin("first"));
     let nodes = new_user.json(&["nodes"]);
     let releases: Vec<&str> = nodes.as_array().unwrap().iter().map(|node| node["tzdata"].as_str().unwrap()).collect();
     assert_eq!(releases, [Zone::data_version(), "2020a"]);
@@ -205,7 +202,7 @@ fn a_fleet_with_two_ages_of_zone_data_fires_by_the_newest() {
         .run(&["add", "second", "--cron", "30 9 * * *", "--tz", "Europe/Berlin", "--shell", "true"])
         .expect_code(0);
     assert!(told.stderr.contains("zone data here is 2020a"), "{}", told.stderr);
-    wait_for("what was written with older data is planned anew", deadline, || berlin("second"));
+    wait_for("what was written with older data is planned anew", DEADLINE, || berlin("second"));
     assert!(
         !new_user
             .run(&["add", "third", "--cron", "30 9 * * *", "--tz", "Europe/Berlin", "--shell", "true"])

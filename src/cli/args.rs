@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::cli::asked_args::{
-    BACKFILL_EXAMPLES, BackfillArgs, PAUSE_EXAMPLES, PauseArgs, RESUME_EXAMPLES, ResumeArgs, SKIP_EXAMPLES, SkipArgs,
-    TRIGGER_EXAMPLES, TriggerArgs,
+    BACKFILL_EXAMPLES, BackfillArgs, ONCE_EXAMPLES, OnceArgs, PAUSE_EXAMPLES, PauseArgs, RESUME_EXAMPLES, ResumeArgs,
+    SKIP_EXAMPLES, SkipArgs, TRIGGER_EXAMPLES, TriggerArgs,
 };
 use crate::cli::fields::{Fields, expression, whole};
 use crate::cli::node_command::NodeArgs;
@@ -126,6 +126,9 @@ pub enum Command {
     /// Run an entry now
     #[command(after_help = TRIGGER_EXAMPLES)]
     Trigger(TriggerArgs),
+    /// Run something once, now or later, without an entry
+    #[command(after_help = ONCE_EXAMPLES)]
+    Once(OnceArgs),
     /// Skip one fire time to come
     #[command(after_help = SKIP_EXAMPLES)]
     Skip(SkipArgs),
@@ -154,6 +157,9 @@ pub enum Command {
     Runs(RunsArgs),
     /// Print the output of a run: a run id, ID@FIRE_AT, or ID for its latest
     Logs(LogsArgs),
+    /// Say why an entry did not run, or how it ran, from its records
+    #[command(after_help = super::why::WHY_EXAMPLES)]
+    Why(super::why::WhyArgs),
     /// Cancel a run that is active
     Cancel(CancelArgs),
     /// Reopen a run that failed: its next attempt

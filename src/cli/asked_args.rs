@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::cli::args::{Changing, SelectedChange};
+use crate::cli::fields::Fields;
 
 #[derive(Debug, Args)]
 pub struct PauseArgs {
@@ -34,6 +35,67 @@ Examples:
   upbeat resume report --from -2h    what passed in the last two hours follows its catch_up
 At most back to where the pause began; upbeat backfill runs what is on record.";
 
+/// Flags of commands that make a run.
+#[derive(Debug, Args)]
+pub struct Waiting {
+    /// Wait until it has ended, at most this long; exit 0, 1 or 6
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub wait: Option<String>,
+    /// Make no run where another request with this key made one a short time ago
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
+    pub unique: Option<String>,
+    /// How long the key is taken [default: 24h]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    pub unique_for: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    mut_arg("cron", |arg| arg.hide(true)),
+    mut_arg("every", |arg| arg.hide(true)),
+    mut_arg("rrule", |arg| arg.hide(true)),
+    mut_arg("start", |arg| arg.hide(true)),
+    mut_arg("end", |arg| arg.hide(true)),
+    mut_arg("anchor", |arg| arg.hide(true)),
+    mut_arg("max_fires", |arg| arg.hide(true)),
+    mut_arg("exclude", |arg| arg.hide(true)),
+    mut_arg("spread", |arg| arg.hide(true)),
+    mut_arg("dst", |arg| arg.hide(true)),
+    mut_arg("overlap", |arg| arg.hide(true)),
+    mut_arg("catch_up", |arg| arg.hide(true)),
+    mut_arg("max_running", |arg| arg.hide(true)),
+    mut_arg("keep_runs", |arg| arg.hide(true)),
+    mut_arg("labels", |arg| arg.hide(true)),
+    mut_arg("note", |arg| arg.hide(true)),
+    mut_arg("paused", |arg| arg.hide(true)),
+    mut_arg("tz", |arg| arg.help("Zone of --at [default: UTC]")),
+    mut_arg("at", |arg| arg.help("Not at once, but at an instant: 18:00, 2026-12-01T09:00, +2h")),
+)]
+pub struct OnceArgs {
+    #[arg(hide = true)]
+    pub stray: Vec<String>,
+    /// Not at once, but so long from now: 5m, 1h30m
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    pub r#in: Option<String>,
+    #[command(flatten)]
+    pub fields: Fields,
+    #[command(flatten)]
+    pub waiting: Waiting,
+    #[command(flatten)]
+    pub changing: Changing,
+    /// A program and its arguments: exec
+    #[arg(last = true, value_name = "CMD")]
+    pub argv: Vec<String>,
+}
+
+pub const ONCE_EXAMPLES: &str = "\
+Examples:
+  upbeat once -- ./migrate --all
+  upbeat once --in 10m --http 'POST https://hooks.example.org/warm-up'
+  upbeat once --at 02:00 --tz Europe/Berlin --retry max_attempts=3 -- ./import
+  upbeat once --unique import-2026-11-20 --unique-for 1h --wait -- ./import
+With --unique a second request makes no run and names the first.";
+
 #[derive(Debug, Args)]
 pub struct TriggerArgs {
     pub id: String,
@@ -43,9 +105,8 @@ pub struct TriggerArgs {
     /// Instead of the entry's rule: allow or skip
     #[arg(long, value_name = "RULE")]
     pub overlap: Option<String>,
-    /// Wait until it has ended, at most this long; exit 0, 1 or 6
-    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "")]
-    pub wait: Option<String>,
+    #[command(flatten)]
+    pub waiting: Waiting,
     #[command(flatten)]
     pub changing: Changing,
     /// Put behind the entry's own arguments
@@ -59,6 +120,7 @@ Examples:
   upbeat trigger report --payload '{\"day\": \"2026-11-20\"}'
   upbeat trigger report -- --verbose --day 2026-11-20    behind the entry's own arguments (exec, shell)
   upbeat trigger report --overlap allow                  also while another run is active
+  upbeat trigger report --unique day-20 --unique-for 1h  a second one within the hour makes no run
 Its schedule stays as it is; it also works while the entry is paused.";
 
 #[derive(Debug, Args)]

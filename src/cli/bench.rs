@@ -8,7 +8,7 @@ use super::hints;
 use super::output::{self, Ended};
 use crate::domain::id::Namespace;
 use crate::error::Result;
-use crate::service::{ClaimRow, Load, Service};
+use crate::service::{ClaimRow, LifeRow, Load, Service};
 
 /// Entries in a bench, at most: its load is bounded.
 const ENTRIES_MAX: u64 = 1_000_000;
@@ -32,14 +32,24 @@ pub enum BenchWhat {
         #[arg(long, default_value_t = 3, value_parser = whole::<usize>(1, 9), allow_negative_numbers = true)]
         rounds: usize,
     },
+    /// Whole lives of runs, claim, fetch and finish, with history and ledger on and an action that takes no time
+    Life {
+        /// Runs, at most 1,000,000
+        #[arg(long, default_value_t = 100_000, value_parser = whole::<usize>(1, ENTRIES_MAX), allow_negative_numbers = true)]
+        runs: usize,
+        /// Rounds, 1 to 9; the one with the median cost is shown
+        #[arg(long, default_value_t = 3, value_parser = whole::<usize>(1, 9), allow_negative_numbers = true)]
+        rounds: usize,
+    },
     #[command(external_subcommand)]
     Other(Vec<String>),
 }
 
-/// Measures in namespaces of its own, `NAMESPACE-bench-list-1`, `NAMESPACE-bench-queue-1` and so on, which must be unused.
+/// Measures in namespaces of its own, `NAMESPACE-bench-list-1`, `NAMESPACE-bench-life-1` and so on, which must be unused.
 pub async fn run(app: &App, args: BenchArgs) -> Ended {
     let (entries, rounds) = match args.what {
         BenchWhat::Claim { entries, rounds } => (entries, rounds),
+        BenchWhat::Life { runs, rounds } => return life(app, runs, rounds).await,
         BenchWhat::Other(words) => return Err(hints::not_yet(format!("bench {}", words.join(" "))).into()),
     };
     let mut rows = Vec::new();
@@ -57,12 +67,53 @@ pub async fn run(app: &App, args: BenchArgs) -> Ended {
 }
 
 async fn measure(app: &App, load: Load, name: &str, entries: usize, ahead_ms: u64) -> Result<ClaimRow> {
+    let service = service(app, name).await?;
+    let row = service.bench_claim(load, entries, ahead_ms).await;
+    service.store().quit().await;
+    row
+}
+
+/// The service over a namespace of the bench's own.
+async fn service(app: &App, name: &str) -> Result<Service> {
     let (connection, namespace) = super::connect::target(&app.common, app.printer)?;
     let namespace = Namespace::parse("namespace", &format!("{namespace}-bench-{name}"))?;
-    let store = crate::store::Store::open(connection, namespace).await?;
-    let row = Service::new(store.clone()).bench_claim(load, entries, ahead_ms).await;
-    store.quit().await;
-    row
+    Ok(Service::new(crate::store::Store::open(connection, namespace).await?))
+}
+
+async fn life(app: &App, runs: usize, rounds: usize) -> Ended {
+    let mut measured: Vec<LifeRow> = Vec::new();
+    let mut ahead_ms = 5_000 + runs as u64 / 10;
+    for round in 1..=rounds {
+        let service = service(app, &format!("life-{round}")).await?;
+        let row = service.bench_life(runs, ahead_ms).await;
+        service.store().quit().await;
+        let (row, writing_ms) = row?;
+        ahead_ms = 2_000 + writing_ms * 3 / 2;
+        measured.push(row);
+    }
+    let rows = [LifeRow::median(measured)];
+    app.printer.list(&rows, |_| "life".to_owned(), || life_table(&rows));
+    Ok(0)
+}
+
+fn life_table(rows: &[LifeRow]) -> String {
+    let head = ["LIFE", "RUNS", "RUNS/S", "CLAIM US", "WORK US", "REDIS US", "ROUNDS", "BUDGET", "VERDICT"];
+    let rows = rows.iter().map(|row| {
+        vec![
+            "queue, mixed".to_owned(),
+            row.runs.to_string(),
+            row.runs_per_s.to_string(),
+            format!("{:.2}", row.claim_us),
+            format!("{:.2}", row.work_us),
+            format!("{:.2}", row.redis_us_per_run),
+            row.rounds.iter().map(|us| format!("{us:.2}")).collect::<Vec<_>>().join(" "),
+            format!("<= {:.0}", row.budget_us),
+            row.verdict.to_owned(),
+        ]
+    });
+    let what = "redis us: Redis CPU per run, claim into the waiting list, then fetch and finish in batches of 250 with history, \
+                ledger, overlap marks and a lease; the round with the median cost of all rounds";
+    format!("{}\n{what}", output::table(&head, rows))
 }
 
 fn table(rows: &[ClaimRow]) -> String {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::cli::output::{Format, Printer, complain, facts, print, printable, table};
-use crate::cli::times::Wall;
+use crate::cli::times::{Wall, took};
 use crate::cli::{App, output, zone_words};
 use crate::domain::entry::Entry;
 use crate::domain::id::EntryId;
@@ -217,8 +217,12 @@ pub fn detail(detail: &EntryDetail, entry: Option<&Entry>, upcoming: &[Timestamp
         .iter()
         .filter_map(|name| count(name))
         .collect();
-    if !counts.is_empty() {
-        lines.push(("runs", counts.join(", ")));
+    let took = |name: &str| detail.stats[name].as_i64().map(took);
+    let usual = took("median_ms").zip(took("p95_ms"));
+    let usual = usual.map(|(median, p95)| format!("usually {median}, p95 {p95}"));
+    let runs: Vec<String> = Some(counts.join(", ")).filter(|text| !text.is_empty()).into_iter().chain(usual).collect();
+    if !runs.is_empty() {
+        lines.push(("runs", runs.join(" · ")));
     }
     let changed = detail.stats["changed_at"].as_str().map(|at| wall.localised(at)).unwrap_or_default();
     let actor = detail.stats["actor"].as_str().unwrap_or_default();

@@ -9,11 +9,9 @@ use crate::error::{Error, Problem};
 
 /// Commands of the contract that are not built yet.
 const LATER_COMMANDS: &[&str] = &[
-    "once",
     "plan",
     "lint",
     "audit",
-    "why",
     "forecast",
     "schema",
     "revisions",
@@ -54,7 +52,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("history", "upbeat runs ID"),
     ("ps", "upbeat runs --state running"),
     ("log", "upbeat logs RUN"),
-    ("tail", "upbeat runs -f, upbeat logs RUN"),
+    ("tail", "upbeat runs -f, upbeat logs -f RUN"),
     ("worker", "upbeat node"),
     ("server", "upbeat node"),
     ("beat", "upbeat node; every node fires, none is the beat"),

@@ -17,11 +17,13 @@ mod fields;
 mod files;
 mod fleet;
 mod hints;
+mod logs;
 mod moments;
 mod node_command;
 mod output;
 mod playground;
 mod request;
+mod requested;
 mod run_args;
 mod run_words;
 mod runs;
@@ -29,6 +31,7 @@ mod selection;
 mod show_run;
 mod times;
 mod waiting;
+mod why;
 mod zone_words;
 mod zoneinfo;
 
@@ -107,9 +110,11 @@ async fn dispatch(cli: Cli, printer: Printer) -> Ended {
         Command::Pause(args) => entries::change(&app, entries::Verb::Pause(args.until), args.selected).await,
         Command::Resume(args) => entries::change(&app, entries::Verb::Resume(args.from), args.selected).await,
         Command::Next(args) => entries::next(&app, args).await,
-        Command::Trigger(args) => runs::trigger(&app, args).await,
+        Command::Trigger(args) => requested::trigger(&app, args).await,
+        Command::Once(args) => requested::once(&app, args).await,
         Command::Skip(args) => asked::skip(&app, args).await,
         Command::Backfill(args) => asked::backfill(&app, args).await,
+        Command::Why(args) => why::why(&app, args).await,
         Command::Apply(args) => files::apply(&app, args).await,
         Command::Export { ids, select } => files::export(&app, &ids, &select).await,
         Command::Import { from: ImportFrom::Crontab { file, tz } } => files::import_crontab(&app, &file, tz.as_deref()),
@@ -117,11 +122,11 @@ async fn dispatch(cli: Cli, printer: Printer) -> Ended {
         Command::Runs(args) => match args.command {
             None => runs::list(&app, args).await,
             Some(RunsCommand::Show { run }) => show_run::show(&app, &run).await,
-            Some(RunsCommand::Logs(args)) => runs::logs(&app, args).await,
+            Some(RunsCommand::Logs(args)) => logs::print(&app, args).await,
             Some(RunsCommand::Cancel(args)) => runs::cancel(&app, args).await,
             Some(RunsCommand::Retry(args)) => dead::retry(&app, &args.run, &args.changing).await,
         },
-        Command::Logs(args) => runs::logs(&app, args).await,
+        Command::Logs(args) => logs::print(&app, args).await,
         Command::Cancel(args) => runs::cancel(&app, args).await,
         Command::Retry(args) => dead::retry(&app, &args.run, &args.changing).await,
         Command::Dead { command } => dead::run(&app, command).await,

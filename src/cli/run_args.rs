@@ -50,7 +50,10 @@ pub enum RunsCommand {
 pub struct LogsArgs {
     /// A run id, ID@FIRE_AT, or ID for its latest
     pub run: String,
-    /// Wait until it has ended
+    /// The output of this attempt, counted from 1 [default: the last that has some]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1, u64::from(u32::MAX)), allow_negative_numbers = true)]
+    pub attempt: Option<u32>,
+    /// Print what it writes while it runs, on whichever node, until it has ended
     #[arg(short, long)]
     pub follow: bool,
 }

@@ -58,7 +58,10 @@ impl Words {
             if run.attempt == 0 { String::new() } else { run.attempt.to_string() },
             run.duration_ms.map(took).unwrap_or_default(),
             late.unwrap_or_default(),
-            remark(run, &wall),
+            match run.stuck {
+                true => format!("stuck: upbeat why {}", run.entry_id),
+                false => remark(run, &wall),
+            },
         ];
         if self.has_entry {
             row.insert(1, run.entry_id.clone());
@@ -80,7 +83,7 @@ fn remark(run: &RunView, wall: &Wall) -> String {
 
 /// One line on what became of a run: `succeeded in 2.0 s on dev-1`, `failed after 3 s on web-2: exit 12`.
 pub fn outcome(run: &RunView, wall: &Wall) -> String {
-    let mut text = run.state.to_owned();
+    let mut text = if run.stuck { format!("{}, stuck", run.state) } else { run.state.to_owned() };
     if let Some(ms) = run.duration_ms.filter(|_| run.attempt > 0) {
         text.push_str(&format!(" {} {}", if run.state == "succeeded" { "in" } else { "after" }, took(ms)));
     }
@@ -107,7 +110,8 @@ pub fn shown(shown: usize, found: usize, is_all: bool) -> Option<String> {
         .then(|| format!("{} of {more}{} shown, --limit 0 for all", grouped(shown), grouped(found)))
 }
 
-fn grouped(number: usize) -> String {
+/// `1,204`.
+pub fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {

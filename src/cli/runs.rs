@@ -1,23 +1,21 @@
-//! Commands about runs: runs, trigger, logs, cancel.
+//! Commands about runs: runs, trigger, cancel.
 
 use crate::cli::App;
-use crate::cli::asked_args::TriggerArgs;
-use crate::cli::fields::json_or_text;
-use crate::cli::output::{Ended, Failure, Format, complain, print_bytes};
+use crate::cli::output::{Ended, Failure, Format};
 use crate::cli::request::{request, until_answered};
-use crate::cli::run_args::{CancelArgs, LogsArgs, RunsArgs};
+use crate::cli::run_args::{CancelArgs, RunsArgs};
 use crate::cli::run_words::{Words, name, outcome, shown};
 use crate::cli::waiting::{INTERRUPTED, unless_interrupted, until_ended};
 use crate::domain::id::EntryId;
 use crate::domain::moment::{Direction, parse_moment};
 use crate::domain::nearest::not_one_of;
-use crate::domain::policy::{KILL_AFTER, Overlap};
+use crate::domain::policy::KILL_AFTER;
 use crate::domain::run::{State, Trigger};
 use crate::domain::span::Span;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
-use crate::error::{Error, Problem, Result};
-use crate::service::{Follow, RunFilter, RunRef, Service, TriggerOptions};
+use crate::error::{Error, Result};
+use crate::service::{Follow, RunFilter, RunRef, Service};
 
 /// `upbeat runs [ID]`.
 pub async fn list(app: &App, args: RunsArgs) -> Ended {
@@ -121,95 +119,6 @@ async fn follow(app: &App, service: Service, filter: RunFilter) -> Ended {
             Ok(ended?)
         }
     }
-}
-
-/// `upbeat trigger ID [--wait]`.
-pub async fn trigger(app: &App, args: TriggerArgs) -> Ended {
-    let id = EntryId::parse("id", &args.id)?;
-    let payload = args.payload.as_deref().map(|text| json_or_text("payload", text)).transpose()?;
-    let overlap = args.overlap.as_deref().map(|word| Overlap::parse("overlap", word)).transpose()?;
-    let wait = args.wait.as_deref().map(|text| match text {
-        "" => Ok(None),
-        text => Span::parse("wait", text).map(Some),
-    });
-    let wait = wait.transpose()?;
-    let request = request(&args.changing);
-    let service = app.service().await?;
-    let ask = async || {
-        let options = TriggerOptions { payload: payload.clone(), overlap, args: args.args.clone() };
-        service.trigger(&request, &id, options).await
-    };
-    let run = until_answered(app.printer, &request, ask).await?;
-    let words = Words::of(&service, std::slice::from_ref(&run), false).await?;
-    let wall = words.wall(&run);
-    let is_told = app.printer.is_json() || app.printer.format == Format::Id;
-    let Some(limit) = wait.filter(|_| !request.is_dry_run) else {
-        let line = || match request.is_dry_run {
-            true if run.reason == Some("delivered") => format!("a message of {id} would be delivered\n"),
-            true => format!("a run of {id} would be {}\n", outcome(&run, &wall)),
-            false => format!("run {} is {}\n", run.run_id, outcome(&run, &wall)),
-        };
-        app.printer.one(&run, |run| run.run_id.clone(), line);
-        return Ok(0);
-    };
-    if run.finished_at.is_none() && !is_told {
-        app.printer.note(format!("run {} is {}", run.run_id, outcome(&run, &wall)));
-    }
-    match unless_interrupted(until_ended(&service, &run, limit)).await {
-        None => {
-            complain(&format!("stopped waiting; the run stays {} (upbeat cancel {id})", run.state));
-            Ok(INTERRUPTED)
-        }
-        Some(ended) => {
-            let ended = ended?;
-            app.printer.one(&ended, |run| run.run_id.clone(), || format!("{}\n", outcome(&ended, &wall)));
-            Ok(if ended.state == State::Succeeded.word() { 0 } else { 1 })
-        }
-    }
-}
-
-/// `upbeat logs RUN [-f]`.
-pub async fn logs(app: &App, args: LogsArgs) -> Ended {
-    let wanted = RunRef::parse(&args.run)?;
-    let service = app.service().await?;
-    let mut run = match &wanted {
-        // What was skipped or missed has no output: the latest that did something is meant.
-        RunRef::Latest(id) => {
-            let runs = service.runs_of(id).await?;
-            let latest = runs.iter().find(|run| run.attempt > 0).or(runs.first()).cloned();
-            latest.ok_or_else(|| Error::NotFound(Problem::new("run", format!("{id} has not run yet"))))?
-        }
-        wanted => service.run(wanted).await?,
-    };
-    if args.follow && run.finished_at.is_none() {
-        match unless_interrupted(until_ended(&service, &run, None)).await {
-            None => return Ok(INTERRUPTED),
-            Some(ended) => run = ended?,
-        }
-    }
-    let output = service.output(&run).await?;
-    let text = output.as_deref().map(|output| String::from_utf8_lossy(output).into_owned());
-    if app.printer.is_json() {
-        let mut document = serde_json::to_value(&run).map_err(|why| Error::internal(why.to_string()))?;
-        document["output"] = text.into();
-        document["output_cut"] = output.as_deref().is_some_and(Service::is_output_cut).into();
-        app.printer.one(&document, |_| String::new(), String::new);
-        return Ok(0);
-    }
-    let words = Words::of(&service, std::slice::from_ref(&run), false).await?;
-    let attempt = if run.attempt > 0 { format!(" · attempt {}", run.attempt) } else { String::new() };
-    app.printer.note(format!("{}{attempt} · {}", name(&run), outcome(&run, &words.wall(&run))));
-    match output {
-        Some(output) => {
-            print_bytes(&output);
-            if Service::is_output_cut(&output) {
-                app.printer.note("only the last 65,536 bytes are kept");
-            }
-        }
-        None if run.finished_at.is_none() => app.printer.note("its output is there once it has ended (-f waits)"),
-        None => app.printer.note("no output is kept of it"),
-    }
-    Ok(0)
 }
 
 /// `upbeat cancel RUN`.

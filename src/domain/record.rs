@@ -25,6 +25,9 @@ pub struct Extras {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The definition of a run without an entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub once: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// An active run, as the scripts know it.
@@ -165,6 +168,7 @@ impl LiveRun {
             }
             _ => Vec::new(),
         };
+        // A message that waits for its instant is no JSON: it has no extras.
         let extras = serde_json::from_slice(reader.0).unwrap_or_default();
         Some(Self {
             run_id: run_id.to_owned(),

@@ -10,23 +10,23 @@
 -- ARGV[3..] run ids
 -- Returns { 'other' } | { 'done', { run id, 'purged' | 'gone', ... } }
 local clock_key, dead_key, letters_key, requests_key, requested_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local request, digest = ARGV[1], ARGV[2]
+local request, digest, run_ids = ARGV[1], ARGV[2], { unpack(ARGV, 3) }
 -- use clock requests
 local before = answered(request, digest)
 if before == 'other' then return { 'other' } end
 if before then return { 'done', before } end
-local known = redis.call('ZMSCORE', dead_key, unpack(ARGV, 3))
+local known = redis.call('ZMSCORE', dead_key, unpack(run_ids))
 redis.call('HLEN', letters_key)
 redis.call('HLEN', requests_key)
 redis.call('ZCARD', requested_key)
 
 keep_clock()
 local results = {}
-for i = 3, #ARGV do
-  results[#results + 1] = ARGV[i]
-  results[#results + 1] = known[i - 2] and 'purged' or 'gone'
+for i = 1, #run_ids do
+  results[#results + 1] = run_ids[i]
+  results[#results + 1] = known[i] and 'purged' or 'gone'
 end
-redis.call('ZREM', dead_key, unpack(ARGV, 3))
-redis.call('HDEL', letters_key, unpack(ARGV, 3))
+redis.call('ZREM', dead_key, unpack(run_ids))
+redis.call('HDEL', letters_key, unpack(run_ids))
 keep_answer(request, digest, results)
 return { 'done', results }

@@ -17,7 +17,9 @@
 -- KEYS[15] delayed zset    run id -> when it goes into its list
 -- KEYS[16] dead    zset    run id -> when it failed for good
 -- KEYS[17] letters hash    run id -> dead letter
--- KEYS[18..] lists, then as many hints (hints only in shard 0)
+-- KEYS[18] uniques hash    key of a request -> run id, fire time
+-- KEYS[19] unique_until zset key of a request -> until when it is taken
+-- KEYS[20..] lists, then as many hints (hints only in shard 0)
 -- ARGV[1] request id
 -- ARGV[2] digest of the request
 -- ARGV[3] channel of nudges
@@ -28,28 +30,33 @@
 -- ARGV[8] extras: what differs from the entry, JSON
 -- ARGV[9] message of a direct action with another payload, or empty
 -- ARGV[10] birth
--- ARGV[11] number of lists
--- ARGV[12..] names of the lists
+-- ARGV[11] key of the request, or empty
+-- ARGV[12] for how long the key is taken, ms
+-- ARGV[13] number of lists
+-- ARGV[14..] names of the lists
 -- Returns { 'other' } | { 'gone' } | { 'broken' } | { 'unknown', list } | { 'busy' } (too many runs are active to look through)
---   | { 'queued' | 'delivered' | 'skipped' | 'failed', run id, fire time, run id in the way or Redis' words }; asked again, the same
+--   | { 'crowded' } (too many keys are taken)
+--   | { 'queued' | 'delivered' | 'skipped' | 'failed' | 'taken' (the key, by that run), run id, fire time, run id in the way or Redis' words }; asked again, the same
 local clock_key, plans_key, live_key, active_key, history_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local ended_key, start_by_key, requests_key, requested_key = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local leases_key, messages_key, waits_key, cancels_key, queues_key = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14]
-local delayed_key, dead_key, letters_key = KEYS[15], KEYS[16], KEYS[17]
+local delayed_key, dead_key, letters_key, uniques_key, unique_until_key = KEYS[15], KEYS[16], KEYS[17], KEYS[18], KEYS[19]
 local ledger_key, holds_key = '', ''
 local request, digest, channel, id, run_id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local fire_at, rule, extras, message = tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9]
-local birth, list_count = tonumber(ARGV[10]), tonumber(ARGV[11])
+local birth, unique, unique_ms, list_count = tonumber(ARGV[10]), ARGV[11], tonumber(ARGV[12]), tonumber(ARGV[13])
 local slots, holder, node_name, lease_ms = 0, '', '', 0
 local RUNS_SCANNED = 1500
 local lists, serves, hints = {}, {}, {}
 for i = 1, list_count do
-  lists[ARGV[11 + i]], hints[ARGV[11 + i]] = KEYS[17 + i], KEYS[17 + list_count + i]
+  lists[ARGV[13 + i]], hints[ARGV[13 + i]] = KEYS[19 + i], KEYS[19 + list_count + i]
 end
--- use words clock lease plan live history ledger waits overlap fire deliver flush requests nudge
+-- use words clock lease plan live history ledger waits overlap fire deliver flush requests uniques nudge
 local before = answered(request, digest)
 if before == 'other' then return { 'other' } end
 if before then return before end
+local refused = uniques.refusal(unique)
+if refused then return refused end
 local text = redis.call('HGET', plans_key, id)
 if not text then return { 'gone' } end
 local p = read_plan(text)
@@ -80,8 +87,8 @@ if p[P_OVERLAP] > ALLOW and not p[P_NEEDS_MARKS] then
   p[P_NEEDS_MARKS] = true
 end
 guard_history()
-for _, key in ipairs({ live_key, active_key, requests_key, waits_key, cancels_key, queues_key }) do redis.call('HLEN', key) end
-for _, key in ipairs({ start_by_key, requested_key, delayed_key }) do redis.call('ZCARD', key) end
+for _, key in ipairs({ live_key, active_key, requests_key, waits_key, cancels_key, queues_key, uniques_key }) do redis.call('HLEN', key) end
+for _, key in ipairs({ start_by_key, requested_key, delayed_key, unique_until_key }) do redis.call('ZCARD', key) end
 for _, key in pairs(hints) do redis.call('LLEN', key) end
 local answer
 local other = string.sub(marks[id], 1, 36)
@@ -104,6 +111,7 @@ else
   if #overlap.asked > 0 then nudge(channel, 'cancel') end
   answer = { 'queued', run_id, fire_at, '' }
 end
+if verdict then uniques.take(unique, run_id, fire_at, unique_ms) end
 flush_history()
 keep_answer(request, digest, answer)
 leave_hints()

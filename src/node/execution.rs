@@ -9,11 +9,12 @@ use futures_util::FutureExt;
 
 use crate::domain::entry::{Entry, payload_bytes};
 use crate::domain::id::EntryId;
+use crate::domain::one_off;
 use crate::domain::record::LiveRun;
 use crate::domain::retry::Retry;
 use crate::domain::run::{Reason, State};
 use crate::error::{Error, Result};
-use crate::node::action::{Attempt, Context, Ending, Outcome, Stop};
+use crate::node::action::{Attempt, Context, Ending, Outcome, Output, Stop};
 use crate::node::outcome::{WholeRun, ended, refused, stopped};
 use crate::node::state::Shared;
 use crate::store::{Ended, EndedAs, Started};
@@ -29,12 +30,13 @@ pub fn start(shared: &Arc<Shared>, shard: u16, started: Started) {
     let whole = WholeRun::at_start(&started);
     let run = started.run;
     let id = (run.run_id.clone(), run.fence);
-    let mut stop = shared.slots.begin(id.clone(), shard);
+    let output = Output::default();
+    let mut stop = shared.slots.begin(id.clone(), shard, run.attempt, output.clone());
     tracing::debug!(run.id = %run.run_id, entry.id = %run.entry_id, attempt = run.attempt, "started");
     let shared = shared.clone();
     tokio::spawn(async move {
         let attempt =
-            std::panic::AssertUnwindSafe(execute(&shared, shard, &run, whole, &mut stop)).catch_unwind().await;
+            std::panic::AssertUnwindSafe(execute(&shared, shard, &run, whole, &mut stop, output)).catch_unwind().await;
         // A panic must not keep the slot and the lease for ever.
         let ended =
             attempt.unwrap_or_else(|_| Ended { reason: Some(Reason::Panic), ..refused(&run, "the node panicked") });
@@ -50,12 +52,14 @@ async fn execute(
     run: &LiveRun,
     mut whole: WholeRun,
     stop: &mut watch::Receiver<Option<Stop>>,
+    output: Output,
 ) -> Ended {
     match prepare_until_answered(shared, shard, run, stop).await {
         Ok(Prepared::Attempt(mut attempt, retry)) => {
             whole.retry = retry;
             let Some(timeout) = whole.timeout(attempt.timeout) else { return whole.too_late(run) };
             attempt.timeout = timeout;
+            attempt.output = output;
             let outcome = shared.executor.execute(*attempt, stop.clone()).await;
             keep(shared, shard, run, &outcome).await;
             ended(shared, run, &outcome, &whole)
@@ -121,7 +125,13 @@ async fn prepare_until_answered(
 
 async fn prepare(shared: &Shared, shard: u16, run: &LiveRun) -> Result<Prepared> {
     let id = EntryId::parse("entry", &run.entry_id)?;
-    let Some(entry) = definition(shared, shard, &id, run).await? else { return Ok(Prepared::Removed) };
+    let entry = match &run.extras.once {
+        Some(fields) => one_off::entry(&id, fields, run.fire_at)?,
+        None => match definition(shared, shard, &id, run).await? {
+            Some(entry) => entry,
+            None => return Ok(Prepared::Removed),
+        },
+    };
     let last = shared.store.last_ended(shard, std::slice::from_ref(&id)).await?.pop().flatten();
     let last_success = match &last {
         Some(last) if last.state == State::Succeeded => Some(last.finished_at),
@@ -159,15 +169,16 @@ async fn prepare(shared: &Shared, shard: u16, run: &LiveRun) -> Result<Prepared>
         payload,
         timeout,
         context,
+        output: Output::default(),
     });
     Ok(Prepared::Attempt(attempt, entry.retry))
 }
 
 /// Output and result go by calls of their own, before the finish, and may be sent twice; losing them does not lose the outcome.
 async fn keep(shared: &Shared, shard: u16, run: &LiveRun, outcome: &Outcome) {
-    let output = &outcome.output;
-    if !output.is_empty() {
-        let kept = while_unanswered(|| shared.store.keep_output(shard, &run.run_id, output)).await;
+    if outcome.written > 0 {
+        let output = crate::store::Output { written: outcome.written, tail: outcome.output.clone() };
+        let kept = while_unanswered(|| shared.store.keep_output(shard, &run.run_id, run.attempt, &output)).await;
         kept.unwrap_or_else(|why| tracing::warn!(run.id = %run.run_id, why = %why, "its output could not be stored"));
     }
     if let Some(result) = outcome.result.as_ref().filter(|_| outcome.ending == Ending::Succeeded) {

@@ -1,4 +1,5 @@
-//! What a node does by itself: claim, fetch, execute, finish, renew, take over, plan, rebuild; and stop in order.
+//! What a node does by itself: claim, fetch, execute, show what is written, finish, renew, take over, plan,
+//! rebuild; and stop in order.
 //!
 //! Every node is the same and may do anything at any time. [`run`] wires the loops; each is a pass that moves what is toward
 //! what should be, and a ticker. Hints and nudges shorten latency, the period guarantees progress.
@@ -12,6 +13,7 @@ mod execution;
 mod hints;
 mod outcome;
 mod renewing;
+mod showing;
 mod slots;
 mod standby;
 mod state;
@@ -156,6 +158,7 @@ async fn begin(
         loops.spawn(claiming::Claiming::new(shared.clone(), shard).run(nudges.nudge.clone()));
     }
     loops.spawn(renewing::run(shared.clone(), nudges.nudge.clone()));
+    loops.spawn(showing::run(shared.clone()));
     loops.spawn(hints::run(shared.clone()));
     loops.spawn(caring::plan_all(shared.clone(), planning));
     Ok(shared)

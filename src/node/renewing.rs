@@ -1,4 +1,4 @@
-//! Renews the node's lease, shard by shard, and hears what it has lost or must end.
+//! Renews the node's lease, shard by shard, and hears what it has lost, must end, or shall show.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use crate::node::execution;
 use crate::node::state::Shared;
 use crate::store::Nudge;
 
-/// Renews every third of the lease, and at once when somebody asked to cancel a run.
+/// Renews every third of the lease, and at once when somebody asked to cancel a run or watches one.
 pub async fn run(shared: Arc<Shared>, mut nudge: Nudge) {
     loop {
         tokio::select! {
@@ -28,6 +28,7 @@ pub async fn pass(shared: &Shared, shard: u16) -> crate::error::Result<()> {
         return Ok(());
     }
     let renewed = shared.store.renew(shard, &shared.incarnation, shared.lease_ms()).await?;
+    shared.slots.watch(&renewed.watched);
     // Only what still runs: what ended meanwhile is not held for a good reason.
     let now = shared.slots.running_in(shard);
     let before: Vec<_> = before.into_iter().filter(|attempt| now.contains(attempt)).collect();

@@ -1,11 +1,13 @@
 //! What a node executes: attempts in slots, and the slots promised to calls in flight.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
-use crate::node::action::Stop;
+use crate::domain::span::Span;
+use crate::node::action::{Output, Stop};
 
 /// Names one attempt: run id and fence, since a run may come back to a node that still executes a lost attempt of it.
 pub type AttemptId = (String, u64);
@@ -15,6 +17,8 @@ pub type AttemptId = (String, u64);
 pub struct Slots {
     concurrency: usize,
     inner: Mutex<Inner>,
+    /// Notified when somebody watches.
+    pub watchers: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -29,13 +33,28 @@ struct Inner {
 #[derive(Debug)]
 struct Running {
     shard: u16,
+    attempt: u32,
     stop: watch::Sender<Option<Stop>>,
+    output: Output,
+    /// Bytes of its output that are shown.
+    shown: u64,
+    /// Until then somebody watches.
+    watched_until: Option<Instant>,
+}
+
+/// The output of an attempt that somebody watches.
+#[derive(Debug)]
+pub struct Watched {
+    pub id: AttemptId,
+    pub shard: u16,
+    pub attempt: u32,
+    pub output: Output,
 }
 
 impl Slots {
     /// So many, all free.
     pub fn new(concurrency: usize) -> Self {
-        Self { concurrency, inner: Mutex::default() }
+        Self { concurrency, inner: Mutex::default(), watchers: Notify::new() }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -74,8 +93,8 @@ impl Slots {
         self.inner().reserved -= promised;
     }
 
-    /// An attempt begins; the older attempts of its run are told that they lost it.
-    pub fn begin(&self, id: AttemptId, shard: u16) -> watch::Receiver<Option<Stop>> {
+    /// An attempt begins, which writes to `output`; the older attempts of its run are told that they lost it.
+    pub fn begin(&self, id: AttemptId, shard: u16, attempt: u32, output: Output) -> watch::Receiver<Option<Stop>> {
         let (stop, stopped) = watch::channel(None);
         let mut inner = self.inner();
         for ((run_id, _), older) in &inner.running {
@@ -83,7 +102,7 @@ impl Slots {
                 older.stop.send_replace(Some(Stop::Lost));
             }
         }
-        inner.running.insert(id, Running { shard, stop });
+        inner.running.insert(id, Running { shard, attempt, stop, output, shown: 0, watched_until: None });
         stopped
     }
 
@@ -121,5 +140,58 @@ impl Slots {
     pub fn running_in(&self, shard: u16) -> Vec<AttemptId> {
         let inner = self.inner();
         inner.running.iter().filter(|(_, running)| running.shard == shard).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// These runs are watched, each for so long from now on.
+    pub fn watch(&self, watched: &[(String, Span)]) {
+        if watched.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        for ((id, _), running) in &mut self.inner().running {
+            if let Some((_, length)) = watched.iter().find(|(run_id, _)| run_id == id) {
+                running.watched_until = now.checked_add(Duration::from_millis(length.0));
+            }
+        }
+        self.watchers.notify_one();
+    }
+
+    /// Attempts that are watched and have written more than is shown.
+    pub fn unshown(&self) -> Vec<Watched> {
+        let inner = self.inner();
+        let news =
+            inner.running.iter().filter(|(_, one)| one.watched_until.is_some() && one.output.written() > one.shown);
+        news.map(|(id, one)| Watched {
+            id: id.clone(),
+            shard: one.shard,
+            attempt: one.attempt,
+            output: one.output.clone(),
+        })
+        .collect()
+    }
+
+    /// So many bytes of what an attempt has written are shown.
+    pub fn shown(&self, id: &AttemptId, written: u64) {
+        if let Some(running) = self.inner().running.get_mut(id) {
+            running.shown = written;
+        }
+    }
+
+    /// Whether anything is watched.
+    pub fn is_watched(&self) -> bool {
+        self.inner().running.values().any(|running| running.watched_until.is_some())
+    }
+
+    /// The shards of attempts whose watch has ended, as far as this node knows; they count as unwatched from here on.
+    pub fn unwatched(&self) -> BTreeSet<u16> {
+        let now = Instant::now();
+        let mut shards = BTreeSet::new();
+        for running in self.inner().running.values_mut() {
+            if running.watched_until.is_some_and(|until| until <= now) {
+                running.watched_until = None;
+                shards.insert(running.shard);
+            }
+        }
+        shards
     }
 }

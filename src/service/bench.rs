@@ -66,7 +66,8 @@ impl ClaimRow {
     }
 }
 
-const BATCH: usize = 250;
+/// Runs in a call.
+pub(super) const BATCH: usize = 250;
 
 impl Service {
     /// Writes `entries` entries that are due at one instant `ahead_ms` from now, lets it come, and claims them all. Half of the
@@ -77,23 +78,7 @@ impl Service {
     pub async fn bench_claim(&self, load: Load, entries: usize, ahead_ms: u64) -> Result<ClaimRow> {
         let store = self.store();
         let mut native = self.native(entries.div_ceil(2)).await?;
-        let ahead_ms = i64::try_from(ahead_ms).unwrap_or(i64::MAX / 2);
-        let instant = Timestamp((store.now(0).await?.0 + ahead_ms) / 1_000 * 1_000);
-        let (before, writing) = (store.spent().await?, Instant::now());
-        for shard in store.shards() {
-            self.write_all(shard, load, entries, instant).await?;
-            store.refresh_lists(shard).await?;
-        }
-        let (written, writing) = (store.spent().await?, writing.elapsed());
-        if store.now(0).await? >= instant {
-            let said = format!("writing {entries} entries took {} s, longer than the bench waits", writing.as_secs());
-            return Err(Error::Conflict(
-                Problem::new("entries", said).hint("try with fewer, or when the machine has less to do"),
-            ));
-        }
-        while store.now(0).await? < instant {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let (spent_writing, writing) = self.write_due(load, entries, ahead_ms).await?;
         let from = store.spent().await?;
         let started = Instant::now();
         let mut fires = 0;
@@ -115,10 +100,33 @@ impl Service {
             native_us_per_pair: native,
             ratio,
             ratios: vec![ratio],
-            redis_us_per_entry_written: us_per(written.cpu_s - before.cpu_s, entries),
+            redis_us_per_entry_written: us_per(spent_writing, entries),
             verdict: if ratio >= 0.5 { "ok" } else { "short" },
             writing_ms: u64::try_from(writing.as_millis()).unwrap_or(u64::MAX),
         })
+    }
+
+    /// Writes entries that are due at one instant and lets it come. Returns what writing cost: Redis CPU in s, and the time.
+    pub(super) async fn write_due(&self, load: Load, entries: usize, ahead_ms: u64) -> Result<(f64, Duration)> {
+        let store = self.store();
+        let ahead_ms = i64::try_from(ahead_ms).unwrap_or(i64::MAX / 2);
+        let instant = Timestamp((store.now(0).await?.0 + ahead_ms) / 1_000 * 1_000);
+        let (before, writing) = (store.spent().await?, Instant::now());
+        for shard in store.shards() {
+            self.write_all(shard, load, entries, instant).await?;
+            store.refresh_lists(shard).await?;
+        }
+        let (written, writing) = (store.spent().await?, writing.elapsed());
+        if store.now(0).await? >= instant {
+            let said = format!("writing {entries} entries took {} s, longer than the bench waits", writing.as_secs());
+            return Err(Error::Conflict(
+                Problem::new("entries", said).hint("try with fewer, or when the machine has less to do"),
+            ));
+        }
+        while store.now(0).await? < instant {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok((written.cpu_s - before.cpu_s, writing))
     }
 
     /// Redis CPU of that many native pairs, s.
@@ -180,7 +188,7 @@ impl Service {
         Ok(())
     }
 
-    async fn claim_all(&self, shard: u16) -> Result<usize> {
+    pub(super) async fn claim_all(&self, shard: u16) -> Result<usize> {
         let serves = Serves::default();
         let mut fires = 0;
         loop {

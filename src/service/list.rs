@@ -8,11 +8,16 @@ use crate::domain::calendar::Calendars;
 use crate::domain::definition::Definition;
 use crate::domain::entry::Entry;
 use crate::domain::id::{CalendarName, EntryId};
+use crate::domain::record::LiveRun;
+use crate::domain::run::State;
+use crate::domain::span::Span;
 use crate::domain::timestamp::Timestamp;
+use crate::domain::wall::rough;
 use crate::domain::zone::Zone;
 use crate::error::{Error, Problem, Result};
 use crate::service::calendars::named;
 use crate::service::nodes::Fleet;
+use crate::service::stuck::usual;
 use crate::service::view::{At, EntryDetail, EntryView, LastRun, RunView, SkipView};
 use crate::service::{Select, Service, run_views};
 use crate::store::{Place, StoredEntry};
@@ -31,7 +36,9 @@ pub struct ListFilter {
 impl Service {
     /// Entries that match, by id.
     pub async fn list(&self, filter: &ListFilter) -> Result<Vec<EntryView>> {
-        let (fleet, mut last) = tokio::try_join!(self.fleet(), self.newest_live())?;
+        let (fleet, live) = tokio::try_join!(self.fleet(), self.live_runs(|_| true))?;
+        let stuck = self.oldest_stuck(&live).await?;
+        let mut last = newest_live(live, &fleet);
         let mut views = Vec::new();
         for shard in self.store.shards() {
             let now = self.store.now(shard).await?;
@@ -45,8 +52,10 @@ impl Service {
             let calendars = self.calendars_of(&stored).await?;
             let ids: Vec<EntryId> = stored.iter().map(|stored| stored.id.clone()).collect();
             for (stored, ended) in stored.iter().zip(self.store.last_ended(shard, &ids).await?) {
-                let newest = newest(last.remove(stored.id.as_str()), ended.map(RunView::from));
-                views.push(view(stored, &fleet, &calendars, newest, now));
+                let ended = ended.map(RunView::from);
+                let trouble = trouble(&stored.id, stuck.get(stored.id.as_str()), ended.as_ref(), &fleet, now);
+                let newest = newest(last.remove(stored.id.as_str()), ended);
+                views.push(view(stored, &fleet, &calendars, newest, trouble, now));
             }
         }
         views.retain(|view| !filter.only_warnings || !view.warnings.is_empty());
@@ -64,11 +73,17 @@ impl Service {
         let stored = self.stored(id).await?;
         let now = self.store.now(self.store.shard_of(id));
         let (fleet, runs, now) = tokio::try_join!(self.fleet(), self.runs_of(id), now)?;
+        let live = self.live_runs(|run| run.entry_id == id.as_str()).await?;
+        let stuck = self.oldest_stuck(&live).await?;
+        let ended =
+            runs.iter().filter(|run| run.finished_at.is_some()).max_by_key(|run| (run.last_fire_at, run.finished_at));
+        let trouble = trouble(id, stuck.get(id.as_str()), ended, &fleet, now);
+        let last = runs.iter().find(|run| run.state != State::Waiting.word()).cloned();
         let calendars = self.calendars_of(std::slice::from_ref(&stored)).await?;
         let definition = stored.definition.as_ref().ok();
         let paused = definition.and_then(|definition| definition.paused_at(now));
         Ok(EntryDetail {
-            view: view(&stored, &fleet, &calendars, runs.iter().find(|run| run.state != "waiting").cloned(), now),
+            view: view(&stored, &fleet, &calendars, last, trouble, now),
             entry: definition.map_or(Value::Null, |definition| Value::Object(definition.entry.clone())),
             paused_by: paused.map_or(Value::Null, |paused| {
                 let until = paused.until.map(At);
@@ -151,19 +166,40 @@ impl Service {
             }
         }
     }
+}
 
-    /// The newest live run of each entry that has one.
-    async fn newest_live(&self) -> Result<HashMap<String, RunView>> {
-        let (runs, fleet) = tokio::try_join!(self.live_runs(|_| true), self.fleet())?;
-        let mut newest: HashMap<String, RunView> = HashMap::new();
-        for run in runs {
-            let known = newest.get(&run.entry_id).map(|known| known.fire_at);
-            if known.is_none_or(|known| known < At(run.fire_at)) {
-                newest.insert(run.entry_id.clone(), run_views::live(&run, &fleet));
-            }
+/// The newest live run of each entry that has one.
+fn newest_live(runs: Vec<LiveRun>, fleet: &Fleet) -> HashMap<String, RunView> {
+    let mut newest: HashMap<String, RunView> = HashMap::new();
+    for run in runs {
+        let known = newest.get(&run.entry_id).map(|known| known.fire_at);
+        if known.is_none_or(|known| known < At(run.fire_at)) {
+            newest.insert(run.entry_id.clone(), run_views::live(&run, fleet));
         }
-        Ok(newest)
     }
+    newest
+}
+
+/// What is wrong with its runs: one that is stuck, and a last one that failed.
+fn trouble(
+    id: &EntryId,
+    stuck: Option<&LiveRun>,
+    ended: Option<&RunView>,
+    fleet: &Fleet,
+    now: Timestamp,
+) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Some(run) = stuck {
+        let node = run.holder.as_deref().map(|holder| format!(" on {}", fleet.name_of(holder))).unwrap_or_default();
+        let lasted = rough(Span((now.0 - run.started_at.unwrap_or(now).0).max(0).unsigned_abs()));
+        warnings.push(format!("stuck: a run has been running for {lasted}{node}; upbeat why {id}"));
+    }
+    if let Some(run) = ended.filter(|run| run.state == State::Failed.word()) {
+        let code = run.exit_code.filter(|code| *code != 0).map(|code| format!("exit {code}"));
+        let why = code.or_else(|| run.message.clone()).or_else(|| run.reason.map(str::to_owned)).unwrap_or_default();
+        warnings.push(format!("failing: its last run failed, {why}; upbeat why {id}"));
+    }
+    warnings
 }
 
 fn newest(live: Option<RunView>, ended: Option<RunView>) -> Option<RunView> {
@@ -178,6 +214,7 @@ fn view(
     fleet: &Fleet,
     calendars: &Calendars,
     last_run: Option<RunView>,
+    trouble: Vec<String>,
     now: Timestamp,
 ) -> EntryView {
     let entry =
@@ -212,6 +249,7 @@ fn view(
         }
         Ok(_) => {}
     }
+    warnings.extend(trouble);
     let fields = definition.map(|definition| definition.entry.clone()).unwrap_or_default();
     let or_null = |value: Option<Value>| value.unwrap_or(Value::Null);
     EntryView {
@@ -256,6 +294,9 @@ fn next_fire_at(stored: &StoredEntry, entry: Option<&Entry>) -> Option<Timestamp
 fn stats(definition: Option<&Definition>, runs: &[RunView]) -> Value {
     let count = |state: &str| runs.iter().filter(|run| run.state == state).map(|run| run.fires).sum::<u64>();
     let active = runs.iter().filter(|run| run.finished_at.is_none()).count();
+    let usual = usual(runs);
+    let last_success =
+        runs.iter().filter(|run| run.state == State::Succeeded.word()).max_by_key(|run| run.last_fire_at);
     json!({
         "changed_at": definition.map(|definition| At(definition.at)),
         "created_at": definition.map(|definition| At(definition.created)),
@@ -267,5 +308,8 @@ fn stats(definition: Option<&Definition>, runs: &[RunView]) -> Value {
         "missed": count("missed"),
         "cancelled": count("cancelled"),
         "active": active,
+        "median_ms": usual.map(|usual| usual.median.0),
+        "p95_ms": usual.map(|usual| usual.p95.0),
+        "last_success_at": last_success.map(|run| run.last_fire_at),
     })
 }

@@ -45,6 +45,28 @@ impl Fleet {
         Some(Unserved { queue: queue.to_owned(), kind: kind.to_owned(), serving })
     }
 
+    /// Names of those that are alive.
+    pub(super) fn live_names(&self) -> Vec<String> {
+        self.live().map(|node| node.node.clone()).collect()
+    }
+
+    /// The node that was lost last of those that served `list`, and when it was last heard of.
+    pub(super) fn lost(&self, list: &str) -> Option<(String, Timestamp)> {
+        let lost = self.nodes.iter().filter(|(node, seen)| self.is_lost(*seen) && node.serves.has(list));
+        lost.max_by_key(|(_, seen)| *seen).map(|(node, seen)| (node.node.clone(), *seen))
+    }
+
+    /// `2 nodes serve queue batch and run 32 of 32`: why what waits in a list that is served waits.
+    pub(super) fn how_busy(&self, list: &str) -> String {
+        let queue = list.rsplit_once(':').map_or(list, |(queue, _)| queue);
+        let serving: Vec<&NodeInfo> = self.live().filter(|node| node.serves.has(list)).collect();
+        let running: usize = serving.iter().map(|node| node.running).sum();
+        let slots: usize = serving.iter().map(|node| node.concurrency).sum();
+        let nodes =
+            if serving.len() == 1 { "1 node serves".to_owned() } else { format!("{} nodes serve", serving.len()) };
+        format!("{nodes} queue {queue}, running {running} of {slots} attempts")
+    }
+
     /// The name of an incarnation, or the incarnation itself where the node is forgotten.
     pub(super) fn name_of(&self, incarnation: &str) -> String {
         let found = self.nodes.iter().find(|(node, _)| node.incarnation == incarnation);
@@ -72,15 +94,26 @@ impl Unserved {
 
     /// What mends it.
     pub(super) fn remedy(&self) -> String {
-        // What a node runs unasked.
-        let is_http = self.kind == Kind::Http.word();
-        let allow = if is_http { String::new() } else { format!(" --allow {}", self.kind) };
-        let queues = if self.queue == "default" { String::new() } else { format!(" --queues {}", self.queue) };
         match &self.serving {
-            Some(node) if is_http => format!("node `{node}` serves the queue: start it without --allow none"),
-            Some(node) => format!("node `{node}` serves the queue: start it with{allow}"),
-            None => format!("start one: upbeat node{queues}{allow}"),
+            Some(node) if self.is_http() => format!("node `{node}` serves the queue: start it without --allow none"),
+            Some(node) => format!("node `{node}` serves the queue: start it with{}", self.allow()),
+            None => format!("start one: {}", self.command()),
         }
+    }
+
+    /// Starts a node that serves it.
+    pub(super) fn command(&self) -> String {
+        let queues = if self.queue == "default" { String::new() } else { format!(" --queues {}", self.queue) };
+        format!("upbeat node{queues}{}", self.allow())
+    }
+
+    /// What a node runs unasked needs no word.
+    fn allow(&self) -> String {
+        if self.is_http() { String::new() } else { format!(" --allow {}", self.kind) }
+    }
+
+    fn is_http(&self) -> bool {
+        self.kind == Kind::Http.word()
     }
 
     /// Both, for a list of warnings.

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use crate::domain::id::EntryId;
-use crate::domain::policy::OUTPUT_MAX_BYTES;
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Problem, Result};
 use crate::service::view::RunView;
@@ -89,22 +88,12 @@ impl Service {
         Ok(self.runs(&RunFilter { entry: Some(id.clone()), ..RunFilter::default() }).await?.runs)
     }
 
-    /// The output that is kept of a run's last attempt.
-    pub async fn output(&self, run: &RunView) -> Result<Option<Vec<u8>>> {
-        let id = EntryId::parse("entry", &run.entry_id)?;
-        self.store.output(self.store.shard_of(&id), &run.run_id).await
-    }
-
-    /// Whether only the end of an output is kept. One that ends exactly at the limit looks the same.
-    #[must_use]
-    pub fn is_output_cut(output: &[u8]) -> bool {
-        output.len() >= OUTPUT_MAX_BYTES
-    }
-
     async fn run_by_id(&self, run_id: &str) -> Result<Option<RunView>> {
         for shard in self.store.shards() {
             if let Some(run) = self.store.live_run(shard, run_id).await? {
-                return Ok(Some(run_views::live(&run, &self.fleet().await?)));
+                let mut found = [run_views::live(&run, &self.fleet().await?)];
+                self.mark_stuck(&mut found).await?;
+                return Ok(found.into_iter().next());
             }
         }
         for shard in self.store.shards() {
@@ -140,12 +129,6 @@ impl Service {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_output_at_the_limit_counts_as_cut() {
-        assert!(Service::is_output_cut(&[b'x'; OUTPUT_MAX_BYTES]));
-        assert!(!Service::is_output_cut(&[b'x'; OUTPUT_MAX_BYTES - 1]));
-    }
 
     #[test]
     fn a_run_is_named_in_three_ways() {

@@ -57,6 +57,7 @@ pub(super) fn live(run: &LiveRun, fleet: &Fleet) -> RunView {
         queue: Some(run.queue().to_owned()),
         next_attempt_at: is_retrying.then_some(At(run.enqueued_at)),
         revision: run.revision,
+        stuck: false,
         made,
     }
 }
@@ -92,6 +93,7 @@ impl From<EndedRun> for RunView {
             queue: None,
             next_attempt_at: None,
             revision: run.revision,
+            stuck: false,
             made,
         }
     }
@@ -123,6 +125,7 @@ pub(super) fn back_log(store: &Store, id: &EntryId, stored: &StoredEntry) -> Vec
         queue: None,
         next_attempt_at: None,
         revision: definition.revision,
+        stuck: false,
         made: Made::default(),
     };
     let own = |fire_at: &Timestamp| scheduled_run_id(store.namespace(), id, definition.birth, *fire_at);

@@ -8,7 +8,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::domain::id::EntryId;
 use crate::domain::policy::KEEP_RUNS;
-use crate::domain::record::LiveRun;
+use crate::domain::record::{EndedRun, LiveRun};
 use crate::domain::run::{State, Trigger};
 use crate::domain::timestamp::Timestamp;
 use crate::error::Result;
@@ -88,7 +88,9 @@ impl Service {
                 }
             }
         }
-        Ok(found.list(is_all))
+        let mut list = found.list(is_all);
+        self.mark_stuck(&mut list.runs).await?;
+        Ok(list)
     }
 
     /// Live runs that are wanted; each once.
@@ -125,11 +127,15 @@ impl Service {
 
     /// What is kept of an entry's runs that ended; `stored` is the entry where it exists and is known.
     pub(super) async fn ended(&self, id: &EntryId, stored: Option<&StoredEntry>) -> Result<Vec<RunView>> {
+        Ok(self.ended_records(id, stored).await?.into_iter().map(RunView::from).collect())
+    }
+
+    /// The same as records.
+    pub(super) async fn ended_records(&self, id: &EntryId, stored: Option<&StoredEntry>) -> Result<Vec<EndedRun>> {
         let definition = stored.and_then(|stored| stored.definition.as_ref().ok());
         let keep = definition.and_then(|definition| definition.entry.get("keep_runs")?.as_u64());
         let keep = keep.map_or(KEEP_RUNS, |keep| u16::try_from(keep).unwrap_or(u16::MAX));
-        let runs = self.store.ended_runs(self.store.shard_of(id), id, keep).await?;
-        Ok(runs.into_iter().map(RunView::from).collect())
+        self.store.ended_runs(self.store.shard_of(id), id, keep).await
     }
 }
 

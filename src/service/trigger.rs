@@ -11,15 +11,16 @@ use crate::domain::record::{Extras, requested_run_id};
 use crate::domain::run::{Reason, State, Trigger};
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Problem, Result};
+use crate::service::once::{AskedRun, OnlyOne, crowded};
 use crate::service::request::content;
 use crate::service::view::{At, RunView};
 use crate::service::{Request, RunRef, Service};
-use crate::store::{Asked, CancelAnswer, CancelledBefore, Made, TriggerAnswer, TriggerCall};
+use crate::store::{Asked, CancelAnswer, CancelledBefore, Made, TriggerAnswer, TriggerCall, Unique};
 
 /// Longest arguments put behind an entry's own, bytes in all.
 const ARGS_MAX_BYTES: usize = 64 * 1024;
 /// How often a trigger is asked again while lists or plans are read afresh.
-const ROUNDS: usize = 10;
+pub(super) const ROUNDS: usize = 10;
 
 /// What a requested run does differently from its entry.
 #[derive(Debug, Clone, Default)]
@@ -30,6 +31,8 @@ pub struct TriggerOptions {
     pub overlap: Option<Overlap>,
     /// Put behind the entry's arguments; for `exec` and `shell`.
     pub args: Vec<String>,
+    /// Makes it the only run of the entry with this key for a while.
+    pub unique: Option<OnlyOne>,
 }
 
 impl Service {
@@ -38,21 +41,27 @@ impl Service {
     /// # Errors
     ///
     /// [`Error::NotFound`] about `entry`; [`Error::Invalid`] about an option that does not go with its action.
-    pub async fn trigger(&self, request: &Request, id: &EntryId, options: TriggerOptions) -> Result<RunView> {
+    pub async fn trigger(&self, request: &Request, id: &EntryId, options: TriggerOptions) -> Result<AskedRun> {
         request.check()?;
         let shard = self.store.shard_of(id);
         let step = request.step(shard, 0);
         let payload = options.payload.as_ref().map(Value::to_string).unwrap_or_default();
         let overlap = options.overlap.map_or("", Overlap::word);
         let args = Value::from(options.args.clone()).to_string();
-        let content = content("trigger", [id.as_str(), &payload, overlap, &args]);
+        let unique = options.unique.as_ref().map(OnlyOne::words);
+        let parts = [id.as_str(), &payload, overlap, &args];
+        let content = content("trigger", parts.into_iter().chain(unique.as_deref()));
         let asked = Asked { request: &step, content: &content };
         let answer = match self.store.triggered(shard, asked).await? {
             Some(answer) => answer,
             None => self.ask(request, id, shard, asked, &options).await?,
         };
         match answer {
-            TriggerAnswer::Made { run_id, fire_at, made } => self.made(id, run_id, fire_at, made).await,
+            TriggerAnswer::Made { run_id, fire_at, made } => {
+                let is_taken = made == Made::Taken;
+                Ok(AskedRun { run: self.made(id, Trigger::Manual, run_id, fire_at, made).await?, is_taken })
+            }
+            TriggerAnswer::Crowded => Err(crowded()),
             TriggerAnswer::OtherRequest => Err(request.used_before()),
             TriggerAnswer::Gone => Err(self.no_entry(id).await?),
             TriggerAnswer::Busy => Err(Error::Conflict(
@@ -95,7 +104,9 @@ impl Service {
             args: options.args.clone(),
             actor: Some(request.actor.clone()),
             reason: request.reason.clone(),
+            once: None,
         };
+        let field = options.unique.as_ref().map(|unique| unique.field(Some(id)));
         let call = TriggerCall {
             asked,
             id,
@@ -106,6 +117,10 @@ impl Service {
             // Texts and numbers: serde_json has nothing to refuse.
             extras: &serde_json::to_string(&extras).unwrap_or_default(),
             message: &message,
+            unique: field
+                .as_deref()
+                .zip(options.unique.as_ref())
+                .map(|(field, unique)| Unique { field, ms: unique.taken_ms() }),
         };
         let mut answer = self.store.trigger(shard, &call).await?;
         for _ in 0..ROUNDS {
@@ -139,25 +154,33 @@ impl Service {
     }
 
     /// The run as it stands, or as it was made where it left no record.
-    async fn made(&self, id: &EntryId, run_id: String, fire_at: Timestamp, made: Made) -> Result<RunView> {
+    pub(super) async fn made(
+        &self,
+        id: &EntryId,
+        trigger: Trigger,
+        run_id: String,
+        fire_at: Timestamp,
+        made: Made,
+    ) -> Result<RunView> {
         match self.run(&RunRef::Id(run_id.clone())).await {
             Err(Error::NotFound(_)) => {}
             run => return run,
         }
         let (state, reason, message) = match made {
-            Made::Queued => (State::Queued, None, None),
+            Made::Queued | Made::Taken => (State::Queued, None, None),
+            Made::Waiting => (State::Waiting, Some(Reason::Until), None),
             Made::Skipped(other) => (State::Skipped, Some(Reason::Overlap), Some(format!("run {other} is active"))),
             Made::Delivered => (State::Succeeded, Some(Reason::Delivered), None),
             Made::Refused(words) => (State::Failed, Some(Reason::Target), Some(words)),
         };
-        let ended = (state != State::Queued).then_some(At(fire_at));
+        let ended = (!state.is_active()).then_some(At(fire_at));
         Ok(RunView {
             run_id,
             entry_id: id.to_string(),
-            trigger: Trigger::Manual.word(),
+            trigger: trigger.word(),
             fire_at: At(fire_at),
             due_at: At(fire_at),
-            enqueued_at: (state != State::Skipped).then_some(At(fire_at)),
+            enqueued_at: (state != State::Skipped && state != State::Waiting).then_some(At(fire_at)),
             started_at: ended.filter(|_| state != State::Skipped),
             finished_at: ended,
             duration_ms: ended.filter(|_| state != State::Skipped).map(|_| 0),
@@ -174,6 +197,7 @@ impl Service {
             queue: None,
             next_attempt_at: None,
             revision: 0,
+            stuck: false,
             made: crate::service::attempts::Made::default(),
         })
     }

@@ -70,6 +70,8 @@ pub struct RunView {
     pub next_attempt_at: Option<At>,
     /// Revision of the entry when it fired.
     pub revision: u64,
+    /// Whether it has been running for over 5 minutes, and either for 3 times its p95 or through three fire times.
+    pub stuck: bool,
     /// What became of each attempt; see [`RunView::attempt_log`].
     #[serde(skip)]
     pub(super) made: Made,
@@ -129,8 +131,8 @@ pub struct EntryDetail {
     pub entry: Value,
     /// `{at, actor, reason, until}`, or null.
     pub paused_by: Value,
-    /// `{changed_at, created_at, actor, reason, succeeded, failed, skipped, missed, cancelled, active}`; counts over the
-    /// records that are kept.
+    /// `{changed_at, created_at, actor, reason, succeeded, failed, skipped, missed, cancelled, active, median_ms, p95_ms,
+    /// last_success_at}`; counts and durations over the records that are kept, durations of runs that succeeded.
     pub stats: Value,
     /// Fire times to come that somebody asked to skip.
     pub skips: Vec<SkipView>,

@@ -20,6 +20,15 @@ pub struct Asked<'a> {
     pub content: &'a str,
 }
 
+/// A key that makes a run the only one for a while.
+#[derive(Debug, Clone, Copy)]
+pub struct Unique<'a> {
+    /// The key, with what it is for.
+    pub field: &'a str,
+    /// For how long it is taken, ms.
+    pub ms: i64,
+}
+
 /// A run that somebody asks for.
 #[derive(Debug, Clone)]
 pub struct TriggerCall<'a> {
@@ -39,6 +48,8 @@ pub struct TriggerCall<'a> {
     pub extras: &'a str,
     /// The packed message of a direct action with another payload; empty for the entry's own.
     pub message: &'a [u8],
+    /// The key that makes it the only one.
+    pub unique: Option<Unique<'a>>,
 }
 
 /// What a trigger answered.
@@ -54,6 +65,8 @@ pub enum TriggerAnswer {
     UnknownList,
     /// Too many runs are active to see whether one is of this entry, whose runs are not marked.
     Busy,
+    /// So many keys are taken that there is no room for another.
+    Crowded,
     /// There is the run. A request that came before names the run that it made then.
     Made {
         /// Its id.
@@ -70,6 +83,10 @@ pub enum TriggerAnswer {
 pub enum Made {
     /// It waits in its list.
     Queued,
+    /// It waits for its time.
+    Waiting,
+    /// No run was made: this one has taken the key.
+    Taken,
     /// It is skipped: this run is active.
     Skipped(String),
     /// A direct action was delivered.
@@ -120,6 +137,8 @@ const TRIGGER_KEYS: &[Key] = &[
     Key::Delayed,
     Key::Dead,
     Key::Letters,
+    Key::Uniques,
+    Key::UniqueUntil,
 ];
 const CANCEL_KEYS: &[Key] = &[
     Key::Clock,
@@ -158,6 +177,8 @@ impl Store {
             call.extras.into(),
             Value::Bytes(call.message.to_vec().into()),
             call.birth.to_string().into(),
+            call.unique.map_or("", |unique| unique.field).into(),
+            call.unique.map_or(0, |unique| unique.ms).into(),
             (lists.len() as i64).into(),
         ];
         args.extend(lists.iter().map(|list| Value::from(list.as_str())));
@@ -168,6 +189,7 @@ impl Store {
             "broken" => Ok(TriggerAnswer::Broken),
             "unknown" => Ok(TriggerAnswer::UnknownList),
             "busy" => Ok(TriggerAnswer::Busy),
+            "crowded" => Ok(TriggerAnswer::Crowded),
             word => read_made(word, reply),
         }
     }
@@ -221,10 +243,12 @@ impl Store {
     }
 }
 
-fn read_made(word: &str, mut reply: Reply) -> Result<TriggerAnswer> {
+pub(super) fn read_made(word: &str, mut reply: Reply) -> Result<TriggerAnswer> {
     let (run_id, fire_at, words) = (reply.text()?, Timestamp(reply.number()?), reply.text()?);
     let made = match word {
         "queued" => Made::Queued,
+        "waiting" => Made::Waiting,
+        "taken" => Made::Taken,
         "skipped" => Made::Skipped(words),
         "delivered" => Made::Delivered,
         "failed" => Made::Refused(words),

@@ -59,10 +59,12 @@ pub enum Key {
     Nodes,
     /// zset: incarnation -> when its last beat came.
     Seen,
-    /// hash: run id -> output of its last attempt.
+    /// hash: run id and attempt -> what is kept of its output.
     Outputs,
-    /// list: run ids with output, oldest first.
+    /// list: its fields, oldest first.
     OutputOrder,
+    /// hash: run id -> until when somebody watches it, ms; goes by itself.
+    Watched,
     /// hash: entry id -> what its last run left for the next.
     Results,
     /// zset: entry id -> when to hand it out for planning with newer zone data.
@@ -73,6 +75,10 @@ pub enum Key {
     Dead,
     /// hash: run id -> dead letter: all that a retry needs.
     Letters,
+    /// hash: key of a request for a run -> run id and fire time of the run that it made.
+    Uniques,
+    /// zset: key of a request for a run -> until when it is taken.
+    UniqueUntil,
     /// hash: entry id -> how many may be active, and the run ids that wait for them.
     Waits,
     /// hash: entry id -> fire times since it was created, of entries with a limit.
@@ -119,11 +125,14 @@ impl Key {
             Self::Seen => "seen",
             Self::Outputs => "outputs",
             Self::OutputOrder => "output_order",
+            Self::Watched => "watched",
             Self::Results => "results",
             Self::Stale => "stale",
             Self::Delayed => "delayed",
             Self::Dead => "dead",
             Self::Letters => "letters",
+            Self::Uniques => "uniques",
+            Self::UniqueUntil => "unique_until",
             Self::Waits => "waits",
             Self::Fires => "fires",
             Self::Calendars => "calendars",

@@ -3,6 +3,7 @@
 use fred::types::Value;
 
 use crate::domain::policy::TAKE_OVERS;
+use crate::domain::span::Span;
 use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::store::keys::Key;
@@ -15,6 +16,8 @@ pub struct Renewed {
     pub held: Vec<String>,
     /// Those that somebody asked to cancel.
     pub to_cancel: Vec<String>,
+    /// Those whose output somebody watches, and for how long still.
+    pub watched: Vec<(String, Span)>,
 }
 
 /// What a take-over did.
@@ -53,11 +56,23 @@ impl Store {
     /// Extends the lease of an incarnation in a shard.
     pub async fn renew(&self, shard: u16, incarnation: &str, lease_ms: i64) -> Result<Renewed> {
         let keys = self.keys(shard);
-        let keys = [keys.key(Key::Clock), keys.key(Key::Leases), keys.holds(incarnation), keys.key(Key::Cancels)];
+        let keys = [
+            keys.key(Key::Clock),
+            keys.key(Key::Leases),
+            keys.holds(incarnation),
+            keys.key(Key::Cancels),
+            keys.key(Key::Watched),
+        ];
         let args = vec![incarnation.into(), lease_ms.into()];
         let mut reply = Reply::list(self.eval(&self.scripts().renew, &keys, args).await?)?;
         reply.next()?;
-        Ok(Renewed { held: reply.texts()?, to_cancel: reply.texts()? })
+        let (held, to_cancel) = (reply.texts()?, reply.texts()?);
+        let mut watched = Vec::new();
+        let mut pairs = Reply::list(reply.next()?)?;
+        while let Ok(run_id) = pairs.text() {
+            watched.push((run_id, Span(u64::try_from(pairs.number()?).unwrap_or(0))));
+        }
+        Ok(Renewed { held, to_cancel, watched })
     }
 
     /// Takes over what an incarnation held whose lease has ended; at most 500 runs.
@@ -85,7 +100,9 @@ impl Store {
     /// Takes an incarnation off the lists of a shard; `false` while it still holds something there.
     pub async fn leave(&self, shard: u16, incarnation: &str) -> Result<bool> {
         let keys = self.keys(shard);
-        let keys = [keys.key(Key::Nodes), keys.key(Key::Seen), keys.key(Key::Lanes), keys.holds(incarnation)];
+        let mut keys = keys.all(&[Key::Nodes, Key::Seen, Key::Lanes]);
+        keys.push(self.keys(shard).holds(incarnation));
+        keys.extend(self.keys(shard).all(&[Key::Clock, Key::Events]));
         let reply = self.eval(&self.scripts().leave, &keys, vec![incarnation.into()]).await?;
         Ok(text(reply)? == "left")
     }

@@ -14,6 +14,8 @@ mod kept;
 mod keys;
 mod lease;
 mod measure;
+mod once;
+mod outputs;
 mod planning;
 mod read;
 mod read_runs;
@@ -31,7 +33,7 @@ use std::sync::{Arc, RwLock};
 
 use fred::types::Value;
 
-pub use ask::{Asked, CancelAnswer, CancelledBefore, Made, TriggerAnswer, TriggerCall};
+pub use ask::{Asked, CancelAnswer, CancelledBefore, Made, TriggerAnswer, TriggerCall, Unique};
 pub use backfill::{BACKFILL_MAX, Backfill, BackfillAnswer, BackfillCall};
 pub use calendars::{CALENDAR_VERSION, CalendarAnswer, CalendarCall};
 pub use change::{Change, ChangeCall, ChangeWord, Changed, PutAnswer, Replan, ReplanAnswer, Verb};
@@ -39,6 +41,8 @@ pub use claim::{Claim, ClaimCall, ClaimReply, Started};
 pub use dead::{LetterWord, LettersAnswer, PURGE_MAX, RETRY_MAX};
 pub use lease::{Renewed, Rescued};
 pub use measure::Spent;
+pub use once::OnceCall;
+pub use outputs::{OUTPUTS_MAX_BYTES, Output, Watch, Watched};
 pub use planning::Planned;
 pub use read::{Place, StoredEntry};
 pub use rebuild::Rebuilt;

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::store::Store;
 use crate::store::backfill::{self, Backfill};
 use crate::store::keys::Key;
-use crate::store::reply::{Reply, bytes, maybe_bytes, number, pairs, text, texts};
+use crate::store::reply::{Reply, maybe_bytes, number, pairs, text, texts};
 use crate::store::skip::{self, Skip};
 
 /// Where an entry stands.
@@ -76,6 +76,8 @@ pub struct StoredEntry {
     pub backfill: Vec<Backfill>,
 }
 
+/// Revisions behind the current one that may still be kept; `lua/parts/change.lua` has the same number.
+const REVISIONS_KEPT: u64 = 200;
 /// Later than any fire time.
 const NEVER_MS: i64 = 281_474_976_710_655;
 
@@ -230,6 +232,20 @@ impl Store {
         text.map(|text| Definition::read(id, &text)).transpose()
     }
 
+    /// The definitions of an entry as they were at the revisions up to `newest` that are kept, oldest first; those that can't
+    /// be read are left out.
+    pub async fn revisions_up_to(&self, shard: u16, id: &EntryId, newest: u64) -> Result<Vec<Definition>> {
+        let fields = (newest.saturating_sub(REVISIONS_KEPT)..=newest).map(|number| format!("{id}\0{number}"));
+        let mut args: Vec<Value> = vec![self.key(shard, Key::Revisions).into()];
+        args.extend(fields.map(Value::from));
+        let found = Reply::list(self.inner.client.command("HMGET", args).await?)?.rest();
+        let mut definitions = Vec::new();
+        for text in found {
+            definitions.extend(maybe_bytes(text)?.and_then(|text| Definition::read(id, &text).ok()));
+        }
+        Ok(definitions)
+    }
+
     /// The ledger of an entry, packed.
     pub async fn ledger(&self, shard: u16, id: &EntryId) -> Result<Vec<u8>> {
         let args = vec![self.key(shard, Key::Ledger).into(), id.as_str().into()];
@@ -308,13 +324,6 @@ impl Store {
             events.push((id, fields));
         }
         Ok(events)
-    }
-
-    /// The output that is kept of a run's last attempt.
-    pub async fn output(&self, shard: u16, run_id: &str) -> Result<Option<Vec<u8>>> {
-        let args = vec![self.key(shard, Key::Outputs).into(), run_id.into()];
-        let reply = self.inner.client.command("HGET", args).await?;
-        if reply.is_null() { Ok(None) } else { bytes(reply).map(Some) }
     }
 }
 

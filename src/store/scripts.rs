@@ -51,6 +51,8 @@ parts![
     "finish",
     "fetch",
     "requests",
+    "uniques",
+    "letters",
     "nudge",
     "change",
 ];
@@ -90,6 +92,7 @@ scripts![
     hint,
     keep_output,
     leave,
+    once,
     open_namespace,
     put,
     put_calendar,
@@ -103,6 +106,7 @@ scripts![
     retry,
     skip,
     trigger,
+    watch,
     work,
     zones_done,
 ];

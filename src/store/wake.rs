@@ -18,7 +18,7 @@ use crate::store::{Store, reply};
 pub struct Nudge {
     /// An earlier fire time was written, or work that waits.
     pub due: watch::Receiver<u64>,
-    /// Somebody asked to cancel a run.
+    /// Somebody asked to cancel a run, or watches one.
     pub cancel: watch::Receiver<u64>,
 }
 

@@ -186,22 +186,12 @@ impl Store {
         }
     }
 
-    /// Stores the tail of an attempt's output, before its finish. Bytes kept in a shard are bounded; the oldest go first.
-    pub async fn keep_output(&self, shard: u16, run_id: &str, output: &[u8]) -> Result<()> {
-        let keys = self.keys(shard).all(&[Key::Outputs, Key::OutputOrder, Key::Clock]);
-        let args = vec![run_id.into(), Value::Bytes(output.to_vec().into()), OUTPUTS_MAX_BYTES.into()];
-        self.eval(&self.scripts().keep_output, &keys, args).await.map(drop)
-    }
-
     /// Stores what an attempt left for the entry's next run, before its finish.
     pub async fn keep_result(&self, shard: u16, entry_id: &str, result: &str) -> Result<()> {
         let args = vec![self.key(shard, Key::Results).into(), entry_id.into(), result.into()];
         self.inner.client.command("HSET", args).await.map(drop)
     }
 }
-
-/// Bytes of output kept in a shard.
-const OUTPUTS_MAX_BYTES: i64 = 256 * 1024 * 1024;
 
 fn finish_word(word: &str) -> Result<FinishWord> {
     match word {

@@ -108,8 +108,30 @@ async fn a_command_that_closes_its_outputs_still_counts_to_its_end() {
 #[tokio::test]
 async fn of_ten_megabytes_the_last_64_kib_are_kept() {
     let outcome = run(shell("head -c 10000000 /dev/zero | tr '\\0' x; printf end")).await;
-    assert_eq!(outcome.output.len(), 64 * 1024);
+    assert_eq!((outcome.output.len(), outcome.written), (64 * 1024, 10_000_003));
     assert!(outcome.output.ends_with(b"xxend"));
+}
+
+#[tokio::test]
+async fn what_a_command_writes_can_be_read_while_it_runs_and_a_secret_never() {
+    let dir = tempfile::tempdir().unwrap();
+    let go = |name: &str| dir.path().join(name).display().to_string();
+    std::fs::write(dir.path().join("TOKEN_OF_A_TEST"), "hunter22\n").unwrap();
+    let wait = |name: &str| format!("while [ ! -e {} ]; do sleep 0.01; done", go(name));
+    let script =
+        format!("echo before; printf %.4s $T; {}; printf %s ${{T#????}}; echo; {}; echo end", wait("one"), wait("two"));
+    let mut attempt = shell(&script);
+    attempt.env.insert("T".into(), "secret:TOKEN_OF_A_TEST".into());
+    let output = attempt.output.clone();
+    let executor = Executor::new(ExecutorConfig { secrets_dir: Some(dir.path().into()), ..config() }).unwrap();
+    let done = tokio::spawn(async move { run_by(&executor, attempt).await });
+    let seen = || String::from_utf8(output.tail().1).unwrap();
+    eventually("the first line is there", || seen() == "before\n").await;
+    std::fs::write(go("one"), "").unwrap();
+    eventually("the secret is complete", || seen() == "before\n***\n").await;
+    std::fs::write(go("two"), "").unwrap();
+    let outcome = done.await.unwrap();
+    assert_eq!((text(&outcome), outcome.written), ("before\n***\nend\n", 15));
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use upbeat::domain::action::{Action, Http};
 use upbeat::domain::run::Trigger;
 use upbeat::domain::span::Span;
 use upbeat::domain::timestamp::Timestamp;
-use upbeat::node::action::{Attempt, Context, Executor, ExecutorConfig, Outcome, Stop};
+use upbeat::node::action::{Attempt, Context, Executor, ExecutorConfig, Outcome, Output, Stop};
 
 /// Longer than anything here takes, also on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -57,6 +57,7 @@ pub fn attempt(action: Action) -> Attempt {
             last_state: None,
             last_result: None,
         },
+        output: Output::default(),
     }
 }
 

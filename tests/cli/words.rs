@@ -2,6 +2,8 @@
 
 use std::process::Stdio;
 
+use serde_json::json;
+
 use crate::support::cli::Upbeat;
 use crate::support::redis::RedisServer;
 use crate::{refused, user_of};
@@ -98,6 +100,27 @@ fn owners_and_empty_files_are_told() {
     user.file("other.toml", "[entries.a]\nevery = '2h'\nshell = 'true'\n");
     let told = user.run(&["apply", "-f", "other.toml"]).expect_code(4).stderr;
     assert!(told.contains("belongs to owner one; --take takes it over"), "{told}");
+}
+
+#[test]
+fn retry_and_delivery_are_given_by_flags_changed_key_by_key_and_exported() {
+    let server = RedisServer::fresh();
+    let user = user_of(&server);
+    let flags = ["--retry", "max_attempts=5,delay=1m", "--retry", "not_on=exit:2,http:400-499"];
+    user.ok(&[&["add", "a", "--every", "1h", "--shell", "true"][..], &flags].concat());
+    let retry = || user.json(&["show", "a"])["entry"]["retry"].clone();
+    assert_eq!(retry(), json!({"max_attempts": 5, "delay": "1m", "not_on": "exit:2,http:400-499"}));
+    user.ok(&["set", "a", "--retry", "within=2h,max_attempts=2", "--unset", "retry.not_on"]);
+    assert_eq!(retry(), json!({"max_attempts": 2, "delay": "1m", "within": "2h"}));
+    user.file("jobs.toml", &user.ok(&["export"]));
+    assert_eq!(user.json(&["apply", "-f", "jobs.toml"])["changes"][0]["change"], "unchanged");
+    let both = user.error(2, &["set", "a", "--delivery", "at_most_once"]);
+    assert_eq!(both["field"], "delivery");
+    assert!(both["message"].as_str().unwrap().contains("retry says 2"), "{both}");
+    user.ok(&["set", "a", "--delivery", "at_most_once", "--unset", "retry"]);
+    let short = user.error(2, &["set", "a", "--retry", "3"]);
+    assert!(short["hint"].as_str().unwrap().contains("--retry max_attempts=3"), "{short}");
+    assert_eq!(user.error(2, &["set", "a", "--unset", "retry.retries"])["field"], "retry.retries");
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! Each kind of script once: the reply is cut, the caller asks again.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use upbeat::domain::record::requested_run_id;
 use upbeat::domain::run::{Reason, State};
@@ -9,13 +7,14 @@ use upbeat::domain::timestamp::Timestamp;
 use upbeat::error::{Error, Result};
 use upbeat::store::{
     Asked, Backfill, BackfillAnswer, BackfillCall, CancelAnswer, ChangeCall, ChangeWord, ClaimReply, EndedAs,
-    FinishWord, Made, Planned, PutAnswer, Rescued, SkipAnswer, SkipCall, Started, Store, TriggerAnswer, TriggerCall,
+    FinishWord, Made, Output, Planned, PutAnswer, Rescued, SkipAnswer, SkipCall, Started, Store, TriggerAnswer,
+    TriggerCall,
 };
 
 use crate::support::entries::{addition, id, open};
 use crate::support::hand::{Hand, World, ended};
 use crate::support::proxy::{Fate, Proxy};
-use crate::support::wait::until;
+use crate::support::wait::{DEADLINE, until};
 
 pub struct Cut {
     pub world: World,
@@ -58,7 +57,7 @@ impl Cut {
         let before = self.proxy.seen(script);
         let lost = call().await;
         assert!(matches!(lost, Err(Error::Unavailable(_))), "{lost:?}");
-        until("connected again", Duration::from_secs(10), async || self.store.entry(&id("any")).await.is_ok()).await;
+        until("connected again", DEADLINE, async || self.store.entry(&id("any")).await.is_ok()).await;
         assert_eq!(self.proxy.hits(script), 1);
         assert_eq!(self.proxy.seen(script), before + 1, "nothing is sent again unasked");
         let answer = call().await.unwrap();
@@ -162,8 +161,17 @@ async fn a_trigger_of_the_same_request_makes_one_run() {
     let fire_at = cut.store.now(0).await.unwrap();
     let run_id = requested_run_id(cut.store.namespace(), &target, "r", fire_at);
     let asked = Asked { request: "r", content: "trigger a" };
-    let call =
-        TriggerCall { asked, id: &target, birth: 1, run_id: &run_id, fire_at, overlap: None, extras: "", message: &[] };
+    let call = TriggerCall {
+        asked,
+        id: &target,
+        birth: 1,
+        run_id: &run_id,
+        fire_at,
+        overlap: None,
+        extras: "",
+        message: &[],
+        unique: None,
+    };
     let answer = cut.lose("trigger", async || cut.store.trigger(0, &call).await).await;
     assert_eq!(answer, TriggerAnswer::Made { run_id: run_id.clone(), fire_at, made: Made::Queued });
     assert_eq!(cut.world.on("HKEYS", "live", &[]), run_id);
@@ -270,7 +278,7 @@ async fn a_plan_that_is_written_again_changes_nothing() {
     cut.learn("replan");
     cut.proxy.cut_reply_of("replan");
     assert!(cut.store.plan(&target, claim.now).await.is_err());
-    until("connected again", Duration::from_secs(10), async || cut.store.entry(&target).await.is_ok()).await;
+    until("connected again", DEADLINE, async || cut.store.entry(&target).await.is_ok()).await;
     assert_eq!(cut.store.plan(&target, claim.now).await.unwrap(), Planned::Unchanged);
     hand.settle(0).await;
     hand.work_off(0).await;
@@ -292,9 +300,10 @@ async fn a_node_may_leave_twice() {
 async fn output_that_is_kept_twice_counts_once() {
     let cut = Cut::with(&[("a", entry())]).await;
     let run_id = "01a1f95e-4010-8b8b-bdf5-cd3b89a798e6";
-    cut.lose("keep_output", async || cut.store.keep_output(0, run_id, b"twelve bytes").await).await;
-    assert_eq!(cut.store.output(0, run_id).await.unwrap().as_deref(), Some(b"twelve bytes".as_slice()));
-    assert_eq!(cut.world.on("HGET", "clock", &["output_bytes"]), "12");
+    let output = Output { written: 12, tail: b"twelve bytes".to_vec() };
+    cut.lose("keep_output", async || cut.store.keep_output(0, run_id, 1, &output).await).await;
+    assert_eq!(cut.store.output(0, run_id, 1).await.unwrap(), Some(output));
+    assert_eq!(cut.world.on("HGET", "clock", &["output_bytes"]), "175", "12, their number, and 160");
     assert_eq!(cut.world.on("LLEN", "output_order", &[]), "1");
 }
 
@@ -309,7 +318,7 @@ async fn a_reply_that_never_comes_ends_in_an_error_and_the_connection_is_given_u
     assert!(matches!(lost, Error::Unavailable(_)) && lost.to_string().contains("no answer"), "{lost}");
     assert_eq!(cut.proxy.seen("claim"), 1);
     let mut answer = None;
-    until("answered at last", Duration::from_secs(20), async || {
+    until("answered at last", DEADLINE, async || {
         answer = hand.claim_number(0, 1, 1).await.ok();
         answer.is_some()
     })
@@ -371,7 +380,17 @@ async fn requests_that_move_or_cancel_runs_do_it_once() {
     let (target, fire_at) = (id("a"), run.run.fire_at);
     let run_id = &requested_run_id(cut.store.namespace(), &target, "t", fire_at);
     let asked = Asked { request: "t", content: "" };
-    let call = TriggerCall { asked, id: &target, birth: 1, run_id, fire_at, overlap: None, extras: "", message: &[] };
+    let call = TriggerCall {
+        asked,
+        id: &target,
+        birth: 1,
+        run_id,
+        fire_at,
+        overlap: None,
+        extras: "",
+        message: &[],
+        unique: None,
+    };
     let answer = cut.lose("trigger", async || cut.store.trigger(0, &call).await).await;
     assert!(matches!(answer, TriggerAnswer::Made { made: Made::Queued, .. }), "{answer:?}");
     assert_eq!(in_state(&cut, State::Waiting).await, 1, "it took the place of the one that waited");

@@ -16,10 +16,10 @@ use crate::support::changes::change;
 use crate::support::entries::{add_all, id, open};
 use crate::support::hand::World;
 use crate::support::redis::RedisServer;
-use crate::support::wait::until;
+use crate::support::wait::{DEADLINE, until};
 use crate::web::{Requests, config, no_gap, serve};
 
-const LEASE_MS: u64 = 2_000;
+const LEASE_MS: u64 = 3_000;
 
 /// A node on threads of its own: dropping those is the nearest to `kill -9` inside one process.
 struct Body {
@@ -82,7 +82,7 @@ async fn nodes_that_are_killed_again_and_again_cost_no_fire_time() {
     for round in 0..5 {
         let before = count(&requests);
         let wanted = before + 30;
-        until("the fleet works", Duration::from_secs(20), async || count(&requests) >= wanted).await;
+        until("the fleet works", DEADLINE, async || count(&requests) >= wanted).await;
         nodes.remove(0).kill();
         nodes.push(Body::start(&world.redis.url(), &format!("again-{round}")));
     }
@@ -90,7 +90,7 @@ async fn nodes_that_are_killed_again_and_again_cost_no_fire_time() {
     for name in ["a", "b"] {
         change(&world.store, name, Verb::Pause, json!({})).await;
     }
-    until("all has ended", Duration::from_secs(20), async || {
+    until("all has ended", DEADLINE, async || {
         let mut active = 0;
         for shard in world.store.shards() {
             active += world.store.live_runs(shard, None).await.unwrap().0.len();
@@ -116,20 +116,25 @@ async fn a_redis_that_is_killed_and_restarted_has_lost_nothing_and_nodes_come_ba
     let url = redis.url();
     let store = open(&url, 1).await;
     let http = format!("http://127.0.0.1:{port}/");
-    add_all(&store, &[("a", json!({"every": "100ms", "http": http, "overlap": "allow", "keep_runs": 1000}))]).await;
+    let catch_up = json!({"mode": "all", "per_minute": 1200});
+    let entry = json!({"every": "100ms", "http": http, "overlap": "allow", "keep_runs": 1000, "catch_up": catch_up});
+    add_all(&store, &[("a", entry)]).await;
     let nodes: Vec<Body> = (0..2).map(|number| Body::start(&url, &format!("n{number}"))).collect();
     for _ in 0..3 {
         let wanted = count(&requests) + 15;
-        until("the fleet works", Duration::from_secs(20), async || count(&requests) >= wanted).await;
+        until("the fleet works", DEADLINE, async || count(&requests) >= wanted).await;
         redis.restart();
     }
     let wanted = count(&requests) + 15;
-    until("the fleet works again", Duration::from_secs(20), async || count(&requests) >= wanted).await;
+    until("the fleet works again", DEADLINE, async || count(&requests) >= wanted).await;
+    let target = id("a");
+    until("nothing is owed", DEADLINE, async || {
+        store.entry(&target).await.is_ok_and(|entry| entry.unwrap().back_log.is_empty())
+    })
+    .await;
     for node in nodes {
         node.stop().await;
     }
-    let target = id("a");
-    until("connected again", Duration::from_secs(10), async || store.entry(&target).await.is_ok()).await;
     let mut times: Vec<_> = store.ended_runs(0, &target, 1000).await.unwrap().iter().map(|run| run.fire_at).collect();
     times.extend(store.live_runs(0, None).await.unwrap().0.iter().map(|run| run.fire_at));
     times.sort();
@@ -148,13 +153,13 @@ async fn a_redis_that_freezes_for_longer_than_a_lease_takes_no_run_from_its_node
     let entries: Vec<_> = names.iter().map(|name| (name.as_str(), entry())).collect();
     world.add(&entries).await;
     let nodes: Vec<Body> = (0..3).map(|number| Body::start(&world.redis.url(), &format!("n{number}"))).collect();
-    until("all nodes are live", Duration::from_secs(10), async || world.store.nodes().await.unwrap().len() == 3).await;
+    until("all nodes are live", DEADLINE, async || world.store.nodes().await.unwrap().len() == 3).await;
     world.pass(3_600_000);
-    until("all runs are executed", Duration::from_secs(10), async || count(&requests) == 15).await;
+    until("all runs are executed", DEADLINE, async || count(&requests) == 15).await;
     world.redis.freeze();
-    tokio::time::sleep(Duration::from_millis(LEASE_MS * 2)).await;
+    tokio::time::sleep(Duration::from_millis(LEASE_MS + 1_000)).await;
     world.redis.thaw();
-    until("all have ended", Duration::from_secs(20), async || {
+    until("all have ended", DEADLINE, async || {
         world.store.live_runs(0, None).await.is_ok_and(|(live, _)| live.is_empty())
     })
     .await;

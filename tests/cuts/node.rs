@@ -6,13 +6,18 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use upbeat::config::Connection;
 use upbeat::domain::id::Namespace;
+use upbeat::domain::timestamp::Timestamp;
 use upbeat::{node, shutdown};
 
 use crate::support::entries::id;
 use crate::support::hand::{World, distinct};
 use crate::support::proxy::Proxy;
-use crate::support::wait::until;
+use crate::support::wait::{DEADLINE, until};
 use crate::web::{Requests, config, no_gap, serve};
+
+const LEASE_MS: u64 = 15_000;
+/// Far longer than what was sent before the cut needs to arrive.
+const SETTLED_MS: i64 = 1_500;
 
 /// Cuts replies of `scripts` every few calls while the node works for this long, then lets it go on and drains it.
 async fn work_with_cuts(scripts: &[&str], period: Duration) -> (World, Proxy, Requests) {
@@ -29,8 +34,8 @@ async fn work_with_cuts(scripts: &[&str], period: Duration) -> (World, Proxy, Re
     let (stop, stopped) = shutdown::channel();
     let connection = Connection::parse(&proxy.url(), None).unwrap();
     let namespace = Namespace::parse("namespace", "test").unwrap();
-    let running = tokio::spawn(node::run(config("n", 15_000), connection, namespace, stopped));
-    until("the node works", Duration::from_secs(10), async || !requests.lock().unwrap().is_empty()).await;
+    let running = tokio::spawn(node::run(config("n", LEASE_MS), connection, namespace, stopped));
+    until("the node works", DEADLINE, async || !requests.lock().unwrap().is_empty()).await;
     let begun = Instant::now();
     let mut rounds = 0;
     while begun.elapsed() < period {
@@ -39,13 +44,11 @@ async fn work_with_cuts(scripts: &[&str], period: Duration) -> (World, Proxy, Re
         }
         rounds += 1;
         let target = rounds;
-        until("all of them are cut", Duration::from_secs(20), async || {
-            scripts.iter().all(|script| proxy.hits(script) >= target)
-        })
-        .await;
+        until("all of them are cut", DEADLINE, async || scripts.iter().all(|script| proxy.hits(script) >= target))
+            .await;
     }
     let before = requests.lock().unwrap().len();
-    until("the node goes on", Duration::from_secs(10), async || requests.lock().unwrap().len() > before + 5).await;
+    until("the node goes on", DEADLINE, async || requests.lock().unwrap().len() > before + 5).await;
     stop.drain();
     running.await.unwrap().unwrap();
     assert!(rounds > 3, "{rounds} rounds of cuts");
@@ -98,27 +101,37 @@ async fn a_node_that_loses_redis_for_a_while_goes_on_by_itself() {
     let world = World::new().await;
     let proxy = Proxy::before(&world.redis);
     let url = format!("http://127.0.0.1:{port}/");
-    world.add(&[("http", json!({"every": "200ms", "http": url, "overlap": "allow", "keep_runs": 1000}))]).await;
+    let catch_up = json!({"mode": "all", "per_minute": 600});
+    let entry = json!({"every": "200ms", "http": url, "overlap": "allow", "keep_runs": 1000, "catch_up": catch_up});
+    world.add(&[("http", entry)]).await;
     let (stop, stopped) = shutdown::channel();
     let connection = Connection::parse(&proxy.url(), None).unwrap();
     let namespace = Namespace::parse("namespace", "test").unwrap();
-    let running = tokio::spawn(node::run(config("n", 15_000), connection, namespace, stopped));
-    until("the node works", Duration::from_secs(10), async || requests.lock().unwrap().len() > 3).await;
+    let running = tokio::spawn(node::run(config("n", LEASE_MS), connection, namespace, stopped));
+    until("the node works", DEADLINE, async || requests.lock().unwrap().len() > 3).await;
+    let mut cuts = Vec::new();
     for blackout in [true, false] {
         if blackout {
             proxy.blackhole()
         } else {
             proxy.refuse()
         }
-        let before = requests.lock().unwrap().len();
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        assert!(requests.lock().unwrap().len() <= before + 2, "nobody can claim");
+        let cut_at = world.store.now(0).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        let (healed_at, before) = (world.store.now(0).await.unwrap(), requests.lock().unwrap().len());
         proxy.heal();
-        until("it goes on", Duration::from_secs(15), async || requests.lock().unwrap().len() > before + 10).await;
+        cuts.push(cut_at.0 + SETTLED_MS..healed_at.0);
+        until("it goes on", DEADLINE, async || requests.lock().unwrap().len() > before + 10).await;
     }
+    let target = id("http");
+    until("nothing is owed", DEADLINE, async || world.store.entry(&target).await.unwrap().unwrap().back_log.is_empty())
+        .await;
     stop.drain();
     running.await.unwrap().unwrap();
-    let mut times = distinct(world.ended("http").await.iter());
+    let ended = world.ended("http").await;
+    let is_cut = |at: Timestamp| cuts.iter().any(|cut| cut.contains(&at.0));
+    assert!(!ended.iter().any(|run| run.enqueued_at.is_some_and(is_cut)), "nobody can claim: {cuts:?} {ended:#?}");
+    let mut times = distinct(ended.iter());
     let (live, _) = world.store.live_runs(0, None).await.unwrap();
     times.extend(live.iter().map(|run| run.fire_at));
     times.sort();

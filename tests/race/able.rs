@@ -15,7 +15,7 @@ fn names_the_way_out(outcome: &Outcome) {
 #[test]
 fn a_run_that_nobody_may_execute_waits_and_is_named_with_the_way_out() {
     let bed = Bed::new();
-    let _narrow = bed.node("narrow").allow("http").start_live(&bed.user);
+    let _narrow = bed.steady("narrow").allow("http").start_live(&bed.user);
     names_the_way_out(&bed.user.run(&["add", "job", "--every", "1h", "--", "echo", "hello"]));
     names_the_way_out(&bed.user.run(&["trigger", "job"]));
     names_the_way_out(&bed.user.run(&["ls"]));
@@ -23,7 +23,7 @@ fn a_run_that_nobody_may_execute_waits_and_is_named_with_the_way_out() {
     let run = bed.latest("job");
     assert_eq!((&run["state"], &run["reason"]), (&"queued".into(), &"no_node".into()), "{run:#}");
 
-    let _able = bed.node("able").allow("exec").start_live(&bed.user);
+    let _able = bed.steady("able").allow("exec").start_live(&bed.user);
     let run = bed.wait_state("job", "succeeded", DEADLINE);
     assert_eq!((&run["node"], &run["attempt"]), (&"able".into(), &1.into()), "{run:#}");
     assert!(bed.user.ok(&["logs", "job"]).contains("hello"));

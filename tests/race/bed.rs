@@ -1,20 +1,25 @@
 //! A Redis, its user, and entries whose fire times are exactly known.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::support::cli::Upbeat;
 use crate::support::node::{NodeOptions, NodeProcess, node};
+pub use crate::support::patience::{in_parallel, patiently, too_slow};
 use crate::support::redis::RedisServer;
-use crate::support::wait::wait_for;
+use crate::support::resp::Reply;
+pub use crate::support::wait::DEADLINE;
+use crate::support::wait::{wait_for, wait_some};
 use crate::verdict::{Deaths, EVERY_MS, Line, Verdict, Window};
 
-/// Until whatever a node, a lease or a reconnect needs has happened, on a loaded machine.
-pub const DEADLINE: Duration = Duration::from_secs(20);
-/// From the call of `apply` to the first fire time.
-const AHEAD_MS: i64 = 2_000;
+/// What lies between a command and the first fire time at least, and at most.
+const ROOM_MS: std::ops::RangeInclusive<i64> = 700..=20_000;
+/// How long to look for a node that executes something.
+const SEARCH: Duration = Duration::from_secs(20);
+/// How much slower than the slowest so far a command may be.
+const SLOWER: i64 = 4;
 
 pub struct Bed {
     pub server: RedisServer,
@@ -35,9 +40,14 @@ impl Bed {
         Self { server, user }
     }
 
-    /// A node with short leases that may run commands.
+    /// A node that may run commands. Its work is taken over 2 s after its death.
     pub fn node(&self, name: &str) -> NodeOptions {
-        node(name, self.server.url()).args(&["--lease", "2s"])
+        self.steady(name).args(&["--lease", "2s"])
+    }
+
+    /// A node that lives through the whole scenario: also where the machine keeps it from renewing for seconds.
+    pub fn steady(&self, name: &str) -> NodeOptions {
+        node(name, self.server.url())
     }
 
     pub fn start(&self, name: &str) -> NodeProcess {
@@ -60,14 +70,19 @@ impl Bed {
         serde_json::json!(["bash", "-c", text]).to_string()
     }
 
-    /// Applies `entries` entries that fire `count` times, every second from a whole second soon on; `more` are fields of each.
-    pub fn race(&self, entries: usize, count: i64, command: &str, more: &str) -> Race {
-        self.race_in(AHEAD_MS, entries, count, command, more)
+    /// The time that so many commands may need on this machine, by those that it has seen.
+    pub fn room_ms(&self, commands: i64) -> i64 {
+        (SLOWER * commands * self.user.slowest_ms()).clamp(*ROOM_MS.start(), *ROOM_MS.end())
     }
 
-    /// [`race`](Self::race) with room for `ahead_ms` before the first fire time.
+    /// Applies `entries` entries that fire `count` times, every second from a whole second soon on; `more` are fields of each.
+    pub fn race(&self, entries: usize, count: i64, command: &str, more: &str) -> Race {
+        self.race_in(self.room_ms(1), entries, count, command, more)
+    }
+
+    /// [`race`](Self::race) with room for `ahead_ms` before the first fire time, a second more at most.
     pub fn race_in(&self, ahead_ms: i64, entries: usize, count: i64, command: &str, more: &str) -> Race {
-        let start_ms = (now_ms() + ahead_ms) / EVERY_MS * EVERY_MS;
+        let start_ms = (now_ms() + ahead_ms) / EVERY_MS * EVERY_MS + EVERY_MS;
         let window = Window { start_ms, count };
         let entries: Vec<String> = (0..entries).map(|number| format!("e{number:02}")).collect();
         let (start, end) = (rfc3339(start_ms), rfc3339(window.end_ms()));
@@ -79,7 +94,7 @@ impl Bed {
         }
         self.user.file("race.toml", &file);
         self.user.ok(&["apply", "-f", "race.toml"]);
-        assert!(now_ms() < start_ms, "the machine is too slow: the first fire time passed before it was written");
+        still_before(start_ms, "the first fire time passed before it was written");
         Race { window, entries }
     }
 
@@ -115,6 +130,53 @@ impl Bed {
         fires >= due as u64 && !runs.iter().any(is_active)
     }
 
+    /// Waits until the window has passed and all has ended, or until nothing has changed for 2 s: what is lost stays away.
+    pub fn ended_or_stuck(&self, race: &Race) {
+        wait_until(race.window.end_ms());
+        let seen = || (self.runs(), self.lines().len());
+        let (mut last, mut since) = (seen(), Instant::now());
+        wait_for("nothing changes any more", DEADLINE, || {
+            let now = seen();
+            if now != last {
+                (last, since) = (now, Instant::now());
+            }
+            self.all_ended(race, "") || since.elapsed() > Duration::from_secs(2)
+        });
+    }
+
+    /// Kills a node in the midst of a command: it is frozen for a last look at what it holds, so that nothing ends before the kill.
+    pub fn kill_busy(&self, nodes: &mut [NodeProcess]) -> usize {
+        let start = Instant::now();
+        while start.elapsed() < SEARCH {
+            for (at, node) in nodes.iter_mut().enumerate() {
+                if node.status().is_some() || !self.executes(node) {
+                    continue;
+                }
+                node.sigstop();
+                // Once for what it had sent before, once for what came of that.
+                if self.executes(node) && self.executes(node) {
+                    node.kill9();
+                    return at;
+                }
+                node.sigcont();
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        too_slow("no node was found while it executed");
+    }
+
+    /// Whether a command of a run that this node holds has begun. Redis is asked itself: a command of ours takes longer than a run.
+    fn executes(&self, node: &NodeProcess) -> bool {
+        let log = node.log();
+        let Some(id) = log.split("node.id=").nth(1).and_then(|rest| rest.split_whitespace().next()) else {
+            return false;
+        };
+        let keys = self.server.ask(&["KEYS", &format!("upbeat:{{test:*}}:holds:{id}")]);
+        let held = |key: &Reply| self.server.ask(&["SMEMBERS", &key.text()]).list().iter().map(Reply::text).collect();
+        let held: Vec<String> = keys.list().iter().flat_map(|key| -> Vec<String> { held(key) }).collect();
+        !held.is_empty() && self.lines().iter().any(|line| held.contains(&line.run_id))
+    }
+
     pub fn verdict(&self, race: &Race, deaths: Deaths) -> Verdict {
         Verdict::on(race.window, &race.entries, &self.runs(), &self.lines(), deaths)
     }
@@ -144,19 +206,10 @@ impl Bed {
     #[track_caller]
     pub fn pid_in(&self, file: &str) -> i32 {
         let path = self.user.dir().join(file);
-        crate::support::wait::wait_some(&format!("a pid in {file}"), DEADLINE, || {
+        wait_some(&format!("a pid in {file}"), DEADLINE, || {
             std::fs::read_to_string(&path).ok()?.strip_suffix('\n')?.parse().ok()
         })
     }
-}
-
-/// Two scenarios at once: both wait for time to pass more than they work.
-pub fn in_parallel<A: Send, B: Send>(one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B + Send) -> (A, B) {
-    std::thread::scope(|scope| {
-        let one = scope.spawn(one);
-        let other = other();
-        (one.join().expect("the first scenario holds"), other)
-    })
 }
 
 /// Whether nothing is left of a process group.
@@ -166,6 +219,14 @@ pub fn is_gone(group: i32) -> bool {
 
 pub fn now_ms() -> i64 {
     chrono::Utc::now().timestamp_millis()
+}
+
+/// Whatever had to be done before this instant is done: else the scenario shows nothing.
+pub fn still_before(at_ms: i64, what: &str) {
+    let late_ms = now_ms() - at_ms;
+    if late_ms >= 0 {
+        too_slow(&format!("{what}, {late_ms} ms ago"));
+    }
 }
 
 /// Waits for an instant that the scenario names.

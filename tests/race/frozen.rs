@@ -1,7 +1,5 @@
 //! A node that is frozen past its lease while it executes, and thawed after another has taken over.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
 use crate::bed::{Bed, DEADLINE, is_gone};
@@ -17,20 +15,26 @@ pub struct Frozen {
     pub second: NodeProcess,
 }
 
-/// Freezes a node while it executes, lets another take the run over as attempt 2, and thaws it. `first` is the command of the
-/// first attempt, after it has written its pid; the second goes on until the file `go` is there.
-pub fn take_over(first: &str, with: impl Fn(NodeOptions) -> NodeOptions) -> Frozen {
+/// Freezes a node while it executes, lets another take the run over as attempt 2, and thaws it. The command of the first attempt
+/// ends with `exit` while its node is frozen, or never; the second goes on until the file `go` is there.
+pub fn take_over(exit: Option<i32>, with: impl Fn(NodeOptions) -> NodeOptions) -> Frozen {
     let bed = Bed::new();
     let first_node = with(bed.node("first")).start_live(&bed.user);
     let dir = bed.user.dir().display().to_string();
-    let second = format!("until [ -e {dir}/go ]; do sleep 0.05; done");
+    let until = |file: &str| format!("until [ -e {dir}/{file} ]; do sleep 0.05; done");
+    let first = exit.map_or("exec sleep 1000".to_owned(), |code| format!("{}; exit {code}", until("frozen")));
+    let second = until("go");
     let script = format!("if [ $UPBEAT_ATTEMPT = 1 ]; then echo $$ > {dir}/pid; {first}; else {second}; fi");
     bed.user.ok(&["add", "job", "--every", "1h", "--exec", &bed.command(&script)]);
     bed.user.ok(&["trigger", "job"]);
     let group = bed.pid_in("pid");
     first_node.sigstop();
+    bed.user.file("frozen", "");
     let second_node = with(bed.node("second")).start_live(&bed.user);
     wait_for("the run is taken over", DEADLINE, || bed.lines().len() == 2);
+    if exit.is_some() {
+        wait_for("the first command has ended", DEADLINE, || is_gone(group));
+    }
     let frozen = Frozen { bed, group, first: first_node, second: second_node };
     let run = frozen.run();
     assert_eq!((&run["state"], &run["attempt"], &run["lost"]), (&"running".into(), &2.into(), &1.into()), "{run:#}");
@@ -63,7 +67,7 @@ impl Frozen {
 #[test]
 fn a_frozen_node_cannot_finish_after_a_take_over() {
     // The command ends well while its node is frozen: the node wakes up with a result in hand.
-    let frozen = take_over("sleep 1; exit 0", |node| node);
+    let frozen = take_over(Some(0), |node| node);
     wait_for("its result is refused", DEADLINE, || frozen.refusals() > 0);
     assert_eq!(frozen.run()["state"], "running", "the refused result is not the outcome");
     frozen.end();
@@ -74,8 +78,8 @@ fn a_frozen_node_cannot_finish_after_a_take_over() {
 
 #[test]
 fn a_frozen_node_kills_the_command_that_it_lost() {
-    let mut frozen = take_over("exec sleep 1000", |node| node);
-    wait_for("the lost command is gone", Duration::from_secs(5), || is_gone(frozen.group));
+    let mut frozen = take_over(None, |node| node);
+    wait_for("the lost command is gone", DEADLINE, || is_gone(frozen.group));
     wait_for("its end is refused", DEADLINE, || frozen.refusals() > 0);
     assert!(frozen.first.log().contains("the lease is lost"), "{}", frozen.first.log());
     frozen.end();

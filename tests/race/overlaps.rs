@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::bed::{Bed, DEADLINE, Race, in_parallel, is_gone, now_ms, wait_until};
+use crate::bed::{Bed, DEADLINE, Race, in_parallel, is_gone, now_ms, patiently, too_slow, wait_until};
 use crate::support::node::NodeProcess;
-use crate::support::wait::{wait_for, wait_some};
+use crate::support::wait::wait_for;
 use crate::verdict::{Deaths, assert_on_record, instant, text};
 
 /// Entries of one rule, seen through a race in which a node is killed.
@@ -19,30 +19,29 @@ struct Seen {
     waited: BTreeMap<String, usize>,
 }
 
-/// Kills a node that executes something.
-fn kill_busy(bed: &Bed, nodes: &mut [NodeProcess]) {
-    let name = wait_some("a node that executes", DEADLINE, || {
-        let runs = bed.runs();
-        let running = runs.iter().find(|run| run["state"] == "running")?;
-        Some(text(running, "node").to_owned())
-    });
-    nodes.iter_mut().find(|node| node.name() == name).unwrap().kill9();
-}
-
 /// Plays `entries` entries that fire `count` times, each run `seconds` long, and kills a node in the middle.
 fn play(entries: usize, count: i64, seconds: &str, rule: &str) -> Seen {
+    patiently(|| play_once(entries, count, seconds, rule))
+}
+
+fn play_once(entries: usize, count: i64, seconds: &str, rule: &str) -> Seen {
     let bed = Bed::new();
     let mut nodes: Vec<NodeProcess> = ["a", "b", "c"].into_iter().map(|name| bed.start(name)).collect();
     let race = bed.race(entries, count, &bed.command(&format!("sleep {seconds}")), rule);
     let mut waited = BTreeMap::new();
     for second in 1..count {
-        wait_until(race.window.start_ms + second * 1_000 + 500);
+        let at_ms = race.window.start_ms + second * 1_000 + 500;
+        wait_until(at_ms);
+        if second == count / 2 {
+            bed.kill_busy(&mut nodes);
+        }
+        // On a slow machine a look takes longer than a second: those that are overdue are left out, but for the last.
+        if now_ms() > at_ms + 500 && second + 1 < count {
+            continue;
+        }
         for run in bed.runs().iter().filter(|run| run["state"] == "waiting") {
             assert!(run["enqueued_at"].is_null() && run["started_at"].is_null(), "{run:#}");
             *waited.entry(text(run, "reason").to_owned()).or_default() += 1;
-        }
-        if second == count / 2 {
-            kill_busy(&bed, &mut nodes);
         }
     }
     assert!(bed.ended(&race, DEADLINE * 2), "{:#?}", bed.runs());
@@ -160,7 +159,7 @@ fn buffer_all_is_bounded_across_a_fleet() {
     let count = |state: &str| made.iter().filter(|run| run["state"] == state).count();
     assert_eq!(count("skipped"), 3, "one is active, 100 wait");
     assert!(made[101..].iter().all(|run| run["state"] == "skipped" && run["reason"] == "overlap"));
-    kill_busy(&bed, &mut nodes);
+    bed.kill_busy(&mut nodes);
     bed.user.file("open", "");
     wait_for("all have ended", DEADLINE * 3, || bed.runs().iter().all(|run| !run["finished_at"].is_null()));
     let mut runs = bed.runs();
@@ -176,14 +175,18 @@ fn buffer_all_is_bounded_across_a_fleet() {
 
 #[test]
 fn cancel_other_across_a_fleet() {
+    patiently(cancels_other);
+}
+
+fn cancels_other() {
     let bed = Bed::new();
     let mut nodes: Vec<NodeProcess> = ["a", "b", "c"].into_iter().map(|name| bed.start(name)).collect();
     let groups = bed.user.dir().join("groups");
     // A group of two; the shell leads it.
-    let rest = format!("echo $UPBEAT_RUN_ID $$ >> {}; sleep 30 & sleep 30", groups.display());
-    let race = bed.race(2, 6, &bed.command(&rest), "overlap = \"cancel_other\"");
+    let rest = format!("echo $UPBEAT_RUN_ID $$ >> {}; sleep 300 & sleep 300", groups.display());
+    let race = bed.race(2, 7, &bed.command(&rest), "overlap = \"cancel_other\"");
     wait_until(race.window.start_ms + 2_600);
-    kill_busy(&bed, &mut nodes);
+    bed.kill_busy(&mut nodes);
     wait_until(race.window.end_ms());
     // The last ones run on: nobody takes their place.
     let last = race.window.times().last().unwrap();
@@ -197,7 +200,7 @@ fn cancel_other_across_a_fleet() {
     });
     let runs = bed.runs();
     let ended: Vec<&Value> = runs.iter().filter(|run| !is_last(run)).collect();
-    assert_eq!(ended.len(), 10);
+    assert_eq!(ended.len(), 12);
     assert!(ended.iter().all(|run| (text(run, "state"), run["reason"].as_str()) == CANCELLED), "{ended:#?}");
     for entry in &race.entries {
         let mine = runs.iter().filter(|run| run["entry_id"] == *entry && !run["started_at"].is_null());
@@ -209,14 +212,15 @@ fn cancel_other_across_a_fleet() {
             spans.windows(2).all(|pair| pair[0].1 <= pair[1].0),
             "{entry}: one begins when the other has ended {spans:?}"
         );
-        assert!(spans.len() >= 3, "{entry}: {spans:?}");
+        if spans.len() < 3 {
+            too_slow("most runs were cancelled before they began");
+        }
     }
     // Of whatever was started nothing is left but the last ones.
     let lines = std::fs::read_to_string(&groups).unwrap();
     let active: Vec<&str> = runs.iter().filter(is_last).map(|run| text(run, "run_id")).collect();
     let gone = lines.lines().map(|line| line.split_once(' ').unwrap()).filter(|(run, _)| !active.contains(run));
     let gone: Vec<i32> = gone.map(|(_, group)| group.parse().unwrap()).collect();
-    assert!(gone.len() >= 4, "{lines}");
+    assert!(gone.len() >= 4, "each that began wrote its group: {lines}");
     wait_for("their processes are gone", DEADLINE, || gone.iter().all(|group| is_gone(*group)));
-    assert!(now_ms() > race.window.end_ms());
 }

@@ -260,7 +260,7 @@ async fn a_trigger_works_while_paused_and_leaves_the_end_of_the_pause_alone() {
     let (bed, _) = added(&json!({"every": "1h"}), "latest").await;
     let until = after(bed.now().await, 5_400_000);
     bed.service.pause_until(&request(), &[id("a")], &until).await.unwrap();
-    let run = bed.service.trigger(&request(), &id("a"), Default::default()).await.unwrap();
+    let run = bed.service.trigger(&request(), &id("a"), Default::default()).await.unwrap().run;
     assert_eq!((run.trigger, run.state), (Trigger::Manual.word(), "queued"));
     assert_eq!(bed.claim(0).await.look, Some(until.at));
 }

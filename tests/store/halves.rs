@@ -8,8 +8,8 @@ use upbeat::domain::run::State;
 use upbeat::domain::timestamp::Timestamp;
 use upbeat::service::{Request, Said, Service};
 use upbeat::store::{
-    Asked, Backfill, BackfillAnswer, BackfillCall, Change, ChangeCall, EndedAs, SkipAnswer, SkipCall, Started,
-    TriggerCall, Verb,
+    Asked, Backfill, BackfillAnswer, BackfillCall, Change, ChangeCall, EndedAs, Output, SkipAnswer, SkipCall, Started,
+    TriggerCall, Verb, Watch,
 };
 
 use crate::support::changes::change_of;
@@ -55,6 +55,9 @@ const KEYS: &[&str] = &[
     "queue:default:shell",
     "hint:default:shell",
     "holds:aaaaaaaaaaaaaaaa",
+    "outputs",
+    "output_order",
+    "watched",
 ];
 
 /// What a script has to do: one run is executed, another waits, more is due, a change and a removal are decided, a pause has
@@ -202,13 +205,21 @@ async fn call(world: &World, script: &str, prepared: &Prepared) -> bool {
             let run_id = &requested_run_id(world.store.namespace(), id, "r", fire_at);
             let Ok(Some(stored)) = world.store.entry(id).await else { return false };
             let birth = stored.definition.map_or(1, |definition| definition.birth);
-            let call = TriggerCall { asked, id, birth, run_id, fire_at, overlap, extras: "", message: &[] };
+            let call =
+                TriggerCall { asked, id, birth, run_id, fire_at, overlap, extras: "", message: &[], unique: None };
             world.store.trigger(0, &call).await.is_ok()
         }
         "cancel" => world.store.cancel(0, asked, waiting, "ana").await.is_ok(),
         "renew" => world.store.renew(0, &hand.incarnation, 15_000).await.is_ok(),
         "leave" => world.store.leave(0, "wwwwwwwwwwwwwwww").await.is_ok(),
-        "keep_output" => world.store.keep_output(0, waiting, b"text").await.is_ok(),
+        "keep_output" => {
+            let output = Output { written: 4, tail: b"text".to_vec() };
+            world.store.keep_output(0, waiting, 1, &output).await.is_ok()
+        }
+        "watch" => {
+            let watch = Watch { run_id: waiting, attempt: 1, known: 0, is_news: true };
+            world.store.watch(0, &watch).await.is_ok()
+        }
         "rescue" => world.store.rescue(0, &hand.incarnation, "lost").await.is_ok(),
         other => panic!("{other}"),
     }
@@ -292,7 +303,7 @@ async fn requests_write_all_or_nothing() {
 
 #[tokio::test]
 async fn the_small_ones_write_all_or_nothing() {
-    Box::pin(all_or_nothing(&["leave", "keep_output"])).await;
+    Box::pin(all_or_nothing(&["leave", "keep_output", "watch"])).await;
 }
 
 #[tokio::test]

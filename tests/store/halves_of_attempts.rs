@@ -64,8 +64,17 @@ async fn trigger(world: &World, entry: &str, request: &str) -> bool {
     let birth = stored.definition.map_or(1, |definition| definition.birth);
     let Ok(fire_at) = world.store.now(0).await else { return false };
     let run_id = requested_run_id(world.store.namespace(), &target, request, fire_at);
-    let call =
-        TriggerCall { asked, id: &target, birth, run_id: &run_id, fire_at, overlap: None, extras: "{}", message: &[] };
+    let call = TriggerCall {
+        asked,
+        id: &target,
+        birth,
+        run_id: &run_id,
+        fire_at,
+        overlap: None,
+        extras: "{}",
+        message: &[],
+        unique: None,
+    };
     matches!(world.store.trigger(0, &call).await, Ok(TriggerAnswer::Made { .. }))
 }
 

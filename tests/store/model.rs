@@ -191,7 +191,8 @@ async fn meddle(world: &World, dice: &mut Dice, name: &str) {
             let (id, run_id) = (&target, run_id.as_str());
             // The entry's own rule, or one that lets no more run at once.
             let overlap = [None, Some(1), Some(2), Some(3), Some(4)][dice.below(5) as usize];
-            let call = TriggerCall { asked, id, birth, run_id, fire_at, overlap, extras: "", message: &[] };
+            let call =
+                TriggerCall { asked, id, birth, run_id, fire_at, overlap, extras: "", message: &[], unique: None };
             let answer = world.store.trigger(shard, &call).await.unwrap();
             assert!(matches!(answer, TriggerAnswer::Made { .. }), "{answer:?}");
         }

@@ -22,7 +22,17 @@ async fn trigger(world: &World, request: &str, overlap: Option<u8>) -> Made {
     let run_id = &requested_run_id(world.store.namespace(), &target, request, now);
     let birth = world.store.entry(&target).await.unwrap().unwrap().definition.unwrap().birth;
     let asked = Asked { request, content: "" };
-    let call = TriggerCall { asked, id: &target, birth, run_id, fire_at: now, overlap, extras: "", message: &[] };
+    let call = TriggerCall {
+        asked,
+        id: &target,
+        birth,
+        run_id,
+        fire_at: now,
+        overlap,
+        extras: "",
+        message: &[],
+        unique: None,
+    };
     let TriggerAnswer::Made { made, .. } = world.store.trigger(0, &call).await.unwrap() else { panic!("no run") };
     world.assert_conserved();
     made

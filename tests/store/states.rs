@@ -32,6 +32,7 @@ async fn trigger(one: &OneRun) -> TriggerAnswer {
         overlap: None,
         extras: "{}",
         message: &[],
+        unique: None,
     };
     let answer = one.world.store.trigger(0, &call).await.unwrap();
     one.world.assert_conserved();

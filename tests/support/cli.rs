@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -14,6 +16,7 @@ pub struct Upbeat {
     namespace: String,
     dir: tempfile::TempDir,
     env: Vec<(String, String)>,
+    slowest_ms: AtomicU64,
 }
 
 /// How a command ended.
@@ -27,7 +30,13 @@ pub struct Outcome {
 impl Upbeat {
     /// A user of the namespace `test` at this URL.
     pub fn at(redis: impl Into<String>) -> Self {
-        Self { redis: redis.into(), namespace: "test".to_owned(), dir: short_dir(), env: Vec::new() }
+        Self {
+            redis: redis.into(),
+            namespace: "test".to_owned(),
+            dir: short_dir(),
+            env: Vec::new(),
+            slowest_ms: AtomicU64::new(0),
+        }
     }
 
     #[must_use]
@@ -47,6 +56,11 @@ impl Upbeat {
         self.dir.path()
     }
 
+    /// The time that the slowest command so far took: how fast this machine is.
+    pub fn slowest_ms(&self) -> i64 {
+        self.slowest_ms.load(Ordering::Relaxed).cast_signed()
+    }
+
     /// Writes a file into that directory.
     #[track_caller]
     pub fn file(&self, name: &str, text: &str) {
@@ -62,12 +76,14 @@ impl Upbeat {
     /// Runs one command with this standard input.
     #[track_caller]
     pub fn run_with_input(&self, args: &[&str], input: &str) -> Outcome {
+        let start = Instant::now();
         let mut command = self.command();
         command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary was built");
         // A command that reads no input closes the pipe: that is its right.
         let _ = child.stdin.take().expect("a pipe was asked for").write_all(input.as_bytes());
         let output = child.wait_with_output().expect("a child can be waited for");
+        self.slowest_ms.fetch_max(start.elapsed().as_millis() as u64, Ordering::Relaxed);
         Outcome {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

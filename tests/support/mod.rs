@@ -9,6 +9,7 @@ pub mod entries;
 pub mod guard;
 pub mod hand;
 pub mod node;
+pub mod patience;
 pub mod proxy;
 pub mod redis;
 pub mod resp;

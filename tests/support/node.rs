@@ -8,10 +8,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::cli::{Upbeat, program};
+use super::wait::DEADLINE;
 use super::{guard, setting, short_dir, wait};
-
-/// How long a node may take until it is live, or gone; a loaded machine with two cores needs seconds.
-const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A node to be started.
 #[derive(Debug, Clone)]

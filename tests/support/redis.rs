@@ -9,10 +9,8 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use super::resp::{Client, Reply};
+use super::wait::DEADLINE;
 use super::{guard, setting, short_dir, tls};
-
-/// How long a server may take to answer PING; a loaded machine with two cores needs seconds.
-const START_DEADLINE: Duration = Duration::from_secs(15);
 
 /// What a test needs of its server beside the defaults.
 #[derive(Debug, Clone, Default)]
@@ -233,7 +231,7 @@ impl RedisServer {
         let mut child = command.spawn().expect("the Redis server can be started");
         guard::watch(&child);
         let start = Instant::now();
-        while start.elapsed() < START_DEADLINE {
+        while start.elapsed() < DEADLINE {
             if self.client().and_then(|mut client| client.ask(&["PING"])).is_ok_and(|reply| !is_loading(&reply)) {
                 return Ok(child);
             }

@@ -2,7 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+/// Until whatever a process, a lease or a reconnect needs has happened, on a machine that is many times slower than usual.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
 const STEP: Duration = Duration::from_millis(5);
+/// A condition may be a whole process: asked all the time it would be most of the load.
+const LONGEST_STEP: Duration = Duration::from_millis(50);
+
+fn step(start: Instant) -> Duration {
+    (start.elapsed() / 20).clamp(STEP, LONGEST_STEP)
+}
 
 /// Waits until `condition` holds; fails the test, naming `what`, when it does not within `deadline`.
 #[track_caller]
@@ -19,7 +28,7 @@ pub fn wait_some<T>(what: &str, deadline: Duration, mut find: impl FnMut() -> Op
             return found;
         }
         assert!(start.elapsed() < deadline, "after {deadline:?} still not: {what}");
-        std::thread::sleep(STEP);
+        std::thread::sleep(step(start));
     }
 }
 
@@ -28,6 +37,6 @@ pub async fn until(what: &str, deadline: Duration, mut condition: impl AsyncFnMu
     let start = Instant::now();
     while !condition().await {
         assert!(start.elapsed() < deadline, "after {deadline:?} still not: {what}");
-        tokio::time::sleep(STEP).await;
+        tokio::time::sleep(step(start)).await;
     }
 }

@@ -1,5 +1,5 @@
 -- Runs that wait for their time beside all lists, in `delayed`: retries, and runs that somebody asked for at an instant. Needs
--- `delayed_key`, `live_key`, `queues_key`, `lists`, `hints`.
+-- `delayed_key`, `live_key`, `queues_key`, `lists`, `hints`, `directs`, `read_message`.
 local delayed = {}
 local DELAYED_MOVED = 500
 
@@ -18,6 +18,13 @@ function delayed.move()
     local run = read_live(texts[i])
     if not run or not delayed.has(run) then
       gone[#gone + 1] = ids[i]
+    elseif run.entry_flags % 2 == 1 then
+      -- A message, which waits behind a byte 2: `deliver_all` sends it.
+      local _, message = attempt_log(run)
+      local way, tail = read_message(string.sub(message, 2))
+      redis.call('HDEL', live_key, ids[i])
+      gone[#gone + 1] = ids[i]
+      directs[#directs + 1] = { run.id, '', ids[i], run.fire_at, run.trigger, tail, way, nil, run }
     elseif not lists[run.list] then
       -- Whoever reads the registry again moves it.
       redis.call('HSETNX', queues_key, run.list, 0)

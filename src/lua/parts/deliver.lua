@@ -164,6 +164,13 @@ local function record_delivery(d, why)
     end
     return
   end
+  if d[D_LIVE] then
+    local live = d[D_LIVE]
+    live.state, live.flags, live.attempt, live.enqueued_at, live.started_at = RUNNING, 0, 1, now, now
+    live.tail = string.sub(live.tail, 1, live.rest_at - 1)
+    return remember_run(d[D_RUN_ID], live, why and FAILED or SUCCEEDED, why and why[1] or DELIVERED, node_name, 0, why and why[2] or '',
+      d[D_WAY] and d[D_WAY].head .. d[D_TAIL])
+  end
   local p = read_plan(text)
   local due_at = trigger == MANUAL and fire_at or fire_at + p[P_DELAY]
   local live = read_live(struct.pack(LIVE, 1, RUNNING, trigger, 0, 1, 0, 0, fire_at, due_at, now, now, 0, NOBODY)

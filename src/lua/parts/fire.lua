@@ -4,7 +4,7 @@ local live_writes, queued, started, directs = {}, {}, {}, {}
 local start_bys = {}
 local runs_made, bytes_made, claimed = 0, 0, 0
 -- Places in a direct delivery that waits for `deliver.lua`.
-local D_ID, D_PLAN, D_RUN_ID, D_FIRE_AT, D_TRIGGER, D_TAIL, D_WAY, D_RING = 1, 2, 3, 4, 5, 6, 7, 8
+local D_ID, D_PLAN, D_RUN_ID, D_FIRE_AT, D_TRIGGER, D_TAIL, D_WAY, D_RING, D_LIVE = 1, 2, 3, 4, 5, 6, 7, 8, 9
 local heads, queued_heads = {}, {}
 
 local function id_head(fire_at)

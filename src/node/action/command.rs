@@ -41,11 +41,11 @@ impl Commands {
         // A node without any folder to write to runs commands all the same; they see no UPBEAT_RESULT.
         let result = ResultFile::create().inspect_err(|error| tracing::debug!(%error, "no file for a result")).ok();
         let job = self.jobs.prepare(attempt, argv, vault, mask, result.as_ref().map(ResultFile::path))?;
-        let mut tail = Tail::new(mask);
+        let mut tail = Tail::new(mask, &attempt.output);
         let (run_id, payload) = (&attempt.context.run_id, attempt.payload.as_deref());
         let end = process::run(&self.program, &job, run_id, payload, interruption, &mut tail).await?;
+        tail.finish();
         let mut outcome = judge(&end, attempt, &job);
-        outcome.output = tail.finish(mask);
         outcome.result = result.and_then(|file| file.read(mask));
         Ok(outcome)
     }

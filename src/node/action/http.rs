@@ -65,20 +65,19 @@ impl Web {
         let request = Request::prepare(http, attempt, vault, mask)?;
         let client =
             self.client.get_or_init(|| client(address::Resolver)).as_ref().map_err(|why| Refused(why.clone()))?;
-        let mut tail = Tail::new(mask);
+        let mut tail = Tail::new(mask, &attempt.output);
         let answer = tokio::select! {
             answer = request.send(client, &mut tail) => Ok(answer),
             cause = interruption.next() => Err(cause),
         };
-        let mut outcome = match answer {
+        tail.finish();
+        Ok(match answer {
             Ok(Ok(status)) => Outcome { http_status: Some(status), ..Outcome::new(Ending::Succeeded) },
             Ok(Err(Failure { reason, message, status, retry_after })) => {
                 Outcome { http_status: status, retry_after, ..Outcome::failed(reason, message) }
             }
             Err(cause) => Outcome::interrupted(cause, attempt.timeout),
-        };
-        outcome.output = tail.finish(mask);
-        Ok(outcome)
+        })
     }
 }
 
@@ -149,7 +148,7 @@ impl Request {
 
     /// Sends it, and on to where it is redirected; an answer whose status is accepted is never a redirect. The status of
     /// the answer.
-    async fn send(mut self, client: &Client, tail: &mut Tail) -> Result<u16, Failure> {
+    async fn send(mut self, client: &Client, tail: &mut Tail<'_>) -> Result<u16, Failure> {
         let home = self.url.origin();
         let mut last = None;
         for _ in 0..=HOPS_MAX {
@@ -265,7 +264,7 @@ fn asked_wait(headers: &HeaderMap) -> Option<Span> {
     retry_after(text(header::RETRY_AFTER)?, text(header::DATE))
 }
 
-async fn read(mut response: Response, tail: &mut Tail) -> Result<(), Failure> {
+async fn read(mut response: Response, tail: &mut Tail<'_>) -> Result<(), Failure> {
     let mut length = 0;
     while length < ANSWER_MAX_BYTES {
         let Some(piece) = response.chunk().await.map_err(failure)? else { break };

@@ -45,6 +45,7 @@ use self::cause::{Cause, Interruption};
 use self::command::Commands;
 pub use self::context::Context;
 use self::http::Web;
+pub use self::output::Output;
 use self::secret::{Mask, Vault};
 use crate::domain::action::Action;
 use crate::domain::policy;
@@ -69,6 +70,8 @@ pub struct Attempt {
     pub timeout: Option<Span>,
     /// What the attempt is told about itself.
     pub context: Context,
+    /// Where what it writes can be read while it runs; empty at first.
+    pub output: Output,
 }
 
 /// What this node's owner set.
@@ -121,6 +124,8 @@ pub struct Outcome {
     pub message: Option<String>,
     /// The last 64 KiB of output, standard output and error as they came, or of the answer's body.
     pub output: Vec<u8>,
+    /// Bytes of output in all.
+    pub written: u64,
     /// What the command left in `$UPBEAT_RESULT`, the first 16 KiB without the last newline.
     pub result: Option<String>,
 }
@@ -153,6 +158,7 @@ impl Outcome {
             retry_after: None,
             message: None,
             output: Vec::new(),
+            written: 0,
             result: None,
         }
     }
@@ -219,6 +225,7 @@ impl Executor {
             Action::Direct(_) => Err(Refused("a direct action is delivered by the claim, not by a node".into())),
         };
         let mut outcome = outcome.unwrap_or_else(|Refused(why)| Outcome::refused(why));
+        (outcome.written, outcome.output) = attempt.output.tail();
         outcome.message = outcome.message.map(|message| mask.hide_text(&message));
         outcome
     }

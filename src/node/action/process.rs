@@ -61,7 +61,7 @@ pub(super) async fn run(
     name: &str,
     payload: Option<&[u8]>,
     interruption: &mut Interruption,
-    tail: &mut Tail,
+    tail: &mut Tail<'_>,
 ) -> Result<End, Refused> {
     let message = job.encode()?;
     let cannot = |error: io::Error| Refused(format!("no process for it: {error}"));

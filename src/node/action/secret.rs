@@ -95,8 +95,20 @@ impl Mask {
         self.values.iter().map(Vec::len).max().unwrap_or(0).saturating_sub(1)
     }
 
+    /// Where in `bytes` begins what may be the front of a secret that goes on behind them; their end where nothing is.
+    pub(super) fn front_of_one(&self, bytes: &[u8]) -> usize {
+        let is_front = |at: &usize| self.values.iter().any(|value| value.starts_with(&bytes[*at..]));
+        (bytes.len().saturating_sub(self.margin())..bytes.len()).find(is_front).unwrap_or(bytes.len())
+    }
+
     /// `bytes[keep]` without secrets, those included that begin before it or end behind it.
     pub(super) fn hide(&self, bytes: &[u8], keep: Range<usize>) -> Vec<u8> {
+        self.hide_next(bytes, keep, &mut false)
+    }
+
+    /// As [`Mask::hide`], where `was_secret` says whether the byte before was a secret's, and afterwards whether the last one
+    /// is: two that follow each other have one mark.
+    pub(super) fn hide_next(&self, bytes: &[u8], keep: Range<usize>, was_secret: &mut bool) -> Vec<u8> {
         if self.values.is_empty() {
             return bytes[keep].to_vec();
         }
@@ -109,14 +121,13 @@ impl Mask {
             }
         }
         let mut shown = Vec::with_capacity(keep.len());
-        let mut was_secret = false;
         for at in keep {
             match is_secret[at] {
-                true if !was_secret => shown.extend_from_slice(MARK),
+                true if !*was_secret => shown.extend_from_slice(MARK),
                 true => {}
                 false => shown.push(bytes[at]),
             }
-            was_secret = is_secret[at];
+            *was_secret = is_secret[at];
         }
         shown
     }
