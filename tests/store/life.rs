@@ -181,7 +181,8 @@ impl Play {
         let run_id = requested_run_id(self.world.store.namespace(), &target, &request, fire_at);
         let asked = Asked { request: &request, content: "" };
         let (birth, id, run_id) = (definition.birth, &target, run_id.as_str());
-        let call = TriggerCall { asked, id, birth, run_id, fire_at, overlap: None, extras: "{}", message: &[] };
+        let call =
+            TriggerCall { asked, id, birth, run_id, fire_at, overlap: None, extras: "{}", message: &[], unique: None };
         self.world.store.trigger(0, &call).await.unwrap();
         self.look(&Script::Trigger).await;
     }

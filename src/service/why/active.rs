@@ -89,20 +89,25 @@ impl Teller<'_> {
         let records = self.records;
         let before = || records.live.iter().filter(|other| other.run_id != run.run_id && other.state != State::Waiting);
         if run.is_until {
-            let sentence =
-                format!("waits: its run is due on {} ({})", self.dated(run.due_at), self.wall.relative(run.due_at));
+            let sentence = format!(
+                "waits until its run is due, on {} ({})",
+                self.dated(run.due_at),
+                self.wall.relative(run.due_at)
+            );
             return Tale::new(Answer::Waiting, sentence).because(Some(Reason::Until)).todo(self.cancel(run));
         }
         let (reason, why) = match run.is_over_limit {
             true => {
                 let most = records.entry_of(run.revision).and_then(|entry| entry.max_running).unwrap_or(1);
-                (Reason::Limit, format!("{} are active and max_running = {most}", before().count()))
+                let active = before().count();
+                let are = if active == 1 { "is" } else { "are" };
+                (Reason::Limit, format!("{active} {are} active and max_running = {most}"))
             }
             false if before().next().is_none() => (Reason::Overlap, "the run before it has just ended".to_owned()),
-            false => (Reason::Overlap, "it waits until the run before it has ended".to_owned()),
+            false => (Reason::Overlap, "the run before it has not ended".to_owned()),
         };
         let ways: Vec<&LiveRun> = before().collect();
-        let mut tale = Tale::new(Answer::Waiting, format!("waits: the run of {}: {why}", self.dated(run.fire_at)))
+        let mut tale = Tale::new(Answer::Waiting, format!("waits with its run of {}: {why}", self.dated(run.fire_at)))
             .because(Some(reason));
         for other in ways.iter().take(4) {
             tale = tale.fact("in the way", parts([Some(name(self.id(), other.fire_at)), self.goes_on(other)]));
@@ -111,7 +116,7 @@ impl Teller<'_> {
         let stuck = ways.iter().find(|other| records.is_stuck(other));
         let unserved =
             ways.iter().find(|other| other.state == State::Queued).and_then(|other| self.unserved(&other.list));
-        tale.fact("rule", parts([rule, Some(self.timeout(run.revision))]))
+        tale.fact("rule", parts([rule, self.timeout(run.revision)]))
             .fact("also", self.last_success(run.fire_at))
             .todo(ways.first().map(|other| self.logs(&other.run_id, other.fire_at)))
             .todo(stuck.map(|other| format!("upbeat cancel {} --reason '...'", name(self.id(), other.fire_at))))
@@ -128,7 +133,8 @@ impl Teller<'_> {
             self.wall.relative(next_at),
             self.dated(run.fire_at),
         );
-        let made = format!("{} of {} attempts made", run.counted(), self.max_attempts(run.revision));
+        let most = self.max_attempts(run.revision).map(|most| format!(" of {most}")).unwrap_or_default();
+        let made = format!("{}{most} attempts made", run.counted());
         let within = self.records.entry_of(run.revision).and_then(|entry| entry.retry.as_ref()?.within);
         let within = within.zip(run.started_at).map(|(within, started)| {
             format!(
@@ -178,9 +184,9 @@ impl Teller<'_> {
             _ => "it was found late and catch_up = all runs it",
         };
         let active = records.live.first().map(|run| format!("{} is {}", name(self.id(), run.fire_at), run.state));
-        Tale::new(Answer::Waiting, format!("waits: the fire time of {}: {why}, at its pace", self.dated(at)))
+        Tale::new(Answer::Waiting, format!("waits with its fire time of {}: {why}, at its pace", self.dated(at)))
             .because(Some(Reason::Pace))
-            .fact("before it", format!("{} of the same back-log", counted(earlier as u64, "fire time")))
+            .fact("before it", Some(counted(earlier as u64, "fire time")).filter(|_| earlier > 0))
             .fact(
                 "rule",
                 format!("per_minute = {per_minute}, and each waits for the run before it unless overlap = allow"),
@@ -228,7 +234,7 @@ impl Teller<'_> {
         // The later of both is since when nobody may.
         let last = left.into_iter().chain(lost).max();
         let last = last.map(|(at, words)| format!(" since {}, when {words}", self.wall.short(at)));
-        let why = format!("{}{}", unserved.why(), last.unwrap_or_else(|| "; none ever did on record".to_owned()));
+        let why = format!("{}{}", unserved.why(), last.unwrap_or_else(|| "; no node that may is on record".to_owned()));
         Some(NobodyServes { why, command: unserved.command() })
     }
 

@@ -131,7 +131,7 @@ impl<'r> Finding<'r> {
     /// Before there was an entry, or after it was removed.
     fn before_life(records: &Records, at: Timestamp) -> Self {
         let created = records.current().map(|current| current.definition.created);
-        if records.removed.as_ref().is_some_and(|removed| removed.at <= at) || records.stored.is_none() {
+        if records.removed.as_ref().is_some_and(|removed| removed.at <= at) {
             return Self::Removed;
         }
         match created {
@@ -200,16 +200,18 @@ impl<'r> Finding<'r> {
     }
 
     /// Why nothing fires on a day that has no fire time.
-    pub fn not_on(records: &'r Records, day: &Range<Timestamp>) -> Self {
+    pub fn not_on(records: &'r Records, day: &Range<Timestamp>) -> Subject<'r> {
+        let of = |at: Timestamp, finding: Self| Subject { at: Some(at), finding };
         let Some(held) = records.holding(Timestamp(day.end.0 - 1)) else {
-            return Self::before_life(records, day.start);
+            return of(day.start, Self::before_life(records, day.start));
         };
-        let Some(entry) = &held.entry else { return Self::Broken };
+        let Some(entry) = &held.entry else { return of(day.start, Self::Broken) };
         let plain = without_exclude(&entry.schedule);
         let named = plain.next_after(Timestamp(day.start.0 - 1)).filter(|time| *time < day.end);
-        match NotDue::of(records, entry, named.unwrap_or(day.start)) {
-            NotDue::Plain => Self::NotDue(NotDue::Day),
-            other => Self::NotDue(other),
+        let at = named.unwrap_or(day.start);
+        match NotDue::of(records, entry, at) {
+            NotDue::Plain => of(at, Self::NotDue(NotDue::Day)),
+            other => of(at, Self::NotDue(other)),
         }
     }
 }

@@ -47,10 +47,9 @@ impl Service {
             subject = Subject { at: Some(at), finding: Finding::at(&records, at) };
         }
         let output = match run_that_matters(&records, &subject.finding) {
-            Some((run_id, attempt)) => self.store.output(self.store.shard_of(id), &run_id, attempt).await?,
+            Some((run_id, attempts)) => self.last_words(id, run_id, attempts).await?,
             None => None,
         };
-        let output = output.map(|output| String::from_utf8_lossy(&output.tail).into_owned());
         let teller = Teller { records: &records, wall, output };
         let mut tale = teller.tell(&subject);
         if let Question::At { left_out: Some(local), at, .. } = question {
@@ -70,17 +69,17 @@ impl Service {
     }
 }
 
-/// The run whose last words help: the one in question, or the one that was in its way.
-fn run_that_matters(records: &Records, finding: &Finding<'_>) -> Option<(String, u32)> {
+/// The run whose last words help, and the attempts that it has made: the one in question, or the one that was in its way.
+fn run_that_matters<'r>(records: &'r Records, finding: &Finding<'r>) -> Option<(&'r str, u32)> {
     match finding {
-        Finding::Live(run) => Some((run.run_id.clone(), run.attempt)),
+        Finding::Live(run) => Some((&run.run_id, run.attempt)),
         Finding::Ended(run) if matches!(run.state, State::Skipped | State::Missed) => {
             let other = run.message.as_ref().filter(|_| run.reason == Some(Reason::Overlap))?;
-            let live = records.live.iter().find(|one| one.run_id == *other).map(|one| one.attempt);
-            let ended = records.ended.iter().find(|one| one.run_id == *other).map(|one| one.attempt);
-            Some((other.clone(), live.or(ended)?))
+            let live = records.live.iter().find(|one| one.run_id == *other).map(|one| (&*one.run_id, one.attempt));
+            let ended = || records.ended.iter().find(|one| one.run_id == *other);
+            live.or_else(|| ended().map(|one| (&*one.run_id, one.attempt)))
         }
-        Finding::Ended(run) => Some((run.run_id.clone(), run.attempt)),
+        Finding::Ended(run) => Some((&run.run_id, run.attempt)),
         _ => None,
     }
 }
@@ -128,6 +127,19 @@ fn elsewhere(
     }
     let command = teller.set(&format!("--tz {here}"));
     tale.fact("zone", format!("{utc} is {} ({here}): the entry has no tz", there.dated(at))).todo(command)
+}
+
+impl Service {
+    /// What is kept of the output of a run that has made so many attempts.
+    async fn last_words(&self, id: &EntryId, run_id: &str, attempts: u32) -> Result<Option<String>> {
+        let shard = self.store.shard_of(id);
+        for attempt in (1..=attempts).rev() {
+            if let Some(output) = self.store.output(shard, run_id, attempt).await? {
+                return Ok(Some(String::from_utf8_lossy(&output.tail).into_owned()));
+            }
+        }
+        Ok(None)
+    }
 }
 
 impl Teller<'_> {

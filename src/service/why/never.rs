@@ -48,8 +48,11 @@ impl Teller<'_> {
             _ => None,
         };
         let is_finished = answer == Answer::Finished;
-        let add = is_finished.then(|| self.set("--unset end,max_fires")).flatten();
-        let add = add.filter(|_| matches!(why, NotDue::AfterEnd(_) | NotDue::MaxFires(_)));
+        let add = match why {
+            NotDue::AfterEnd(_) => self.set("--unset end"),
+            NotDue::MaxFires(_) => self.set("--unset max_fires"),
+            _ => None,
+        };
         Tale::new(answer, sentence)
             .fact("before", self.fire_time_before(asked))
             .fact("next", self.fire_time_after(asked))
@@ -106,14 +109,17 @@ impl Teller<'_> {
             quoted(paused.reason.as_ref())
         );
         let has_passed = at.is_some_and(|at| at <= records.now);
+        let so_far = if passed == 0 {
+            String::new()
+        } else {
+            format!(", {} skipped so far", counted(passed as u64, "fire time"))
+        };
         let count = counted(passed as u64, "fire time");
         let tale = match (at, has_passed) {
             (Some(at), true) => {
                 Tale::new(Answer::Skipped, format!("did not run on {}: {by}, {count} skipped", self.dated(at)))
             }
-            (Some(at), false) => {
-                Tale::new(Answer::Paused, format!("will not run on {}: {by}, {count} skipped so far", self.dated(at)))
-            }
+            (Some(at), false) => Tale::new(Answer::Paused, format!("will not run on {}: {by}{so_far}", self.dated(at))),
             (None, _) => Tale::new(Answer::Paused, format!("does not fire: {by}")),
         };
         let is_on = records.current().is_some_and(|current| current.definition.paused_at(records.now).is_some());
@@ -187,17 +193,16 @@ impl Teller<'_> {
     pub fn removed(&self, at: Option<Timestamp>) -> Tale {
         let records = self.records;
         let on = at.map(|at| format!("did not exist on {}: it ", self.dated(at))).unwrap_or_default();
-        let sentence = match &records.removed {
-            Some(removed) => format!(
+        let sentence = records.removed.as_ref().map_or_else(String::new, |removed| {
+            format!(
                 "{on}was removed by {} on {}{}, revision {}",
                 removed.actor,
                 self.wall.moment(removed.at),
                 quoted(removed.reason.as_ref()),
                 removed.revision
-            ),
-            None => format!("{on}exists no more; who removed it is kept no longer"),
-        };
-        let again = records.current().filter(|_| records.removed.is_some()).map(|current| {
+            )
+        });
+        let again = records.current().map(|current| {
             let definition = &current.definition;
             let adder = records.revisions.iter().find(|one| one.definition.birth == definition.birth);
             let actor = adder.map_or(&definition.actor, |one| &one.definition.actor);

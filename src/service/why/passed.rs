@@ -81,7 +81,7 @@ impl Teller<'_> {
         let also = parts([passed.run.and_then(|run| self.others_alike(run)), Some(self.last_success(passed.at))]);
         let mut tale = Tale::new(Answer::Skipped, sentence)
             .fact("in the way", way)
-            .fact("rule", format!("overlap = {rule} · {timeout}"))
+            .fact("rule", parts([Some(format!("overlap = {rule}")), timeout]))
             .fact("also", also)
             .fact("last words", self.last_words(ended.map(|run| run.finished_at)));
         let unserved = live.filter(|run| run.state == State::Queued).and_then(|run| self.unserved(&run.list));
@@ -229,10 +229,13 @@ impl Teller<'_> {
         let outage = self.outage(passed).map(|(from, until)| {
             format!("no node was alive from {} to {}", self.wall.short(from), self.wall.short(until))
         });
-        let sentence = format!(
-            "was missed on {}, {reason}: nobody had claimed it when the entry was {verb}{by}",
-            self.dated(passed.at)
-        );
+        let spread = self.records.entry_of(passed.revision).and_then(|entry| entry.spread);
+        let state = match spread.filter(|_| verb == "changed") {
+            Some(_) => "it was not due yet (spread)",
+            None => "nobody had claimed it",
+        };
+        let sentence =
+            format!("was missed on {}, {reason}: {state} when the entry was {verb}{by}", self.dated(passed.at));
         Tale::new(Answer::Missed, sentence)
             .fact("nodes", outage)
             .fact("with it", self.others_missed(passed))

@@ -92,7 +92,7 @@ impl Question {
 
 /// Of all that there is: what can't go on by itself, then the latest that did not succeed, else the latest.
 fn latest(records: &Records) -> Subject<'_> {
-    if records.stored.is_none() {
+    if records.stored.is_none() && records.removed.is_some() {
         return Subject { at: None, finding: Finding::Removed };
     }
     if let Some(fire_at) = records.overdue() {
@@ -166,7 +166,7 @@ fn of_day<'r>(records: &'r Records, day: &Range<Timestamp>) -> Subject<'r> {
     let at = last_of(records, number, day, has_passed).or_else(|| first_of(records, number, day));
     match at {
         Some(at) => Subject { at: Some(at), finding: Finding::at(records, at) },
-        None => Subject { at: Some(day.start), finding: Finding::not_on(records, day) },
+        None => Finding::not_on(records, day),
     }
 }
 

@@ -71,10 +71,11 @@ impl Teller<'_> {
         let sentence = format!("did run: succeeded on {}{node}{lasted}{exit}", self.dated(run.fire_at));
         let late = run.started_at.map(|started| started.0 - run.due_at.0).filter(|late| *late > LATE_MS);
         let late = late.map(|late| format!("it started {} after it was due", took(late)));
+        let has_others = self.records.usual().is_some_and(|usual| usual.runs > 1);
         Tale::new(Answer::Succeeded, sentence)
             .fact("late", late)
-            .fact("took", self.records.usual().map(|_| self.usually().trim_matches([' ', '(', ')']).to_owned()))
-            .fact("further", "upbeat cannot see further; its output".to_owned())
+            .fact("others", Some(self.usually().trim_matches([' ', '(', ')']).to_owned()).filter(|_| has_others))
+            .fact("further", "upbeat cannot see further than this; its output may tell".to_owned())
             .fact("last words", self.last_words(Some(run.finished_at)))
             .todo(self.logs(&run.run_id, run.fire_at))
     }
@@ -87,7 +88,11 @@ impl Teller<'_> {
             0 => String::new(),
             attempt => format!(", {}", self.attempt(attempt, run.counted(), run.revision)),
         };
-        let ran = if run.attempt == 0 { "failed" } else { "ran and failed" };
+        let ran = match (run.reason, run.attempt) {
+            (Some(Reason::Refused), _) => "could not be started",
+            (_, 0) => "failed",
+            _ => "ran and failed",
+        };
         let mut sentence = format!("{ran} on {}: {}{lasted}{node}{attempt}", self.dated(run.fire_at), how(run));
         let alike: Vec<&EndedRun> = records.before(run).take_while(|other| Records::is_same(run, other)).collect();
         let first = alike.last().copied().unwrap_or(run);
@@ -107,14 +112,15 @@ impl Teller<'_> {
         let timeout = records.entry().and_then(|entry| entry.effective_timeout());
         let is_longer = timeout.is_none_or(|timeout| timeout < timeout_for(records.usual()));
         let lost = Some(format!("{} attempts were lost with their node", run.lost)).filter(|_| run.lost > 0);
+        let can_retry = records.stored.is_some() || run.trigger == Trigger::OneOff;
         Tale::new(Answer::Failed, sentence)
-            .fact("rule", Some(self.timeout(run.revision)).filter(|_| is_timeout))
+            .fact("rule", self.timeout(run.revision).filter(|_| is_timeout))
             .fact("lost", lost)
             .fact("also", self.last_success(run.fire_at))
             .fact("last words", self.last_words(Some(run.finished_at)))
             .todo(Some(self.logs(&run.run_id, run.fire_at)).filter(|_| run.attempt > 0 && self.has_output(run)))
             .todo(Some(format!("upbeat revisions {}", self.id())).filter(|_| has_changed))
-            .todo(records.stored.as_ref().map(|_| format!("upbeat retry {}", name(self.id(), run.fire_at))))
+            .todo(Some(format!("upbeat retry {}", name(self.id(), run.fire_at))).filter(|_| can_retry))
             .todo(Some(longer).filter(|_| is_timeout && is_longer && records.stored.is_some()))
     }
 
@@ -137,11 +143,12 @@ impl Teller<'_> {
         let ran = match run.started_at {
             Some(started) => {
                 let node = run.node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
-                format!("after {}{node}", took(run.finished_at.0 - started.0))
+                format!("after it had run for {}{node}", took(run.finished_at.0 - started.0))
             }
             None => "before it started".to_owned(),
         };
-        let sentence = format!("was cancelled on {}: {why}, {ran}", self.dated(at));
+        let did = if run.started_at.is_some() { "was ended" } else { "did not run" };
+        let sentence = format!("{did} on {}: cancelled {why}, {ran}", self.dated(at));
         Tale::new(Answer::Cancelled, sentence)
             .fact("also", self.last_success(run.fire_at))
             .fact("last words", self.last_words(Some(run.finished_at)))
@@ -149,15 +156,15 @@ impl Teller<'_> {
             .todo(records.stored.as_ref().map(|_| format!("upbeat trigger {}", self.id())))
     }
 
-    /// Attempts that may fail by themselves.
-    pub fn max_attempts(&self, revision: u64) -> u32 {
-        let retry = self.records.entry_of(revision).and_then(|entry| entry.retry.as_ref());
-        retry.map_or(1, |retry| u32::from(retry.max_attempts))
+    /// Attempts that may fail by themselves, where the definition is known.
+    pub fn max_attempts(&self, revision: u64) -> Option<u32> {
+        let entry = self.records.entry_of(revision)?;
+        Some(entry.retry.as_ref().map_or(1, |retry| u32::from(retry.max_attempts)))
     }
 
     /// `attempt 2 of 3`; those that count for nothing are told apart.
     pub fn attempt(&self, attempt: u32, counted: u32, revision: u64) -> String {
-        let most = self.max_attempts(revision);
+        let Some(most) = self.max_attempts(revision) else { return format!("attempt {attempt}") };
         match counted == attempt && attempt <= most {
             true => format!("attempt {attempt} of {most}"),
             false => format!("attempt {attempt} ({counted} of {most} counted)"),
@@ -198,7 +205,8 @@ impl Teller<'_> {
     /// Why it ran, where its time alone does not tell.
     fn trigger(&self, run: &EndedRun) -> Option<String> {
         let said = match run.trigger {
-            Trigger::Scheduled | Trigger::FollowUp | Trigger::OneOff => return None,
+            Trigger::Scheduled | Trigger::FollowUp => return None,
+            Trigger::OneOff => "somebody asked for it (once)".to_owned(),
             Trigger::CatchUp => "catch_up: it was found late".to_owned(),
             Trigger::Manual => "somebody asked for it (trigger)".to_owned(),
             Trigger::Backfill => {

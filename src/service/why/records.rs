@@ -84,7 +84,7 @@ impl Service {
         let (mut ended, fires) = tokio::try_join!(self.ended_records(id, stored.as_ref()), self.store.fires_of(id))?;
         ended.sort_by_key(|run| std::cmp::Reverse((run.last_fire_at, run.finished_at)));
         let removed = removed.into_iter().next().flatten();
-        if stored.is_none() && removed.is_none() && ended.is_empty() && ledger.is_empty() {
+        if stored.is_none() && removed.is_none() && live.is_empty() && ended.is_empty() && ledger.is_empty() {
             return Err(self.no_entry(id).await?);
         }
         let damaged =

@@ -102,6 +102,7 @@ pub(super) fn how(run: &EndedRun) -> String {
     match (run.reason, run.exit_code) {
         (Some(Reason::Exit), Some(code)) => format!("exit {code}"),
         (Some(Reason::Timeout), _) => "timeout".to_owned(),
+        (Some(Reason::Refused), _) => message().unwrap_or_else(word),
         (Some(reason), _) => message().map_or_else(word, |message| format!("{reason}, {message}")),
         (None, _) => message().unwrap_or_else(word),
     }
@@ -225,11 +226,12 @@ impl Teller<'_> {
         Some(format!("{ago}{cut:?}{}", if cut.len() < line.len() { " ..." } else { "" }))
     }
 
-    /// `timeout = 1h`, or that none is set.
-    pub fn timeout(&self, revision: u64) -> String {
-        match self.records.entry_of(revision).and_then(|entry| entry.effective_timeout()) {
+    /// `timeout = 1h`, or that none is set; nothing where the definition is not known.
+    pub fn timeout(&self, revision: u64) -> Option<String> {
+        let entry = self.records.entry_of(revision)?;
+        Some(match entry.effective_timeout() {
             Some(timeout) => format!("timeout = {timeout}"),
             None => "no timeout is set".to_owned(),
-        }
+        })
     }
 }
