@@ -24,6 +24,8 @@ mod late;
 mod life;
 #[path = "store/life_model.rs"]
 mod life_model;
+#[path = "store/life_steps.rs"]
+mod life_steps;
 #[path = "store/limits.rs"]
 mod limits;
 #[path = "store/lists.rs"]

@@ -4,7 +4,6 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 use upbeat::domain::record::requested_run_id;
@@ -15,6 +14,7 @@ use upbeat::domain::timestamp::Timestamp;
 use upbeat::store::{Asked, Ended, EndedAs, FinishWord, LettersAnswer, NextAttempt, Place, Started, TriggerCall, Verb};
 
 use crate::life_model::{Move, Run, Script, Seen, assert_moves};
+use crate::life_steps::{Step, steps};
 use crate::support::changes::change;
 use crate::support::entries::id;
 use crate::support::hand::{Hand, World, ended};
@@ -47,81 +47,6 @@ fn rule(entry: &str) -> Option<Retry> {
     let (max_attempts, delay) = (ATTEMPTS_MAX as u16, Span(8_000));
     let rule = Retry { max_attempts, backoff: Backoff::Linear, delay, jitter: 0.0, within, ..Retry::default() };
     (entry != "once").then_some(rule)
-}
-
-#[derive(Debug, Clone)]
-enum Step {
-    Pass {
-        ms: i64,
-    },
-    /// Time goes on while somebody looks in: leases end that nobody renews.
-    Outlast,
-    Claim {
-        who: usize,
-        slots: usize,
-    },
-    Fetch {
-        who: usize,
-        wanted: usize,
-    },
-    Renew {
-        who: usize,
-    },
-    /// The result of an attempt that the node holds, or believes to hold.
-    End {
-        who: usize,
-        which: usize,
-        how: EndedAs,
-    },
-    Rescue {
-        who: usize,
-    },
-    Cancel {
-        which: usize,
-    },
-    Retry {
-        which: usize,
-    },
-    Purge {
-        which: usize,
-    },
-    Trigger {
-        which: usize,
-    },
-    /// Off with an entry, or on with it again.
-    Remove {
-        which: usize,
-    },
-    /// The target of messages refuses them, or no longer.
-    Block,
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let who = 0..3_usize;
-    let any = 0..100_usize;
-    let how = prop_oneof![
-        3 => Just(EndedAs::Succeeded),
-        6 => Just(EndedAs::Failed),
-        1 => Just(EndedAs::Cancelled),
-        1 => Just(EndedAs::HandedBack),
-        1 => Just(EndedAs::Returned),
-    ];
-    let step = prop_oneof![
-        6 => (1..9_000_i64).prop_map(|ms| Step::Pass { ms }),
-        2 => Just(Step::Outlast),
-        8 => (who.clone(), 0..4_usize).prop_map(|(who, slots)| Step::Claim { who, slots }),
-        6 => (who.clone(), 1..9_usize).prop_map(|(who, wanted)| Step::Fetch { who, wanted }),
-        1 => who.clone().prop_map(|who| Step::Renew { who }),
-        14 => (who.clone(), any.clone(), how).prop_map(|(who, which, how)| Step::End { who, which, how }),
-        3 => who.prop_map(|who| Step::Rescue { who }),
-        2 => any.clone().prop_map(|which| Step::Cancel { which }),
-        3 => any.clone().prop_map(|which| Step::Retry { which }),
-        1 => any.clone().prop_map(|which| Step::Purge { which }),
-        1 => any.clone().prop_map(|which| Step::Trigger { which }),
-        1 => any.prop_map(|which| Step::Remove { which }),
-        1 => Just(Step::Block),
-    ];
-    prop::collection::vec(step, 30..90)
 }
 
 /// A world that is played in, and what is known of it.
