@@ -110,7 +110,8 @@ fn every_run_that_fails_or_loses_its_node_ends_once_within_its_attempts() {
     let mut nodes = NAMES.map(|name| node(name, bed.server.url()).args(ARGS).start_live(&bed.user));
     let entries = (wanted / 12).clamp(1, 40);
     let count = i64::try_from(wanted.div_ceil(entries)).unwrap();
-    let race = bed.race(entries, count, &bed.command(&format!("{FAILS} (( h % 10 >= 3 )) || exit 7")), POLICIES);
+    let race =
+        bed.race(entries, count, &bed.command(&format!("{FAILS} sleep 0.4; (( h % 10 >= 3 )) || exit 7")), POLICIES);
     let kills = kill_at_random(&bed, &race, &mut nodes);
     assert!(bed.ended(&race, DEADLINE * 3), "{:#?}", bed.runs());
 
