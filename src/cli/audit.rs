@@ -95,6 +95,14 @@ fn words(view: &AuditView, named: usize, wall: &Wall) -> String {
             numbers.open
         ));
     }
+    for outage in view.outages.iter().take(NAMED) {
+        let length = rough(Span((outage.until.0.0 - outage.from.0.0).unsigned_abs()));
+        let (from, until) = (wall.without_zone(outage.from.0), wall.at(outage.until.0));
+        text.push_str(&format!("no node was alive from {from} to {until} ({length})\n"));
+    }
+    if view.outages.len() > NAMED {
+        text.push_str(&format!("and {} times more before that\n", view.outages.len() - NAMED));
+    }
     if !view.entries.is_empty() {
         text.push('\n');
         text.push_str(&table(

@@ -14,6 +14,7 @@
 //! | `cancel_asked` | somebody asked to cancel a run | entry_id, run_id, actor, reason |
 //! | `retry_asked` | somebody reopened a run that had failed | entry_id, run_id, actor, reason |
 //! | `purged` | somebody purged dead letters | run_id of a single one, count, actor, reason |
+//! | `letters_dropped` | the oldest dead letters went: there were more than 10,000, or they were older than 90 days | count |
 //! | `fired` | a fire time became a run; one that is delivered at once has its `finished` only | entry_id, run_id, trigger |
 //! | `started` | an attempt began; one that is delivered at once has its `finished` only | entry_id, run_id, node, attempt |
 //! | `retried` | an attempt failed, the next one is due at `until` | entry_id, run_id, node, attempt, reason, until |
@@ -78,6 +79,7 @@ types!(
     CancelAsked = "cancel_asked",
     RetryAsked = "retry_asked",
     Purged = "purged",
+    LettersDropped = "letters_dropped",
     Fired = "fired",
     Started = "started",
     Retried = "retried",

@@ -80,7 +80,14 @@ enum Prepared {
     Stopped(Ending),
 }
 
-/// The definition of the revision that fired; `None` where the entry was removed before the run began.
+/// Whether a run goes on although its entry was removed: its last attempt was lost or handed back, or somebody had it retried. One
+/// that failed by itself is not tried again.
+fn goes_on(run: &LiveRun) -> bool {
+    let last = run.past.last().and_then(|past| past.reason);
+    run.attempt > 1 && (run.counted() <= 1 || matches!(last, Some(Reason::Lost | Reason::Drained)))
+}
+
+/// The definition of the revision that fired; `None` where the entry was removed and the run ends with it.
 async fn definition(shared: &Shared, shard: u16, id: &EntryId, run: &LiveRun) -> Result<Option<Entry>> {
     let stored = shared.store.entry(id).await?;
     let current = stored.as_ref().and_then(|stored| stored.definition.as_ref().ok());
@@ -88,7 +95,7 @@ async fn definition(shared: &Shared, shard: u16, id: &EntryId, run: &LiveRun) ->
         return definition.parse(id).map(Some);
     }
     let is_removed = stored.as_ref().is_none_or(|_| current.is_some_and(|one| one.birth != run.birth));
-    if is_removed && run.attempt <= 1 {
+    if is_removed && !goes_on(run) {
         return Ok(None);
     }
     // An entry that was removed and added again is another one, whatever its revisions say.

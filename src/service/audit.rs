@@ -14,7 +14,7 @@ use crate::domain::run::{Reason, State};
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Result};
 use crate::service::view::At;
-use crate::service::{Select, Service};
+use crate::service::{Outage, Select, Service};
 use crate::store::{Place, SNAPSHOT_ENTRIES, Snapshot};
 
 use history::{Calendars, History};
@@ -40,6 +40,8 @@ pub struct AuditView {
     pub skipped_by: BTreeMap<&'static str, u64>,
     /// Missed ones by their reason.
     pub missed_by: BTreeMap<&'static str, u64>,
+    /// When no node had claimed in the window, the newest first: what was due then was found late.
+    pub outages: Vec<Outage>,
     /// Those that are not clean, or not covered, by id.
     pub entries: Vec<AuditedEntry>,
 }
@@ -152,7 +154,8 @@ impl Service {
                 }
             }
         }
-        Ok(summary.view(from, now))
+        let outages = self.outages(from.max(reach)).await?;
+        Ok(AuditView { outages, ..summary.view(from, now) })
     }
 }
 
@@ -269,6 +272,7 @@ impl Summary {
             numbers: self.numbers,
             skipped_by: by(State::Skipped),
             missed_by: by(State::Missed),
+            outages: Vec::new(),
             entries: self.entries,
         }
     }

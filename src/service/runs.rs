@@ -162,7 +162,9 @@ fn key(run: &RunView) -> Key {
 fn last_endings(runs: Vec<RunView>) -> Vec<RunView> {
     let mut last: HashMap<Key, RunView> = HashMap::with_capacity(runs.len());
     for run in runs {
-        let is_newer = last.get(&key(&run)).is_none_or(|known| known.finished_at < run.finished_at);
+        let is_newer = last
+            .get(&key(&run))
+            .is_none_or(|known| (known.finished_at, known.attempt) < (run.finished_at, run.attempt));
         if is_newer {
             last.insert(key(&run), run);
         }

@@ -12,6 +12,8 @@ use crate::store::reply::Reply;
 
 /// How long records of runs, and what happened, are kept.
 pub const RUNS_KEPT: Span = Span(30 * 86_400_000);
+/// How long a dead letter is kept; `lua/parts/history.lua` has the same number.
+pub const LETTERS_KEPT: Span = Span(90 * 86_400_000);
 /// Between two sweeps of a shard, at least; a claim asks a node for one about once an hour.
 const SWEEP_EVERY: Span = Span(1_800_000);
 /// Between two calls of a sweep: others have a turn.
@@ -26,7 +28,7 @@ pub struct AgedRuns {
     pub chunks: u64,
 }
 
-const KEYS: &[Key] = &[Key::Clock, Key::Events, Key::Moves, Key::Ended, Key::History];
+const KEYS: &[Key] = &[Key::Clock, Key::Events, Key::Moves, Key::Ended, Key::History, Key::Dead, Key::Letters];
 
 impl Store {
     /// Drops what ended longer than [`RUNS_KEPT`] ago. `None` where somebody did so within the last half hour.
@@ -39,6 +41,7 @@ impl Store {
                 from.as_str().into(),
                 i64::try_from(RUNS_KEPT.0).unwrap_or(i64::MAX).into(),
                 i64::try_from(SWEEP_EVERY.0).unwrap_or(i64::MAX).into(),
+                i64::try_from(LETTERS_KEPT.0).unwrap_or(i64::MAX).into(),
             ];
             let mut reply = Reply::list(self.eval(&self.scripts().age_runs, &keys, args).await?)?;
             match reply.text()?.as_str() {

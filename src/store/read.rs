@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::store::Store;
 use crate::store::backfill::{self, Backfill};
 use crate::store::keys::Key;
-use crate::store::reply::{Reply, maybe_bytes, number, pairs, text, texts};
+use crate::store::reply::{Reply, maybe_bytes, number, pairs, text};
 use crate::store::skip::{self, Skip};
 
 /// Where an entry stands.
@@ -313,22 +313,6 @@ impl Store {
             .into_iter()
             .filter_map(|(name, value)| Some((name, String::from_utf8_lossy(&value).parse().ok()?)))
             .collect())
-    }
-
-    /// Newest events of a shard: id and fields.
-    pub async fn events(&self, shard: u16, count: usize) -> Result<Vec<(String, Vec<(String, String)>)>> {
-        let key = self.key(shard, Key::Events);
-        let args = vec![key.into(), "+".into(), "-".into(), "COUNT".into(), (count as i64).into()];
-        let reply = Reply::list(self.inner.client.command("XREVRANGE", args).await?)?;
-        let mut events = Vec::new();
-        for line in reply.rest() {
-            let mut line = Reply::list(line)?;
-            let id = line.text()?;
-            let fields = texts(line.next()?)?;
-            let fields = fields.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
-            events.push((id, fields));
-        }
-        Ok(events)
     }
 }
 

@@ -2,14 +2,15 @@
 
 use serde_json::json;
 use upbeat::domain::audit::RETENTION_MS;
+use upbeat::domain::event::EventType;
 use upbeat::domain::ledger;
 use upbeat::domain::timestamp::Timestamp;
 use upbeat::error::Error;
-use upbeat::service::Select;
+use upbeat::service::{EventFilter, Select, TriggerOptions};
 use upbeat::store::Aged;
 
 use crate::audits::{audit, clean, fields};
-use crate::bed::{Bed, id};
+use crate::bed::{Bed, id, request};
 use crate::pauses::settle;
 
 const DAY_MS: i64 = 86_400_000;
@@ -164,4 +165,21 @@ async fn a_ledger_that_grew_too_long_covers_less_and_says_so() {
     assert_eq!((view.numbers.missing, view.numbers.extra), (0, 0), "{view:#?}");
     assert_eq!((view.entries[0].reason, view.covered_from.0), ("not_covered", Timestamp(until.0 + 1)));
     assert!(ledger::read(&text).unwrap().len() <= ledger::STRETCHES);
+}
+
+#[tokio::test]
+async fn dead_letters_go_after_ninety_days_and_that_is_told() {
+    let bed = Bed::new().await;
+    bed.redis.cli(&["SET", "out", "no list"]);
+    bed.add("a", json!({"every": "1h", "list": "out"})).await;
+    bed.service.trigger(&request(), &id("a"), TriggerOptions::default()).await.unwrap();
+    bed.shift(89 * DAY_MS);
+    bed.store().age_runs(0).await.unwrap();
+    assert_eq!(bed.count("ZCARD", 0, "dead"), 1);
+    bed.shift(91 * DAY_MS);
+    bed.store().age_runs(0).await.unwrap();
+    assert_eq!((bed.count("ZCARD", 0, "dead"), bed.count("HLEN", 0, "letters")), (0, 0));
+    let filter = EventFilter { kinds: vec![EventType::LettersDropped], ..EventFilter::default() };
+    let events = bed.service.events(&filter).await.unwrap().events;
+    assert_eq!((events.len(), events[0].count), (1, Some(1)));
 }

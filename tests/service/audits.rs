@@ -229,3 +229,16 @@ async fn a_revision_that_is_gone_is_said_and_never_counted_as_clean() {
     );
     assert_eq!(view.covered_from.0, Timestamp(changed.0 + 1));
 }
+
+#[tokio::test]
+async fn the_time_in_which_no_node_claimed_is_told() {
+    let bed = Bed::new().await;
+    bed.add("a", json!({"every": "1m", "exec": ["true"], "overlap": "allow"})).await;
+    bed.claim(0).await;
+    bed.shift(3_600_000);
+    bed.claim(0).await;
+    let view = bed.service.audit(None, None).await.unwrap();
+    assert_eq!((view.numbers.missing, view.numbers.extra, view.outages.len()), (0, 0, 1), "{view:?}");
+    let outage = view.outages[0];
+    assert!((3_590_000..3_700_000).contains(&(outage.until.0.0 - outage.from.0.0)), "{outage:?}");
+}

@@ -128,9 +128,9 @@ impl World {
 
     /// Newest events of shard 0 of this type, as `field=value` texts.
     pub async fn events(&self, kind: &str) -> Vec<Vec<(String, String)>> {
-        let events = self.store.events(0, 1000).await.unwrap();
+        let lines = self.store.log_before(0, upbeat::store::Log::Events, None, None, 1000).await.unwrap();
         let is_kind = |fields: &Vec<(String, String)>| fields.contains(&("type".to_owned(), kind.to_owned()));
-        events.into_iter().map(|(_, fields)| fields).filter(is_kind).collect()
+        lines.into_iter().map(|line| line.fields).filter(is_kind).collect()
     }
 
     /// A change of one entry.

@@ -116,6 +116,7 @@ local function flush_letters()
   if #gone > 0 then
     redis.call('ZREM', dead_key, unpack(gone))
     redis.call('HDEL', letters_key, unpack(gone))
+    log_event('type', 'letters_dropped', 'count', #gone)
   end
 end
 

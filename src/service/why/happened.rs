@@ -5,9 +5,12 @@ use crate::domain::node::{NodeInfo, Serves};
 use crate::domain::timestamp::Timestamp;
 use crate::error::Result;
 use crate::service::Service;
+use crate::store::{Log, LogLine};
 
 /// Events that are looked through, at most.
 const EVENTS_READ: usize = 20_000;
+/// Lines of a page.
+const PAGE: usize = 500;
 
 /// A node that went.
 #[derive(Debug, Clone)]
@@ -34,21 +37,14 @@ pub(super) struct Happened {
 impl Service {
     pub(super) async fn happened(&self, shard: u16, id: &EntryId) -> Result<Happened> {
         let mut happened = Happened::default();
-        for (position, fields) in self.store.events(shard, EVENTS_READ).await? {
-            let field = |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str());
-            let instant = |name: &str| field(name)?.parse().ok().map(Timestamp);
-            let at = position.split('-').next().and_then(|ms| ms.parse().ok()).map(Timestamp).unwrap_or_default();
-            let at = instant("at").unwrap_or(at);
-            match field("type") {
-                Some("outage") => happened.outages.extend(instant("from").zip(instant("until"))),
-                Some("node_left") => happened.left.extend(field("said").and_then(|said| {
-                    let node: NodeInfo = serde_json::from_str(said).ok()?;
-                    Some(Left { at, node: node.node, serves: node.serves })
-                })),
-                Some("broken") if field("entry") == Some(id.as_str()) && happened.broken.is_none() => {
-                    happened.broken = Some((at, field("message").unwrap_or_default().to_owned()));
-                }
-                _ => {}
+        let (mut before, mut read) = (None, 0);
+        while read < EVENTS_READ {
+            let page = self.store.log_before(shard, Log::Events, before, None, PAGE).await?;
+            page.iter().for_each(|line| happened.note(id, line));
+            read += page.len();
+            before = page.last().map(|line| line.position);
+            if page.len() < PAGE {
+                break;
             }
         }
         Ok(happened)
@@ -56,6 +52,23 @@ impl Service {
 }
 
 impl Happened {
+    fn note(&mut self, id: &EntryId, line: &LogLine) {
+        let field = |name: &str| line.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str());
+        let instant = |name: &str| field(name)?.parse().ok().map(Timestamp);
+        let at = instant("at").unwrap_or_else(|| line.position.at());
+        match field("type") {
+            Some("outage") => self.outages.extend(instant("from").zip(instant("until"))),
+            Some("node_left") => self.left.extend(field("said").and_then(|said| {
+                let node: NodeInfo = serde_json::from_str(said).ok()?;
+                Some(Left { at, node: node.node, serves: node.serves })
+            })),
+            Some("broken") if field("entry") == Some(id.as_str()) && self.broken.is_none() => {
+                self.broken = Some((at, field("message").unwrap_or_default().to_owned()));
+            }
+            _ => {}
+        }
+    }
+
     /// The time without a claim that overlaps these instants, as one.
     pub fn outage(&self, from: Timestamp, until: Timestamp) -> Option<(Timestamp, Timestamp)> {
         let touches = |(begin, end): &&(Timestamp, Timestamp)| *begin <= until && *end >= from;
