@@ -311,12 +311,10 @@ fn the_words_of_other_programs_are_understood_or_answered_with_ours() {
 fn what_comes_later_is_refused_by_name() {
     let user = Upbeat::at("redis://127.0.0.1:1");
     for args in [
-        &["once", "--in", "5m"][..],
-        &["why", "a"],
-        &["lint", "-f", "x"],
+        &["lint", "-f", "x"][..],
         &["plan"],
         &["doctor"],
-        &["runs", "retry", "x"],
+        &["rollback", "a", "--to", "1"],
         &["nodes", "drain", "x"],
         &["queues", "pause", "q"],
         &["import", "celery", "x.json"],

@@ -217,3 +217,63 @@ pub fn compare(shared: &Shared, before: &[(String, u64)], held: &[String], to_ca
         shared.slots.stop_run(run_id, Stop::Cancel);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::attempt::PastAttempt;
+    use crate::domain::record::Extras;
+    use crate::domain::run::Trigger;
+    use crate::domain::timestamp::Timestamp;
+
+    /// A run at its next attempt after these ended so.
+    fn after(past: &[Reason], uncounted: u32) -> LiveRun {
+        let at = Timestamp(1);
+        let past: Vec<PastAttempt> = past
+            .iter()
+            .map(|reason| PastAttempt {
+                started_at: at,
+                finished_at: at,
+                reason: Some(*reason),
+                exit_code: None,
+                node: None,
+                message: None,
+            })
+            .collect();
+        LiveRun {
+            run_id: String::new(),
+            entry_id: "a".to_owned(),
+            state: State::Running,
+            trigger: Trigger::Scheduled,
+            is_cancel_asked: false,
+            is_over_limit: false,
+            is_until: false,
+            attempt: past.len() as u32 + 1,
+            lost: past.iter().filter(|past| past.reason == Some(Reason::Lost)).count() as u32,
+            uncounted,
+            fire_at: at,
+            due_at: at,
+            enqueued_at: at,
+            started_at: None,
+            fence: 1,
+            holder: None,
+            birth: 1,
+            revision: 1,
+            start_within_ms: 0,
+            list: "default:exec".to_owned(),
+            past,
+            extras: Extras::default(),
+        }
+    }
+
+    #[test]
+    fn of_a_removed_entry_goes_on_what_was_lost_or_retried_by_somebody_and_nothing_else() {
+        assert!(!goes_on(&after(&[], 0)), "it had not begun");
+        assert!(!goes_on(&after(&[Reason::Exit], 0)), "it failed by itself");
+        assert!(goes_on(&after(&[Reason::Lost], 0)));
+        assert!(goes_on(&after(&[Reason::Drained], 1)));
+        assert!(goes_on(&after(&[Reason::Exit, Reason::Lost], 0)));
+        assert!(goes_on(&after(&[Reason::Exit, Reason::Exit], 2)), "somebody had it retried");
+        assert!(!goes_on(&after(&[Reason::Exit, Reason::Exit, Reason::Exit], 2)), "and then it failed by itself again");
+    }
+}

@@ -179,7 +179,7 @@ async fn dead_letters_go_after_ninety_days_and_that_is_told() {
     bed.shift(91 * DAY_MS);
     bed.store().age_runs(0).await.unwrap();
     assert_eq!((bed.count("ZCARD", 0, "dead"), bed.count("HLEN", 0, "letters")), (0, 0));
-    let filter = EventFilter { kinds: vec![EventType::LettersDropped], ..EventFilter::default() };
+    let filter = EventFilter { types: vec![EventType::LettersDropped], ..EventFilter::default() };
     let events = bed.service.events(&filter).await.unwrap().events;
     assert_eq!((events.len(), events[0].count), (1, Some(1)));
 }
