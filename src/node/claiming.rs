@@ -39,8 +39,16 @@ impl Claiming {
     /// Passes until the node has stopped.
     pub async fn run(mut self, mut nudge: Nudge) {
         let mut shutdown = self.shared.shutdown.clone();
+        let shared = self.shared.clone();
+        let asked = &shared.lanes[usize::from(self.shard)].look;
+        let mut look = asked.subscribe();
         loop {
             let called = Instant::now();
+            // What comes due by then is in this claim, or in what its reply says.
+            asked.send_if_modified(|look| {
+                *look = look.filter(|at| *at > called);
+                false
+            });
             let (from, wait) = match self.pass().await {
                 Ok(wait) => (called, wait),
                 Err(why) => {
@@ -50,10 +58,15 @@ impl Claiming {
             };
             let wait = if shutdown.is_draining() { Duration::from_secs(1) } else { wait };
             let is_draining = shutdown.is_draining();
-            tokio::select! {
-                () = self.shared.timer.sleep_until(from + wait) => {}
-                Ok(()) = nudge.due.changed(), if !is_draining => {}
-                () = shutdown.draining(), if !is_draining => {}
+            loop {
+                let until = look.borrow_and_update().map_or(from + wait, |at| at.min(from + wait));
+                tokio::select! {
+                    () = self.shared.timer.sleep_until(until) => {}
+                    Ok(()) = look.changed(), if !is_draining => continue,
+                    Ok(()) = nudge.due.changed(), if !is_draining => {}
+                    () = shutdown.draining(), if !is_draining => {}
+                }
+                break;
             }
         }
     }

@@ -23,7 +23,7 @@ mod working;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
 pub use config::NodeConfig;
@@ -144,6 +144,7 @@ async fn begin(
                     is_walking: false.into(),
                     is_ageing: false.into(),
                     ended,
+                    look: watch::Sender::new(None),
                 },
                 ends,
             )

@@ -1,9 +1,9 @@
 //! What the loops of a node share.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::domain::id::EntryId;
 use crate::domain::node::NodeInfo;
@@ -52,9 +52,23 @@ pub struct Lane {
     pub is_ageing: AtomicBool,
     /// Attempts that ended.
     pub ended: mpsc::UnboundedSender<Ended>,
+    /// When the claim should look in at the latest, because of what this node told Redis.
+    pub look: watch::Sender<Option<Instant>>,
 }
 
 impl Lane {
+    /// Says that something of this shard comes due so soon: the claim sleeps by what it read before.
+    pub fn look_within(&self, wait: Duration) {
+        let at = Instant::now() + wait;
+        self.look.send_if_modified(|look| {
+            let is_sooner = look.is_none_or(|before| at < before);
+            if is_sooner {
+                *look = Some(at);
+            }
+            is_sooner
+        });
+    }
+
     /// Says that work waits.
     pub fn expect_work(&self) {
         self.has_work.store(true, Ordering::Release);

@@ -149,3 +149,26 @@ fn audit(bed: &Bed) {
         assert!(text.contains("0 missing, 0 extra"), "{text}");
     }
 }
+
+#[test]
+fn an_attempt_comes_when_its_wait_is_over_also_where_one_node_is_alone() {
+    const WAITS: usize = 4;
+    let bed = Bed::new();
+    let _node = bed.steady("alone").allow("exec").start_live(&bed.user);
+    let retry = format!("max_attempts={},backoff=constant,delay=100ms,jitter=0", WAITS + 1);
+    // Longer than a node looks out for what it has just claimed.
+    bed.user.ok(&["add", "job", "--every", "10d", "--retry", &retry, "--shell", "sleep 0.4; exit 1"]);
+    bed.user.ok(&["trigger", "job"]);
+    bed.wait_state("job", "failed", DEADLINE);
+    let shown = bed.user.json(&["runs", "show", "job"]);
+    let at = |value: &serde_json::Value| chrono::DateTime::parse_from_rfc3339(value.as_str().unwrap()).unwrap();
+    let attempts = shown["attempt_log"].as_array().unwrap();
+    let pairs = attempts.windows(2);
+    let mut waits: Vec<i64> =
+        pairs.map(|pair| (at(&pair[1]["started_at"]) - at(&pair[0]["finished_at"])).num_milliseconds()).collect();
+    waits.sort_unstable();
+    assert_eq!(waits.len(), WAITS, "{shown:#}");
+    assert!(waits[0] >= 100, "never too early: {waits:?}");
+    // A node looks in every 2.4 s at least, whatever is due.
+    assert!(waits[WAITS / 2] < 1_200, "not before the next look: {waits:?}");
+}
