@@ -214,6 +214,8 @@ async fn a_run_whose_time_is_up_while_it_waits_for_its_next_attempt_fails() {
         let end = one.assert_ended(State::Failed, Some(Reason::Timeout)).await;
         assert_eq!((end.attempt, came_to(&end.past)), (1, vec![(Some(Reason::Exit), "hand")]));
         assert!(end.message.unwrap().contains("retry.within"));
+        assert_eq!(end.enqueued_at.is_some(), is_moved, "the attempt that was to come is no past");
+        assert!(end.enqueued_at <= Some(end.finished_at));
     }
     // An attempt that has begun is the node's to end.
     let (mut one, run) = OneRun::running(json!({})).await;

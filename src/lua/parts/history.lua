@@ -93,8 +93,9 @@ local function remember_run(run_id, live, state, reason, node, exit, message, di
   if log ~= '' then log = struct.pack('>I2I6', live.uncounted, live.state == RUNNING and attempt_start(live) or 0) .. log end
   local body = remember({ id = live.id, run_id = run_id, keep = live.keep, state = state, reason = reason, trigger = live.trigger,
     attempt = live.attempt, lost = live.lost, flags = live.trigger > CATCH_UP and REQUESTED or 0, fire_at = live.fire_at,
-    due_at = live.due_at, enqueued_at = live.enqueued_at, started_at = live.started_at, finished_at = now,
-    birth = live.birth, revision = live.revision, exit = exit, fires = 1, last_fire_at = live.fire_at, node = node,
+    -- Between two attempts it names the next one, which does not come now.
+    due_at = live.due_at, enqueued_at = live.state == RETRYING and 0 or live.enqueued_at, started_at = live.started_at,
+    finished_at = now, birth = live.birth, revision = live.revision, exit = exit, fires = 1, last_fire_at = live.fire_at, node = node,
     message = message, log = log })
   if state ~= FAILED then return end
   if live.state == RUNNING then log_attempt(live, reason, node, exit, message) end
