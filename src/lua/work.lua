@@ -86,4 +86,4 @@ for i = 1, #served do
     if hints[name] and redis.call('LLEN', hints[name]) == 0 then redis.call('RPUSH', hints[name], '1') end
   end
 end
-return { 'done', now, words, held_of(table.concat(fetched, ' ')), left }
+return { 'done', now, words, fetched.given, left }

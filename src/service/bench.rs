@@ -130,7 +130,7 @@ impl Service {
     }
 
     /// Redis CPU of that many native pairs, s.
-    async fn native(&self, pairs: usize) -> Result<f64> {
+    pub(super) async fn native(&self, pairs: usize) -> Result<f64> {
         let from = self.store().spent().await?;
         self.store().native_pairs(pairs).await?;
         Ok(self.store().spent().await?.cpu_s - from.cpu_s)

@@ -1,5 +1,18 @@
 -- Looks into lists in one call, at most: they may be full of ids whose run has ended.
 local FETCH_LOOKS = 200
+local QUEUED_FRONT, RUNNING_FRONT, NO_TIME = string.char(1, QUEUED), string.char(1, RUNNING), string.rep('\0', 6)
+
+-- The usual case, flat: the record of a queued run as that of the caller's next attempt, its entry id, and which attempt that is. Nil
+-- where it is damaged, has left its list, or has a last moment to start.
+local function usual_start(text)
+  if not text or #text < LIVE_MIN or cut(text, 1, 2) ~= QUEUED_FRONT or cut(text, AT_START_WITHIN, AT_KEEP - 1) ~= NO_TIME then return nil end
+  local id = live_id(text)
+  if not id then return nil end
+  local attempt, started = unpack_text('>I2', text, AT_ATTEMPT) + 1, cut(text, AT_STARTED, AT_FENCE - 1)
+  return RUNNING_FRONT .. cut(text, 3, 4) .. struct.pack('>I2', attempt) .. cut(text, AT_LOST, AT_STARTED - 1)
+    .. (started == NO_TIME and now_text or started) .. struct.pack('>I7', next_fence()) .. holder .. cut(text, LIVE_TAIL), id, attempt
+end
+
 -- Takes runs out of lists for the caller. Ids whose run has ended meanwhile are passed over.
 local function take_from(name, count, fetched)
   local ids = redis.call('LPOP', lists[name], count)
@@ -7,8 +20,16 @@ local function take_from(name, count, fetched)
   local texts = redis.call('HMGET', live_key, unpack(ids))
   local writes, expired, dead = {}, {}, 0
   for i = 1, #ids do
-    local run = read_live(texts[i])
-    if not run or run.state ~= QUEUED then
+    local text, id, attempt = usual_start(texts[i])
+    local run = not text and read_live(texts[i])
+    if text then
+      append(writes, ids[i], text)
+      append(fetched.given, ids[i], text)
+      fetched[#fetched + 1] = ids[i]
+      note_move(logged.started, attempt, id, ids[i])
+      -- Of a later attempt the node counts the time of the whole run.
+      if attempt > 1 then expired[#expired + 1] = false end
+    elseif not run or run.state ~= QUEUED then
       dead = dead + 1
     elseif run.start_within > 0 and run.started_at == 0 and now - run.due_at > run.start_within then
       expired[#expired + 1], fetched.late[#fetched.late + 1] = ids[i], run.id
@@ -16,12 +37,13 @@ local function take_from(name, count, fetched)
     else
       run.state, run.holder, run.attempt, run.fence = RUNNING, holder, run.attempt + 1, next_fence()
       if run.started_at == 0 then run.started_at = now end
-      writes[#writes + 1] = ids[i]
-      writes[#writes + 1] = pack_live(run)
+      local packed = pack_live(run)
+      append(writes, ids[i], packed)
+      append(fetched.given, ids[i], packed)
       fetched[#fetched + 1] = ids[i]
       note_move(logged.started, run.attempt, run.id, ids[i])
-      -- It has started in time; of a later attempt the node counts the time of the whole run.
-      if run.start_within > 0 or run.attempt > 1 then expired[#expired + 1] = false end
+      -- It has started in time.
+      expired[#expired + 1] = false
     end
   end
   if dead > 0 then redis.call('HINCRBY', queues_key, name, -dead) end
@@ -34,7 +56,7 @@ end
 
 -- A run stands in its list twice where it failed deep in it and was reopened: it is given out once.
 local function each_once(ids)
-  local seen, once = {}, { late = ids.late }
+  local seen, once = {}, { late = ids.late, given = {} }
   for i = 1, #ids do
     if seen[ids[i]] then
       redis.call('HINCRBY', queues_key, read_live(redis.call('HGET', live_key, ids[i])).list, -1)
@@ -42,13 +64,14 @@ local function each_once(ids)
       seen[ids[i]], once[#once + 1] = true, ids[i]
     end
   end
+  once.given = held_of(table.concat(once, ' '))
   return once
 end
 
--- Up to `wanted` runs from the lists served, in their order. Returns their ids.
+-- Up to `wanted` runs from the lists served, in their order. Returns their ids; `given` has each with its record.
 local function fetch(wanted, served, lengths)
   -- `late`: entries of runs that could not start in time.
-  local fetched, looks = { late = {} }, 0
+  local fetched, looks = { late = {}, given = {} }, 0
   for i = 1, #served do
     local left = lengths[served[i]]
     while left > 0 and #fetched < wanted and looks < FETCH_LOOKS do

@@ -1,5 +1,36 @@
 -- Ends attempts of the caller, or gives them back. Needs the locals of `work`.
+local now_text, node_text = struct.pack('>I6', now), string.char(#node_name) .. node_name
 local OUTCOMES = { succeeded = SUCCEEDED, failed = FAILED, cancelled = CANCELLED }
+
+local FIRST_ATTEMPT = '\0\1\0\0\0'
+local usual_fronts, usual_exits = {}, {}
+
+-- The usual case, flat: the first attempt of a run of its entry, nobody asked to cancel it, and it succeeded. Returns its entry id, or nil
+-- where it is another case or another attempt holds the run.
+local function usual_end(text, a)
+  if a.outcome ~= 'succeeded' or not text or #text < LIVE_MIN or byte(text) ~= 1 or byte(text, 2) ~= RUNNING or byte(text, 3) > CATCH_UP
+    or byte(text, 4) ~= 0 or cut(text, AT_ATTEMPT, AT_FIRE - 1) ~= FIRST_ATTEMPT or cut(text, AT_HOLDER, LIVE_TAIL - 1) ~= holder
+    or unpack_text('>I7', text, AT_FENCE) ~= a.fence then return nil end
+  local id, ends = live_id(text)
+  return ends == #text and id or nil
+end
+
+-- Its record, whose fields stand in the live one in the same order.
+local function remember_usual(a)
+  local text, trigger = a.text, byte(a.text, 3)
+  local front, exit = usual_fronts[trigger], usual_exits[a.exit]
+  if not front then
+    front = struct.pack('>BBBBI2BB', 1, SUCCEEDED, a.reason, trigger, 1, 0, 0)
+    usual_fronts[trigger] = front
+  end
+  if not exit then
+    exit = struct.pack('>I2I4', a.exit, 1)
+    usual_exits[a.exit] = exit
+  end
+  local body = front .. cut(text, AT_FIRE, AT_FENCE - 1) .. now_text .. cut(text, LIVE_TAIL, AT_START_WITHIN - 1) .. exit
+    .. cut(text, AT_FIRE, AT_FIRE + 5) .. node_text .. struct.pack('>I2', #a.message) .. a.message
+  push_record(a.id, a.run_id, unpack_text('>I2', text, AT_KEEP), a.id, body, nil, end_code(SUCCEEDED, a.reason, trigger))
+end
 
 -- Reads the records of attempts; `is_mine` where the caller holds the current attempt.
 local function read_attempts(attempts)
@@ -10,7 +41,12 @@ local function read_attempts(attempts)
   local seen = {}
   for i = 1, #attempts do
     local a = attempts[i]
-    a.run = read_live(texts[i])
+    a.id = not seen[a.run_id] and usual_end(texts[i], a)
+    if a.id then
+      a.text, seen[a.run_id], rings[#rings + 1] = texts[i], true, a.id
+    else
+      a.run = read_live(texts[i])
+    end
     a.is_mine = a.run and not seen[a.run_id] and a.run.state == RUNNING and a.run.holder == holder and a.run.fence == a.fence
     if a.is_mine then
       seen[a.run_id] = true
@@ -78,7 +114,11 @@ local function finish(attempts)
       local other, reason = end_of(a)
       if other then state, a.reason, a.wait = other, reason, -1 end
     end
-    if not a.is_mine then
+    if a.text then
+      words[i] = 'finished'
+      released[#released + 1], gone[#gone + 1], entries[#entries + 1] = a.run_id, a.run_id, a.id
+      remember_usual(a)
+    elseif not a.is_mine then
       words[i] = 'lost'
       log_event('type', 'refused', 'run', a.run_id, 'node', node_name,
         'message', 'a result of an attempt that had lost its lease: ' .. a.outcome)

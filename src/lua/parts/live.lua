@@ -4,6 +4,8 @@ local LIVE = '>BBBBI2BI2I6I6I6I6I7c16'
 local LIVE_ALL = LIVE .. 'I4I4I6I2BB'
 local LIVE_TAIL = 57
 local LIVE_MIN = 75
+-- Where its fields stand, for what is done once for every run.
+local AT_ATTEMPT, AT_LOST, AT_FIRE, AT_STARTED, AT_FENCE, AT_HOLDER, AT_START_WITHIN, AT_KEEP, AT_LIST = 5, 7, 10, 28, 34, 41, 65, 71, 74
 local NOBODY = '----------------'
 -- Who asked to cancel a run: its entry, because the next one came. Words of people never begin like this.
 local OTHER_CAME = '\1'
@@ -37,6 +39,14 @@ local function read_live(text)
   -- What stands behind the entry id, counted in `tail`.
   r.rest_at = at + id_len + 2 - LIVE_TAIL
   return r
+end
+
+-- The entry id of a record, and where it ends; nil where it is cut off.
+local function live_id(text)
+  local at = AT_LIST + 1 + byte(text, AT_LIST)
+  local length = byte(text, at)
+  if not length or #text < at + length then return nil end
+  return cut(text, at + 1, at + length), at + length
 end
 
 -- The attempts before the last one, packed, and what stands behind them.
