@@ -83,13 +83,16 @@ fn number(bytes: &[u8]) -> u64 {
 
 fn read_stretch(packed: &[u8]) -> Option<Stretch> {
     let instant = |bytes: &[u8]| Timestamp(number(bytes).cast_signed());
+    // Any other state is no outcome of a fire time: such times would be expected, and nothing at all.
+    let outcome = State::from_number(packed[27])
+        .filter(|state| matches!(state, State::Succeeded | State::Skipped | State::Missed))?;
     Some(Stretch {
         first: instant(&packed[0..6]),
         last: instant(&packed[6..12]),
         count: number(&packed[12..16]),
         sum: number(&packed[16..23]),
         revision: number(&packed[23..27]),
-        outcome: State::from_number(packed[27])?,
+        outcome,
         reason: Reason::from_number(packed[28]),
     })
 }
@@ -225,6 +228,18 @@ mod tests {
         assert!(stretch.fired_within(span(&times[..2]), span(&times[2..3]), span(&times[3..])).is_some());
         assert_eq!(stretch.fired_within(span(&times[..2]), span(&times[3..4]), span(&times[3..])), None);
         assert_eq!(stretch.fired_within(span(&times[..2]), span(&times[2..3]), span(&times[4..])), None);
+    }
+
+    #[test]
+    fn a_stretch_whose_outcome_is_none_of_a_fire_time_is_damage() {
+        let mut text = vec![1];
+        push(&mut text, &stretch(&[Timestamp(1_000)]));
+        assert_eq!(read(&text).map(|all| all.len()), Some(1));
+        for state in State::ALL {
+            text[28] = state.number();
+            let is_outcome = matches!(state, State::Succeeded | State::Skipped | State::Missed);
+            assert_eq!(read(&text).is_some(), is_outcome, "{state:?}");
+        }
     }
 
     proptest! {

@@ -157,7 +157,7 @@ fn an_attempt_comes_when_its_wait_is_over_also_where_one_node_is_alone() {
     let _node = bed.steady("alone").allow("exec").start_live(&bed.user);
     let retry = format!("max_attempts={},backoff=constant,delay=100ms,jitter=0", WAITS + 1);
     // Longer than a node looks out for what it has just claimed.
-    bed.user.ok(&["add", "job", "--every", "10d", "--retry", &retry, "--shell", "sleep 0.4; exit 1"]);
+    bed.user.ok(&["add", "job", "--every", "10d", "--retry", &retry, "--", "sh", "-c", "sleep 0.4; exit 1"]);
     bed.user.ok(&["trigger", "job"]);
     bed.wait_state("job", "failed", DEADLINE);
     let shown = bed.user.json(&["runs", "show", "job"]);
