@@ -83,7 +83,9 @@ fn settle(shared: &Arc<Shared>, shard: u16, promised: usize, batch: &[Ended], re
     shared.slots.recorded(batch.len());
     if let Some(reply) = reply {
         let delayed = batch.iter().zip(&reply.words).filter(|(_, word)| **word == FinishWord::Retrying);
-        if let Some(wait_ms) = delayed.filter_map(|(ended, _)| ended.next.as_ref()).map(|next| next.wait_ms.max(0)).min() {
+        if let Some(wait_ms) =
+            delayed.filter_map(|(ended, _)| ended.next.as_ref()).map(|next| next.wait_ms.max(0)).min()
+        {
             shared.lanes[usize::from(shard)].look_within(Duration::from_millis(wait_ms.unsigned_abs()));
         }
         for (ended, word) in batch.iter().zip(&reply.words) {
