@@ -47,7 +47,9 @@ async fn chosen(service: &Service, wanted: &RunRef, is_followed: bool) -> Result
     let active: Vec<&RunView> = runs.iter().filter(|run| is_followed && run.finished_at.is_none()).collect();
     let followed = active.iter().find(|run| run.state == State::Running.word()).or(active.last()).copied();
     let latest = followed.or_else(|| runs.iter().find(|run| run.attempt > 0)).or(runs.first());
-    latest.cloned().ok_or_else(|| Error::NotFound(Problem::new("run", format!("{id} has not run yet"))))
+    // It may have run: with keep_runs = 0 no record stays.
+    let none = || Problem::new("run", format!("no run of {id} is on record")).hint(format!("upbeat why {id}"));
+    latest.cloned().ok_or_else(|| Error::NotFound(none()))
 }
 
 /// Prints what is kept of one attempt.
