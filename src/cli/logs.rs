@@ -6,6 +6,7 @@ use crate::cli::App;
 use crate::cli::output::{Ended, Format, print_bytes};
 use crate::cli::run_args::LogsArgs;
 use crate::cli::run_words::{Words, grouped, name, outcome};
+use crate::cli::show_run::attempt_outcome;
 use crate::cli::times::Wall;
 use crate::cli::waiting::{INTERRUPTED, unless_interrupted};
 use crate::domain::run::State;
@@ -46,7 +47,9 @@ async fn chosen(service: &Service, wanted: &RunRef, is_followed: bool) -> Result
     let active: Vec<&RunView> = runs.iter().filter(|run| is_followed && run.finished_at.is_none()).collect();
     let followed = active.iter().find(|run| run.state == State::Running.word()).or(active.last()).copied();
     let latest = followed.or_else(|| runs.iter().find(|run| run.attempt > 0)).or(runs.first());
-    latest.cloned().ok_or_else(|| Error::NotFound(Problem::new("run", format!("{id} has not run yet"))))
+    // It may have run: with keep_runs = 0 no record stays.
+    let none = || Problem::new("run", format!("no run of {id} is on record")).hint(format!("upbeat why {id}"));
+    latest.cloned().ok_or_else(|| Error::NotFound(none()))
 }
 
 /// Prints what is kept of one attempt.
@@ -76,7 +79,10 @@ async fn kept(app: &App, service: &Service, run: &RunView, wall: &Wall, args: &L
         last if last == attempt => format!(" · attempt {attempt}"),
         last => format!(" · attempt {attempt} of {last}"),
     };
-    app.printer.note(format!("{}{of} · {}", name(run), outcome(run, wall)));
+    // Of an earlier attempt not how the run ended, but what became of it.
+    let earlier = run.attempt_log().into_iter().find(|one| one.attempt == attempt && attempt != run.attempt);
+    let came_to = earlier.map_or_else(|| outcome(run, wall), |one| attempt_outcome(&one));
+    app.printer.note(format!("{}{of} · {came_to}", name(run)));
     match found {
         Some((_, output)) => {
             print_bytes(&output.tail);

@@ -84,7 +84,11 @@ impl Printer {
             Format::Table => print(&table()),
             Format::Json => document(item),
             Format::Jsonl => line(item),
-            Format::Id => print(&format!("{}\n", id(item))),
+            // Of nothing there is no line either.
+            Format::Id => match id(item) {
+                ids if ids.is_empty() => {}
+                ids => print(&format!("{ids}\n")),
+            },
         }
     }
 

@@ -82,6 +82,14 @@ pub async fn print(app: &App, service: &Service, run: &RunView) -> Result<()> {
     Ok(())
 }
 
+/// `failed after 17 ms on web-2: exit: exited with code 12`: what one attempt came to.
+pub fn attempt_outcome(attempt: &AttemptView) -> String {
+    let took = attempt.duration_ms.map(|ms| format!(" after {}", took(ms))).unwrap_or_default();
+    let node = attempt.node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
+    let remark = Some(remark(attempt)).filter(|remark| !remark.is_empty());
+    format!("{}{took}{node}{}", attempt.outcome, remark.map(|remark| format!(": {remark}")).unwrap_or_default())
+}
+
 /// `exit: exited with code 12`, `timeout: took longer than 10m`.
 fn remark(attempt: &AttemptView) -> String {
     let reason = attempt.reason.filter(|reason| *reason != "lost" && *reason != "drained").unwrap_or_default();

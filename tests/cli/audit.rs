@@ -27,6 +27,7 @@ fn two_lines_where_all_is_well_and_exit_1_with_the_times_where_not() {
     let rest = format!("all of it covered: {missed} expected, 0 fired, 0 skipped, {missed} missed (paused)");
     assert!(first.ends_with(&rest), "{text}");
     assert_eq!(second, "0 missing, 0 extra");
+    assert_eq!(user.ok(&["audit", "-o", "id"]), "", "the ids of those that are not clean, and no empty line");
     let text = user.ok(&["audit", "a", "--since", "-10m"]);
     assert!(text.starts_with("10 min, all of it covered: "), "{text}");
     assert_eq!(user.ok(&["audit", "-l", "team=x"]).lines().nth(1), Some("0 missing, 0 extra"));

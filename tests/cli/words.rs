@@ -132,3 +132,12 @@ fn a_standard_output_that_fails_is_no_bug_of_upbeat() {
     assert_eq!(ended.status.code(), Some(5));
     assert!(String::from_utf8_lossy(&ended.stderr).starts_with("error: standard output: "));
 }
+
+#[test]
+fn where_no_run_is_on_record_logs_claims_no_more_than_that() {
+    let server = RedisServer::fresh();
+    let user = user_of(&server);
+    user.ok(&["add", "a", "--every", "1h", "--keep-runs", "0", "--", "true"]);
+    let error = user.error(3, &["logs", "a"]);
+    assert_eq!((&error["message"], &error["hint"]), (&json!("no run of a is on record"), &json!("upbeat why a")));
+}

@@ -176,7 +176,10 @@ fn a_follower_goes_on_over_a_retry_and_sees_every_attempt() {
         said.iter().position(|line| line.contains(words)).unwrap_or_else(|| panic!("no {words:?} in {said:?}"))
     });
     assert!(positions.is_sorted(), "{said:?}");
-    assert_eq!(bed.user.ok(&["logs", "job", "--attempt", "2"]), "attempt 2\n");
+    let second = bed.user.run(&["logs", "job", "--attempt", "2"]).expect_code(0);
+    assert_eq!(second.stdout, "attempt 2\n");
+    assert!(second.stderr.contains("attempt 2 of 3 · failed after "), "not how the run ended: {}", second.stderr);
+    assert!(second.stderr.contains(": exit: exited with code 1"), "{}", second.stderr);
 }
 
 #[test]

@@ -147,6 +147,22 @@ async fn a_superseded_fire_time_names_the_newer_one_that_ran() {
 }
 
 #[tokio::test]
+async fn the_newer_one_is_named_also_where_only_runs_of_later_days_are_kept() {
+    let story = Story::at("2026-11-19T23:00").await;
+    story.nightly(json!({"cron": "0 * * * *", "keep_runs": 1})).await;
+    story.go("2026-11-19T23:30");
+    settle(&story.bed).await;
+    story.succeed("2026-11-20T03:20", 1).await;
+    story.succeed("2026-11-20T04:00", 1).await;
+    story.succeed("2026-11-20T05:00", 1).await;
+    let why = story.why(Some("02:00")).await;
+    assert!(why.sentence.ends_with("and that of 03:00 ran"), "{}", why.sentence);
+    let ran = story.why(Some("03:00")).await;
+    assert_eq!(ran.answer, Answer::Fired, "{ran:#?}");
+    assert_eq!(ran.todo, ["upbeat events nightly --type finished --since 2026-11-20T03:00"]);
+}
+
+#[tokio::test]
 async fn beyond_the_limit_of_the_catch_up_it_names_the_limit() {
     let story = Story::at("2026-11-19T23:00").await;
     story.nightly(json!({"cron": "0 * * * *", "catch_up": {"mode": "all", "max_runs": 2}})).await;

@@ -194,6 +194,15 @@ async fn a_day_that_the_expression_leaves_out_is_named_with_its_weekday_and_the_
 }
 
 /// The test takes its time: 17 h less some ms are 16 h.
+#[tokio::test]
+async fn of_a_period_no_weekday_is_named() {
+    let story = Story::at("2026-11-20T12:00").await;
+    story.nightly(json!({"cron": null, "every": "2h", "start": "2026-11-20T00:00"})).await;
+    let why = story.why(Some("2026-11-21T11:00")).await;
+    assert_eq!(why.answer, Answer::NotDue, "{why:#?}");
+    assert!(why.sentence.ends_with("`every 2h` (every 2 h, from 2026-11-20 00:00)"), "{}", why.sentence);
+}
+
 fn hours(why: &upbeat::service::WhyView, text: &'static str) -> &'static str {
     if facts(why, "next")[0].contains("1 d 16 h") { "Mon 23 Nov 02:00 CET (in 1 d 16 h)" } else { text }
 }
@@ -327,6 +336,8 @@ async fn a_fire_time_to_come_and_an_entry_that_has_never_fired_say_when() {
     assert!(first.sentence.starts_with("nightly has not fired yet: its first fire time is Fri 20 Nov 02:00 CET (in "));
     assert!(facts(&first, "added")[0].ends_with(" by ana"), "{first:#?}");
     assert!(facts(&first, "nodes")[0].starts_with("no live node may run exec in queue default"), "{first:#?}");
+    let second = story.why(Some("2026-11-21T02:00")).await;
+    assert!(second.sentence.starts_with("nightly will fire on Sat 21 Nov 02:00 CET (in "), "{}", second.sentence);
     story.succeed("2026-11-20T02:00", 1).await;
     let coming = story.why(Some("2026-11-25T02:00")).await;
     assert_eq!(coming.answer, Answer::ToCome);

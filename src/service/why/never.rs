@@ -75,12 +75,13 @@ impl Teller<'_> {
         });
         let written = written.unwrap_or_default();
         let local = self.wall.zone.to_local(at);
-        let (day, weekday) = (self.wall.day(at), local.format("%A"));
+        let day = self.wall.day(at);
         let describes = entry.map(|entry| format!(" ({})", entry.schedule.describe())).unwrap_or_default();
-        match is_day {
-            true => format!("{was} on {day}: {written}{describes}, and {day} is a {weekday}"),
-            false => format!("{was} on {}: {written}{describes}, and {day} is a {weekday}", self.dated(at)),
-        }
+        // To a period all days are alike.
+        let is_period = records.field(number, "every").is_some();
+        let weekday = if is_period { String::new() } else { format!(", and {day} is a {}", local.format("%A")) };
+        let on = if is_day { day } else { self.dated(at) };
+        format!("{was} on {on}: {written}{describes}{weekday}")
     }
 
     fn fire_time_after(&self, at: Timestamp) -> Option<String> {
@@ -132,6 +133,9 @@ impl Teller<'_> {
     pub fn to_come(&self, at: Timestamp) -> Tale {
         let records = self.records;
         let is_new = records.ended.is_empty() && records.live.is_empty() && records.ledger.is_empty();
+        let schedule = records.current().and_then(|current| Some(&current.entry.as_ref()?.schedule));
+        let first = schedule.and_then(|schedule| schedule.next_after(records.now));
+        let is_new = is_new && first.is_none_or(|first| at <= first);
         let sentence = match is_new {
             true => format!("has not fired yet: its first fire time is {}", self.in_time(at)),
             false => format!("will fire on {}", self.in_time(at)),

@@ -168,7 +168,9 @@ impl Teller<'_> {
     }
 
     fn superseded(&self, passed: &Passed<'_>) -> Tale {
-        let next = self.records.next_fired(passed.at);
+        // The ledger names it also where its run is kept no longer, and those of later days are.
+        let fired = self.records.ledger.iter().filter(|one| one.outcome == State::Succeeded && one.reason.is_none());
+        let next = fired.map(|one| one.first).filter(|first| *first > passed.at).min();
         let newer = next.map(|next| format!(", and that of {} ran", self.wall.beside(next, passed.at)));
         let found = match (self.outage(passed), passed.run) {
             (Some((from, until)), _) => {

@@ -51,9 +51,15 @@ impl Teller<'_> {
         let keep = self.records.entry().map_or(0, |entry| entry.keep_runs);
         let sentence = format!("fired on {}; how it ended is kept no longer", self.dated(at));
         Tale::new(Answer::Fired, sentence)
-            .fact("record", format!("keep_runs = {keep}: the last {keep} that succeeded, and as many that did not"))
+            .fact(
+                "record",
+                match keep {
+                    0 => "keep_runs = 0: of no run a record is kept".to_owned(),
+                    _ => format!("keep_runs = {keep}: the last {keep} that succeeded, and as many that did not"),
+                },
+            )
             .fact("by", format!("revision {}", stretch.revision))
-            .todo(format!("upbeat runs {} --limit 0", self.id()))
+            .todo(format!("upbeat events {} --type finished --since {}", self.id(), self.typed(at)))
     }
 
     fn succeeded(&self, run: &EndedRun) -> Tale {
