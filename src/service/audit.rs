@@ -102,8 +102,8 @@ pub struct UnclearView {
 
 /// What one entry came to.
 enum Outcome {
-    /// Its fire times were compared.
-    Compared(Box<Found>),
+    /// Its fire times were compared; with what is wrong with the records themselves.
+    Compared(Box<Found>, Option<&'static str>),
     /// Nothing of it can be told.
     NotCovered(String),
     /// It was removed before any of it was asked for.
@@ -169,16 +169,17 @@ fn look(snapshot: &Snapshot, history: &History, since: Timestamp) -> Outcome {
     {
         return Outcome::Outside;
     }
-    let Some(stretches) = ledger::read(&snapshot.ledger) else {
-        return Outcome::NotCovered("its ledger is damaged".to_owned());
-    };
+    // What can't be read is on nobody's record.
+    let read = ledger::read(&snapshot.ledger);
+    let damage = read.is_none().then_some("its ledger is damaged: nothing of it can be read");
+    let stretches = read.unwrap_or_default();
     let last = chain.last().map(|(number, _)| *number);
     let has_begun = stretches.iter().any(|stretch| Some(stretch.revision) == last);
     let settled = settled(snapshot, history, ledger::end(&stretches), has_begun);
     let (back_log, fires, now) = (&snapshot.back_log, snapshot.fires, snapshot.now);
     let dropped_until = ledger::dropped(&snapshot.ledger).map(|dropped| dropped.until);
     let found = audit(&Case { chain, settled, stretches: &stretches, dropped_until, back_log, fires, since, now });
-    Outcome::Compared(Box::new(found))
+    Outcome::Compared(Box::new(found), damage)
 }
 
 /// How far the entry is settled, as whoever goes on with it would see it.
@@ -224,9 +225,9 @@ impl Summary {
     }
 
     fn add(&mut self, id: &EntryId, outcome: Outcome) {
-        let found = match outcome {
+        let (found, damage) = match outcome {
             Outcome::Outside => return,
-            Outcome::Compared(found) => found,
+            Outcome::Compared(found, damage) => (found, damage),
             Outcome::NotCovered(why) => {
                 self.audited += 1;
                 self.entries.push(AuditedEntry {
@@ -252,8 +253,10 @@ impl Summary {
         for (outcome, count) in &found.outcomes {
             *self.by.entry(*outcome).or_default() += count;
         }
-        if !found.is_clean() || found.is_cut {
-            self.entries.push(listed(id, &found, numbers));
+        if !found.is_clean() || found.is_cut || damage.is_some() {
+            let entry = listed(id, &found, numbers);
+            let message = damage.map(str::to_owned).or(entry.message);
+            self.entries.push(AuditedEntry { message, ..entry });
         }
     }
 

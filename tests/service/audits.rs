@@ -140,8 +140,12 @@ async fn without_its_ledger_every_fire_time_since_creation_is_missing() {
     assert_eq!(view.entries[0].missing_times.len(), 100, "the first of them are named");
     write_ledger(&bed, "a", b"\x01damaged");
     let view = audit(&bed).await;
-    assert_eq!((view.entries[0].reason, view.entries[0].covered_from), ("not_covered", None));
-    assert_eq!(view.numbers.expected, 0, "what can't be read counts as nothing");
+    assert_eq!(
+        (view.entries[0].reason, view.numbers.missing),
+        ("missing", expected),
+        "what can't be read is no record"
+    );
+    assert!(view.entries[0].message.as_ref().unwrap().contains("its ledger is damaged"), "{view:?}");
 }
 
 #[tokio::test]
