@@ -2,6 +2,8 @@
 //!
 //! A script is a field, so a forgotten one fails to compile.
 
+use std::collections::HashMap;
+
 use sha2::{Digest as _, Sha256};
 
 /// One script as it is sent.
@@ -132,10 +134,13 @@ fn join(name: &'static str, file: &str, change: &impl Fn(&'static str, String) -
         }
     }
     let joined = change(name, joined);
-    let numbers: Vec<(&str, &str)> = joined.lines().flat_map(numbers).collect();
+    let mut meanings = Meanings::new();
+    for (name, number) in joined.lines().flat_map(numbers) {
+        meanings.entry(name).or_insert(number);
+    }
     let mut text = String::with_capacity(joined.len());
     for line in joined.lines().filter(|line| numbers_of(line).is_none()) {
-        text.push_str(&in_numbers(line, &numbers));
+        text.push_str(&in_numbers(line, &meanings));
         text.push('\n');
     }
     let text = in_one_table(&text);
@@ -166,28 +171,43 @@ fn numbers(line: &str) -> Vec<(&str, &str)> {
     names.split(", ").zip(numbers.split(", ")).collect()
 }
 
+/// What stands for a name.
+type Meanings<'a> = HashMap<&'a str, &'a str>;
+
+fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+/// The words of a text: what stands before each, the word, what stands behind it.
+fn words(text: &str) -> impl Iterator<Item = (&str, &str, &str)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let start = at + text[at..].find(is_word)?;
+        let end = text[start..].find(|c| !is_word(c)).map_or(text.len(), |length| start + length);
+        at = end;
+        Some((&text[..start], &text[start..end], &text[end..]))
+    })
+}
+
 /// The line with every name replaced by its number, but for what stands in quotes: `'PUBLISH'` is a command.
-fn in_numbers(line: &str, words: &[(&str, &str)]) -> String {
+fn in_numbers(line: &str, meanings: &Meanings) -> String {
     let parts = line.split('\'').enumerate();
-    let parts = parts.map(|(at, part)| if at % 2 == 0 { code_in_numbers(part, words) } else { part.to_owned() });
+    let parts = parts.map(|(at, part)| if at % 2 == 0 { code_in_numbers(part, meanings) } else { part.to_owned() });
     parts.collect::<Vec<_>>().join("'")
 }
 
-fn code_in_numbers(text: &str, words: &[(&str, &str)]) -> String {
-    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(start) = rest.find(is_word) {
-        let (before, tail) = rest.split_at(start);
-        let end = tail.find(|c| !is_word(c)).unwrap_or(tail.len());
-        let (word, after) = tail.split_at(end);
-        out.push_str(before);
-        let is_field = out.ends_with([':', '.']) && !out.ends_with("..");
-        let meant = words.iter().find(|(name, _)| !is_field && *name == word);
-        out.push_str(meant.map_or(word, |(_, number)| number));
-        rest = after;
+fn code_in_numbers(text: &str, meanings: &Meanings) -> String {
+    let mut out = String::with_capacity(text.len() + text.len() / 4);
+    let mut copied = 0;
+    for (before, word, _) in words(text) {
+        let is_field = before.ends_with([':', '.']) && !before.ends_with("..");
+        if let Some(meaning) = meanings.get(word).filter(|_| !is_field) {
+            out.push_str(&text[copied..before.len()]);
+            out.push_str(meaning);
+            copied = before.len() + word.len();
+        }
     }
-    out.push_str(rest);
+    out.push_str(&text[copied..]);
     out
 }
 
@@ -197,43 +217,33 @@ fn code_in_numbers(text: &str, words: &[(&str, &str)]) -> String {
 /// all that are shared: a function that is a local itself is one more step for all others. A function that is also the name of
 /// something else, or is handed on, stays a local.
 fn in_one_table(text: &str) -> String {
-    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let names: Vec<&str> =
-        text.lines().filter_map(|line| line.strip_prefix("local function ")?.split('(').next()).collect();
-    let code = |line: &'_ str| -> String { line.find("--").map_or(line, |at| &line[..at]).to_owned() };
-    // A place where a name stands for anything but its function.
-    let is_other = |line: &str, at: usize, name: &str| {
-        let before = line[..at].chars().next_back();
-        let is_whole = !before.is_some_and(is_word) && !line[at + name.len()..].starts_with(is_word);
-        is_whole && !before.is_some_and(|c| matches!(c, '.' | ':')) && !line[at + name.len()..].starts_with('(')
+    let function = |line: &'_ str| -> Option<String> {
+        line.strip_prefix("local function ").and_then(|rest| rest.split('(').next()).map(str::to_owned)
     };
-    let moved: Vec<(&str, String)> = names
-        .into_iter()
-        .filter(|name| {
-            text.lines().all(|line| {
-                let line = code(line);
-                let outside: Vec<&str> = line.split('\'').step_by(2).collect();
-                outside.iter().all(|part| part.match_indices(name).all(|(at, _)| !is_other(part, at, name)))
-            })
-        })
-        .map(|name| (name, format!("F.{name}")))
-        .collect();
-    let words: Vec<(&str, &str)> = moved.iter().map(|(name, field)| (*name, field.as_str())).collect();
-    let mut out = String::with_capacity(text.len() + 16 * words.len());
+    let mut moved: HashMap<String, String> =
+        text.lines().filter_map(function).map(|name| (name.clone(), format!("F.{name}"))).collect();
+    for line in text.lines() {
+        let code = line.find("--").map_or(line, |at| &line[..at]);
+        for (before, word, behind) in code.split('\'').step_by(2).flat_map(words) {
+            // A place where a name stands for anything but its function.
+            if !before.ends_with(['.', ':']) && !behind.starts_with('(') {
+                moved.remove(word);
+            }
+        }
+    }
+    let meanings: Meanings = moved.iter().map(|(name, field)| (name.as_str(), field.as_str())).collect();
+    let mut out = String::with_capacity(text.len() + 16 * meanings.len());
     let mut has_table = false;
     for line in text.lines() {
         if !has_table && !line.starts_with("--") {
             out.push_str("local F = {}\n");
             has_table = true;
         }
-        let moved = line.strip_prefix("local ").filter(|rest| {
-            rest.strip_prefix("function ")
-                .and_then(|rest| rest.split('(').next())
-                .is_some_and(|name| words.iter().any(|(known, _)| *known == name))
-        });
+        let is_moved = function(line).is_some_and(|name| moved.contains_key(&name));
+        let line = line.strip_prefix("local ").filter(|_| is_moved).unwrap_or(line);
         match line.starts_with("--") {
             true => out.push_str(line),
-            false => out.push_str(&in_numbers(moved.unwrap_or(line), &words)),
+            false => out.push_str(&in_numbers(line, &meanings)),
         }
         out.push('\n');
     }
@@ -281,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_command_that_is_called_like_a_number_stays_a_command() {
-        let line = in_numbers("x = form == PUBLISH and call('PUBLISH', PUBLISH)", &[("PUBLISH", "3")]);
+        let line = in_numbers("x = form == PUBLISH and call('PUBLISH', PUBLISH)", &Meanings::from([("PUBLISH", "3")]));
         assert_eq!(line, "x = form == 3 and call('PUBLISH', 3)");
     }
 
