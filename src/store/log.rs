@@ -99,7 +99,8 @@ impl std::fmt::Display for Position {
 }
 
 impl LogLine {
-    fn field(&self, name: &str) -> &str {
+    /// A field of it; empty where it has none of this name.
+    pub fn field(&self, name: &str) -> &str {
         self.fields.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
 

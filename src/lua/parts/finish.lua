@@ -8,7 +8,7 @@ local usual_fronts, usual_exits = {}, {}
 -- The usual case, flat: the first attempt of a run of its entry, nobody asked to cancel it, and it succeeded. Returns its entry id, or nil
 -- where it is another case or another attempt holds the run.
 local function usual_end(text, a)
-  if a.outcome ~= 'succeeded' or not text or #text < LIVE_MIN or byte(text) ~= 1 or byte(text, 2) ~= RUNNING or byte(text, 3) > CATCH_UP
+  if a.outcome ~= 'succeeded' or a.reason ~= 0 or not text or #text < LIVE_MIN or byte(text) ~= 1 or byte(text, 2) ~= RUNNING or byte(text, 3) > CATCH_UP
     or byte(text, 4) ~= 0 or cut(text, AT_ATTEMPT, AT_FIRE - 1) ~= FIRST_ATTEMPT or cut(text, AT_HOLDER, LIVE_TAIL - 1) ~= holder
     or unpack_text('>I7', text, AT_FENCE) ~= a.fence then return nil end
   local id, ends = live_id(text)

@@ -4,13 +4,8 @@ use crate::domain::id::EntryId;
 use crate::domain::node::{NodeInfo, Serves};
 use crate::domain::timestamp::Timestamp;
 use crate::error::Result;
-use crate::service::Service;
-use crate::store::{Log, LogLine};
-
-/// Events that are looked through, at most.
-const EVENTS_READ: usize = 20_000;
-/// Lines of a page.
-const PAGE: usize = 500;
+use crate::service::{Outage, Service};
+use crate::store::LogLine;
 
 /// A node that went.
 #[derive(Debug, Clone)]
@@ -37,33 +32,22 @@ pub(super) struct Happened {
 impl Service {
     pub(super) async fn happened(&self, shard: u16, id: &EntryId) -> Result<Happened> {
         let mut happened = Happened::default();
-        let (mut before, mut read) = (None, 0);
-        while read < EVENTS_READ {
-            let page = self.store.log_before(shard, Log::Events, before, None, PAGE).await?;
-            page.iter().for_each(|line| happened.note(id, line));
-            read += page.len();
-            before = page.last().map(|line| line.position);
-            if page.len() < PAGE {
-                break;
-            }
-        }
+        self.lately(shard, None).await?.iter().for_each(|line| happened.note(id, line));
         Ok(happened)
     }
 }
 
 impl Happened {
     fn note(&mut self, id: &EntryId, line: &LogLine) {
-        let field = |name: &str| line.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str());
-        let instant = |name: &str| field(name)?.parse().ok().map(Timestamp);
-        let at = instant("at").unwrap_or_else(|| line.position.at());
-        match field("type") {
-            Some("outage") => self.outages.extend(instant("from").zip(instant("until"))),
-            Some("node_left") => self.left.extend(field("said").and_then(|said| {
-                let node: NodeInfo = serde_json::from_str(said).ok()?;
-                Some(Left { at, node: node.node, serves: node.serves })
-            })),
-            Some("broken") if field("entry") == Some(id.as_str()) && self.broken.is_none() => {
-                self.broken = Some((at, field("message").unwrap_or_default().to_owned()));
+        self.outages.extend(Outage::read(line).map(|outage| (outage.from.0, outage.until.0)));
+        let at = line.field("at").parse().map_or_else(|_| line.position.at(), Timestamp);
+        match line.field("type") {
+            "node_left" => {
+                let said = serde_json::from_str(line.field("said")).ok();
+                self.left.extend(said.map(|node: NodeInfo| Left { at, node: node.node, serves: node.serves }));
+            }
+            "broken" if line.field("entry") == id.as_str() && self.broken.is_none() => {
+                self.broken = Some((at, line.field("message").to_owned()));
             }
             _ => {}
         }
