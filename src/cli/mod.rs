@@ -29,6 +29,7 @@ mod requested;
 mod run_args;
 mod run_words;
 mod runs;
+mod schedule_files;
 mod selection;
 mod show_run;
 mod times;
