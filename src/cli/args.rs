@@ -137,6 +137,9 @@ pub enum Command {
     #[command(after_help = BACKFILL_EXAMPLES)]
     Backfill(BackfillArgs),
 
+    /// Say what is wrong with schedule files, without Redis
+    #[command(after_help = super::lint::LINT_EXAMPLES)]
+    Lint(super::lint::LintArgs),
     /// Make the entries of files so: apply -f FILE|DIR|-
     Apply(ApplyArgs),
     /// Print entries as a file for `apply`

@@ -10,7 +10,6 @@ use crate::error::{Error, Problem};
 /// Commands of the contract that are not built yet.
 const LATER_COMMANDS: &[&str] = &[
     "plan",
-    "lint",
     "forecast",
     "schema",
     "revisions",
@@ -57,8 +56,8 @@ const COMMANDS: &[(&str, &str)] = &[
     ("beat", "upbeat node; every node fires, none is the beat"),
     ("info", "upbeat show ID"),
     ("purge", "upbeat rm SELECT"),
-    ("validate", "upbeat apply -f FILE --dry-run"),
-    ("check", "upbeat apply -f FILE --dry-run"),
+    ("validate", "upbeat lint -f FILE"),
+    ("check", "upbeat lint -f FILE"),
     ("diff", "upbeat apply -f FILE --dry-run"),
     ("load", "upbeat apply -f FILE"),
     ("dump", "upbeat export"),

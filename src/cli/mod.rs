@@ -19,6 +19,7 @@ mod fields;
 mod files;
 mod fleet;
 mod hints;
+mod lint;
 mod logs;
 mod moments;
 mod node_command;
@@ -35,7 +36,6 @@ mod show_run;
 mod times;
 mod waiting;
 mod why;
-mod zone_words;
 mod zoneinfo;
 
 use std::process::ExitCode;
@@ -118,6 +118,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Ended {
         Command::Skip(args) => asked::skip(&app, args).await,
         Command::Backfill(args) => asked::backfill(&app, args).await,
         Command::Why(args) => why::why(&app, args).await,
+        Command::Lint(args) => lint::run(&app, &args),
         Command::Apply(args) => files::apply(&app, args).await,
         Command::Export { ids, select } => files::export(&app, &ids, &select).await,
         Command::Import { from: ImportFrom::Crontab { file, tz } } => files::import_crontab(&app, &file, tz.as_deref()),

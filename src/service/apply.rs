@@ -208,7 +208,7 @@ impl Service {
             match (done.remove(one.id.as_str()), refused.remove(one.id.as_str()), stored) {
                 (Some(changed), _, _) => {
                     let entry = file.anchored(one, stored.as_ref())?;
-                    if let Some(why) = decide::over(&entry, since).filter(|_| is_written(&changed)) {
+                    if let Some(why) = entry.schedule.over(since).filter(|_| is_written(&changed)) {
                         warnings.push(format!("{}: {why}: it is stored finished", one.id));
                     }
                     if let Some(stored) = stored.as_ref().filter(|_| is_written(&changed)) {
