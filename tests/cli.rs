@@ -14,8 +14,12 @@ mod calendars;
 mod dead;
 #[path = "cli/events.rs"]
 mod events;
+#[path = "cli/lint.rs"]
+mod lint;
 #[path = "cli/repeats.rs"]
 mod repeats;
+#[path = "cli/revisions.rs"]
+mod revisions;
 #[path = "cli/why.rs"]
 mod why;
 #[path = "cli/words.rs"]

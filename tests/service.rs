@@ -32,6 +32,8 @@ mod owed;
 mod pauses;
 #[path = "service/requests.rs"]
 mod requests;
+#[path = "service/rollback.rs"]
+mod rollback;
 #[path = "service/runs.rs"]
 mod runs;
 #[path = "service/skips.rs"]

@@ -91,6 +91,9 @@ pub struct SelectedChange {
     pub ids: Vec<String>,
     #[command(flatten)]
     pub select: Selecting,
+    /// Only if the one entry is at this revision
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(1, u64::MAX), allow_negative_numbers = true)]
+    pub if_revision: Option<u64>,
     #[command(flatten)]
     pub changing: Changing,
 }
@@ -155,6 +158,13 @@ pub enum Command {
         #[command(subcommand)]
         from: ImportFrom,
     },
+
+    /// What an entry was, who made it so and why, the newest first
+    #[command(after_help = super::revisions::REVISIONS_EXAMPLES)]
+    Revisions(super::revisions::RevisionsArgs),
+    /// Give an entry the fields of an older revision
+    #[command(after_help = super::revisions::ROLLBACK_EXAMPLES)]
+    Rollback(super::revisions::RollbackArgs),
 
     /// List runs, the newest first
     #[command(visible_alias = "run")]
@@ -270,6 +280,9 @@ pub struct SetArgs {
     /// Take fields away: FIELD, labels.KEY, env.KEY
     #[arg(long, value_name = "FIELD", value_delimiter = ',')]
     pub unset: Vec<String>,
+    /// Only if it is at this revision
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(1, u64::MAX), allow_negative_numbers = true)]
+    pub if_revision: Option<u64>,
     #[command(flatten)]
     pub changing: Changing,
     /// A program and its arguments: exec

@@ -8,21 +8,8 @@ use crate::domain::nearest::nearest;
 use crate::error::{Error, Problem};
 
 /// Commands of the contract that are not built yet.
-const LATER_COMMANDS: &[&str] = &[
-    "plan",
-    "forecast",
-    "schema",
-    "revisions",
-    "rollback",
-    "alerts",
-    "tokens",
-    "namespaces",
-    "top",
-    "simulate",
-    "acl",
-    "healthcheck",
-    "man",
-];
+const LATER_COMMANDS: &[&str] =
+    &["plan", "forecast", "schema", "alerts", "tokens", "namespaces", "top", "simulate", "acl", "healthcheck", "man"];
 
 /// Flags of the contract that are not built yet.
 const LATER_FLAGS: &[&str] = &["--prune", "--listen", "--apply", "--take-over", "--exit-code", "--exporter"];
@@ -40,6 +27,8 @@ const COMMANDS: &[(&str, &str)] = &[
     ("abort", "upbeat cancel RUN"),
     ("edit", "upbeat set ID FIELDS, or change the file and upbeat apply -f FILE"),
     ("modify", "upbeat set ID FIELDS"),
+    ("undo", "upbeat rollback ID --to N; upbeat revisions ID shows them"),
+    ("revert", "upbeat rollback ID --to N; upbeat revisions ID shows them"),
     ("create", "upbeat add ID SCHEDULE ACTION"),
     ("new", "upbeat add ID SCHEDULE ACTION"),
     ("schedule", "upbeat add ID SCHEDULE ACTION adds an entry, upbeat next ID shows its fire times"),

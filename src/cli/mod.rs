@@ -27,6 +27,7 @@ mod output;
 mod playground;
 mod request;
 mod requested;
+mod revisions;
 mod run_args;
 mod run_words;
 mod runs;
@@ -123,6 +124,8 @@ async fn dispatch(cli: Cli, printer: Printer) -> Ended {
         Command::Export { ids, select } => files::export(&app, &ids, &select).await,
         Command::Import { from: ImportFrom::Crontab { file, tz } } => files::import_crontab(&app, &file, tz.as_deref()),
         Command::Import { from: ImportFrom::Other(words) } => Err(hints::subcommand("import", &words).into()),
+        Command::Revisions(args) => revisions::list(&app, &args).await,
+        Command::Rollback(args) => revisions::rollback(&app, &args).await,
         Command::Runs(args) => match args.command {
             None => runs::list(&app, args).await,
             Some(RunsCommand::Show { run }) => show_run::show(&app, &run).await,

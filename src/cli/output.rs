@@ -126,8 +126,11 @@ impl Printer {
 
 /// `error: field: message`, and the way out below.
 pub fn words(error: &Error) -> String {
-    let hint = error.problem().hint.as_deref().map(|hint| format!("\n  {}", hint.replace('\n', "\n  ")));
-    format!("error: {error}{}", hint.unwrap_or_default())
+    let problem = error.problem();
+    let sides: String =
+        problem.sides.iter().flat_map(|sides| &sides.lines).map(|line| format!("\n  {}", printable(line))).collect();
+    let hint = problem.hint.as_deref().map(|hint| format!("\n  {}", hint.replace('\n', "\n  ")));
+    format!("error: {error}{sides}{}", hint.unwrap_or_default())
 }
 
 /// The error object.
@@ -143,6 +146,10 @@ pub fn object(error: &Error) -> Value {
     if let Some(place) = problem.place.as_deref() {
         object["file"] = place.file.as_str().into();
         object["line"] = place.line.into();
+    }
+    if let Some(sides) = problem.sides.as_deref() {
+        object["yours"] = sides.yours.clone();
+        object["theirs"] = sides.theirs.clone();
     }
     object
 }

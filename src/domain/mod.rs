@@ -31,6 +31,7 @@ pub mod policy;
 pub mod reading;
 pub mod record;
 pub mod retry;
+pub mod revision;
 pub mod rrule;
 pub mod run;
 pub mod schedule;

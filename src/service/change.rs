@@ -7,9 +7,11 @@ use serde_json::{Map, Value};
 use crate::domain::entry::Entry;
 use crate::domain::id::{EntryId, Owner};
 use crate::domain::ledger;
+use crate::domain::revision;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
 use crate::error::{Error, Problem, Result};
+use crate::service::conflict::Yours;
 use crate::service::decide::{self, Decided};
 use crate::service::request::{Said, content, said};
 use crate::service::view::{ChangeView, Changes};
@@ -43,6 +45,14 @@ enum Each<'a> {
 }
 
 impl Each<'_> {
+    fn yours(self) -> Yours {
+        Yours::word(match self {
+            Self::Remove => "removed",
+            Self::Pause(_) => "paused",
+            Self::Resume(_) => "resumed",
+        })
+    }
+
     /// As part of what is asked for.
     fn words(self) -> String {
         match self {
@@ -81,6 +91,7 @@ impl Service {
         let from = options.from.as_ref().map(|from| from.at).filter(|_| stored.is_none());
         let anchored = decide::anchored(entry.clone(), on_record.map(|known| &known.entry), from.unwrap_or(now))?;
         let written = self.store.resolve(anchored.clone()).await?;
+        let mut yours = None;
         let (decided, seen) = match &stored {
             None => {
                 if from.is_some() && options.is_paused {
@@ -103,6 +114,7 @@ impl Service {
                 if definition.owner != owner && !options.is_take {
                     return Err(other_owner(&id, &definition.owner));
                 }
+                yours = Some(Yours::changed(revision::differing(&definition.entry, anchored.fields())));
                 decide::refuse_past(&id, &entry, definition.parse(&id).ok().as_ref(), now)?;
                 match decide::changed(request, &id, definition, anchored, owner, now) {
                     Some(decided) => (decided, Some(definition.revision)),
@@ -115,7 +127,11 @@ impl Service {
         }
         let since = decided.from.map_or(now, |from| Timestamp(from.0 - 1));
         let changed = self.write(&step, vec![decided]).await?;
-        let changed = match only_one(changed, seen) {
+        let changed = match (seen, yours) {
+            (Some(seen), Some(yours)) => self.one_changed(&id, changed, seen, yours).await,
+            _ => only_one(changed, seen),
+        };
+        let changed = match changed {
             Err(_) if options.is_if_absent => match self.store.entry(&id).await? {
                 Some(stored) => return Ok(one(write::unchanged(&stored))),
                 None => return Err(self.no_entry(&id).await?),
@@ -167,12 +183,16 @@ impl Service {
         let Some(stored) = stored else { return Err(self.no_entry(id).await?) };
         let definition = readable(&stored)?;
         let old = definition.parse(id)?;
-        let entry = self.store.resolve(decide::anchored(old.with(fields, unset)?, None, now)?).await?;
+        let wanted = old.with(fields, unset)?;
+        let yours = Yours::changed(revision::differing(&definition.entry, wanted.fields()));
+        self.as_expected(id, definition, yours.clone()).await?;
+        let entry = self.store.resolve(decide::anchored(wanted, None, now)?).await?;
         decide::refuse_past(id, &entry, Some(&old), now)?;
         let Some(decided) = decide::changed(request, id, definition, entry.clone(), &definition.owner, now) else {
             return Ok(one(write::unchanged(&stored)));
         };
-        let changed = only_one(self.write(&step, vec![decided]).await?, Some(definition.revision))?;
+        let done = self.write(&step, vec![decided]).await?;
+        let changed = self.one_changed(id, done, definition.revision, yours).await?;
         let warnings = self.drop_skips(request, &stored, &entry, changed.revision, now).await?;
         let changes = Changes { warnings, ..one(write::view(changed, Vec::new)) };
         self.with_warnings(changes, &[&entry], now).await
@@ -258,6 +278,9 @@ impl Service {
             let now = self.store.now(shard).await?;
             let mut decided = Vec::new();
             for stored in &stored {
+                if let Ok(definition) = &stored.definition {
+                    self.as_expected(&stored.id, definition, each.yours()).await?;
+                }
                 views.insert(stored.id.to_string(), write::unchanged(stored));
                 match decide_one(request, each, stored, now) {
                     Ok(None) if matches!(each, Each::Resume(Some(_))) => {
@@ -273,7 +296,8 @@ impl Service {
             let revision = decided.first().map(|one| one.revision);
             let mut done = self.write(&step, decided).await?;
             if ids.len() == 1 && !done.is_empty() {
-                done = vec![only_one(done, revision)?];
+                let seen = revision.unwrap_or_default();
+                done = vec![self.one_changed(ids[0], done, seen, each.yours()).await?];
             }
             views.extend(done.into_iter().map(|changed| (changed.id.clone(), write::view(changed, Vec::new))));
         }
@@ -338,11 +362,11 @@ fn decide_one(request: &Request, each: Each<'_>, stored: &StoredEntry, now: Time
     })
 }
 
-fn readable(stored: &StoredEntry) -> Result<&crate::domain::definition::Definition> {
+pub(super) fn readable(stored: &StoredEntry) -> Result<&crate::domain::definition::Definition> {
     stored.definition.as_ref().map_err(Clone::clone)
 }
 
-fn one(view: ChangeView) -> Changes {
+pub(super) fn one(view: ChangeView) -> Changes {
     Changes { changes: vec![view], ..Changes::default() }
 }
 

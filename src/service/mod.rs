@@ -10,6 +10,7 @@ mod bench;
 mod bench_life;
 mod calendars;
 mod change;
+mod conflict;
 mod dead;
 mod decide;
 mod events;
@@ -21,6 +22,7 @@ mod once;
 mod outages;
 mod outputs;
 mod request;
+mod revisions;
 mod run_ref;
 mod run_views;
 mod runs;
@@ -49,6 +51,7 @@ pub use once::{AskedRun, OnceWhen, OnlyOne};
 pub use outages::Outage;
 pub use outputs::{FollowOutput, Piece};
 pub use request::{Request, Said};
+pub use revisions::RevisionView;
 pub use run_ref::RunRef;
 pub use runs::{RunFilter, RunList};
 pub use select::Select;
@@ -62,12 +65,14 @@ use crate::store::Store;
 #[derive(Clone)]
 pub struct Service {
     store: Store,
+    /// The revision at which entries have to stand that it changes, where one was named.
+    if_revision: Option<u64>,
 }
 
 impl Service {
     /// The service over a namespace.
     pub fn new(store: Store) -> Self {
-        Self { store }
+        Self { store, if_revision: None }
     }
 
     /// The namespace in Redis.

@@ -52,7 +52,7 @@ pub use measure::Spent;
 pub use once::OnceCall;
 pub use outputs::{OUTPUTS_MAX_BYTES, Output, Watch, Watched};
 pub use planning::Planned;
-pub use read::{Place, StoredEntry};
+pub use read::{Place, REVISIONS_KEPT, StoredEntry};
 pub use rebuild::Rebuilt;
 pub use server::ServerReport;
 pub use skip::{SKIPS_MAX, Skip, SkipAnswer, SkipCall};
