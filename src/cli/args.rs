@@ -143,6 +143,9 @@ pub enum Command {
     /// Say what is wrong with schedule files, without Redis
     #[command(after_help = super::lint::LINT_EXAMPLES)]
     Lint(super::lint::LintArgs),
+    /// Print the JSON Schema of schedule files
+    #[command(after_help = super::schema::SCHEMA_EXAMPLES)]
+    Schema,
     /// Make the entries of files so: apply -f FILE|DIR|-
     Apply(ApplyArgs),
     /// Print entries as a file for `apply`

@@ -9,7 +9,7 @@ use crate::error::{Error, Problem};
 
 /// Commands of the contract that are not built yet.
 const LATER_COMMANDS: &[&str] =
-    &["plan", "forecast", "schema", "alerts", "tokens", "namespaces", "top", "simulate", "acl", "healthcheck", "man"];
+    &["plan", "forecast", "alerts", "tokens", "namespaces", "top", "simulate", "acl", "healthcheck", "man"];
 
 /// Flags of the contract that are not built yet.
 const LATER_FLAGS: &[&str] = &["--prune", "--listen", "--apply", "--take-over", "--exit-code", "--exporter"];

@@ -32,6 +32,7 @@ mod run_args;
 mod run_words;
 mod runs;
 mod schedule_files;
+mod schema;
 mod selection;
 mod show_run;
 mod times;
@@ -120,6 +121,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Ended {
         Command::Backfill(args) => asked::backfill(&app, args).await,
         Command::Why(args) => why::why(&app, args).await,
         Command::Lint(args) => lint::run(&app, &args),
+        Command::Schema => schema::run(&app),
         Command::Apply(args) => files::apply(&app, args).await,
         Command::Export { ids, select } => files::export(&app, &ids, &select).await,
         Command::Import { from: ImportFrom::Crontab { file, tz } } => files::import_crontab(&app, &file, tz.as_deref()),

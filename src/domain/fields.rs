@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::domain::nearest::nearest;
+use crate::domain::retry::Retry;
 use crate::error::{Error, Problem, Result};
 
 /// Every field of the contract in its order, whether this version delivers it or not.
@@ -75,6 +76,21 @@ pub const DEFAULT_FIELDS: &[&str] = &[
     "note",
     "paused",
 ];
+
+/// The keys of a table: a field's, or a section's.
+pub(crate) fn keys_of(table: &str) -> &'static [&'static str] {
+    match table {
+        "dst" => &["gap", "fold"],
+        "http" => &["method", "url", "headers", "ok"],
+        "stream" => &["key", "max_len", "trim", "raw"],
+        "list" => &["key", "max_len", "raw"],
+        "publish" => &["channel", "raw"],
+        "retry" => Retry::KEYS,
+        "catch_up" => &["mode", "max_runs", "per_minute"],
+        "calendars" => &["file", "dates"],
+        _ => &[],
+    }
+}
 
 /// Refused whatever their value is: accepting a policy that is not kept would be a lie.
 const LATER: &[&str] = &["after", "handler", "celery", "concurrency_key"];

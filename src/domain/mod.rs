@@ -35,6 +35,7 @@ pub mod revision;
 pub mod rrule;
 pub mod run;
 pub mod schedule;
+pub mod schema;
 pub mod secret;
 mod shell_words;
 pub mod span;

@@ -6,7 +6,7 @@ use super::{CalendarSource, FileCalendar, FileEntry, ScheduleFile};
 use crate::domain::calendar::Calendar;
 use crate::domain::entry::{Entry, take_paused};
 use crate::domain::fields::{
-    ACTION_KINDS, DEFAULT_FIELDS, FIELDS, SCHEDULE_KINDS, SECTIONS, is_later, not_yet, unknown_field,
+    ACTION_KINDS, DEFAULT_FIELDS, FIELDS, SCHEDULE_KINDS, SECTIONS, is_later, keys_of, not_yet, unknown_field,
 };
 use crate::domain::id::{CalendarName, EntryId, Namespace, Owner};
 use crate::domain::nearest::nearest;
@@ -107,7 +107,7 @@ pub(super) fn read(document: Map<String, Value>, complaints: &mut Complaints) ->
 fn read_calendar(place: &str, name: &str, value: &Value) -> Result<FileCalendar> {
     let name = CalendarName::parse(place, name)?;
     let fields = table(place, value)?;
-    known_keys(place, fields, &["file", "dates"])?;
+    known_keys(place, fields, keys_of("calendars"))?;
     let source = match (fields.get("file"), fields.get("dates")) {
         (Some(path), None) => {
             let field = inside(place, "file");
