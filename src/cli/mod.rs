@@ -1,6 +1,7 @@
 //! The command line: translates words into one call of the service each, and prints the answer.
 
 mod actor;
+mod apply;
 mod args;
 mod asked;
 mod asked_args;
@@ -16,15 +17,17 @@ mod dev;
 mod entries;
 mod entry_words;
 mod events;
+mod export;
 mod fields;
-mod files;
 mod fleet;
 mod hints;
+mod import;
 mod logs;
 mod moments;
 mod node_command;
 mod output;
 mod palette;
+mod plan;
 mod playground;
 mod progress;
 mod request;
@@ -127,9 +130,12 @@ async fn dispatch(cli: Cli, printer: Printer) -> Ended {
         Command::Skip(args) => asked::skip(&app, args).await,
         Command::Backfill(args) => asked::backfill(&app, args).await,
         Command::Why(args) => why::why(&app, args).await,
-        Command::Apply(args) => files::apply(&app, args).await,
-        Command::Export { ids, select } => files::export(&app, &ids, &select).await,
-        Command::Import { from: ImportFrom::Crontab { file, tz } } => files::import_crontab(&app, &file, tz.as_deref()),
+        Command::Plan(args) => plan::plan(&app, args).await,
+        Command::Apply(args) => apply::apply(&app, args).await,
+        Command::Export { ids, select } => export::export(&app, &ids, &select).await,
+        Command::Import { from: ImportFrom::Crontab { file, tz } } => {
+            import::import_crontab(&app, &file, tz.as_deref())
+        }
         Command::Import { from: ImportFrom::Other(words) } => Err(hints::subcommand("import", &words).into()),
         Command::Runs(args) => match args.command {
             None => runs::list(&app, args).await,

@@ -289,7 +289,7 @@ async fn a_file_brings_its_calendars_and_export_gives_them_back() {
     assert_eq!(bed.definition("a").await.calendars["cn.holidays"], 1);
     let again = bed.service.apply(&request(), file(&text), owned_by("o")).await.unwrap();
     assert_eq!((words(&again), again.calendars[0].change), (vec!["unchanged"], "unchanged"));
-    let (exported, _) = bed.service.export(&[id("a")]).await.unwrap();
+    let exported = bed.service.export(&Select::Ids(vec![id("a")])).await.unwrap().file;
     assert_eq!(file(&exported.to_toml()), exported);
     let again = bed.service.apply(&request(), file(&exported.to_toml()), owned_by("o")).await.unwrap();
     assert_eq!((words(&again), again.calendars[0].change), (vec!["unchanged"], "unchanged"));
