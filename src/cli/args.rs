@@ -141,6 +141,9 @@ pub enum Command {
     #[command(after_help = BACKFILL_EXAMPLES)]
     Backfill(BackfillArgs),
 
+    /// Say what is wrong with schedule files, without Redis
+    #[command(after_help = super::lint::LINT_EXAMPLES)]
+    Lint(super::lint::LintArgs),
     /// Show what `apply` would do, by reading alone
     #[command(after_help = super::plan::PLAN_EXAMPLES)]
     Plan(super::plan::PlanArgs),

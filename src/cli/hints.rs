@@ -9,7 +9,6 @@ use crate::error::{Error, Problem};
 
 /// Commands of the contract that are not built yet.
 const LATER_COMMANDS: &[&str] = &[
-    "lint",
     "forecast",
     "schema",
     "revisions",
@@ -56,8 +55,8 @@ const COMMANDS: &[(&str, &str)] = &[
     ("beat", "upbeat node; every node fires, none is the beat"),
     ("info", "upbeat show ID"),
     ("purge", "upbeat rm SELECT"),
-    ("validate", "upbeat plan -f FILE"),
-    ("check", "upbeat plan -f FILE"),
+    ("validate", "upbeat lint -f FILE"),
+    ("check", "upbeat lint -f FILE, upbeat plan -f FILE"),
     ("diff", "upbeat plan -f FILE"),
     ("load", "upbeat apply -f FILE"),
     ("dump", "upbeat export"),

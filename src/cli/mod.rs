@@ -22,6 +22,7 @@ mod fields;
 mod fleet;
 mod hints;
 mod import;
+mod lint;
 mod logs;
 mod moments;
 mod node_command;
@@ -41,7 +42,6 @@ mod show_run;
 mod times;
 mod waiting;
 mod why;
-mod zone_words;
 mod zoneinfo;
 
 use std::process::ExitCode;
@@ -130,6 +130,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Ended {
         Command::Skip(args) => asked::skip(&app, args).await,
         Command::Backfill(args) => asked::backfill(&app, args).await,
         Command::Why(args) => why::why(&app, args).await,
+        Command::Lint(args) => lint::run(&app, &args),
         Command::Plan(args) => plan::plan(&app, args).await,
         Command::Apply(args) => apply::apply(&app, args).await,
         Command::Export { ids, select } => export::export(&app, &ids, &select).await,
