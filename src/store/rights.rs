@@ -41,6 +41,8 @@ impl Role {
 
 /// Commands that are sent as they are, and who sends them.
 const SENT: &[(&str, &[Role])] = &[
+    // fred asks for it with each connection.
+    ("client|id", &[Node, Operator, Viewer]),
     ("evalsha_ro", &[Node, Operator, Viewer]),
     ("eval_ro", &[Node, Operator, Viewer]),
     ("evalsha", &[Node, Operator]),
@@ -216,14 +218,11 @@ impl AclOf<'_> {
 fn sample(command: &str, namespace: &Namespace) -> Vec<String> {
     let key = ShardKeys::new(namespace, 0).key(Key::Clock);
     let words: &[&str] = match command {
+        "client|id" => return vec!["CLIENT".to_owned(), "ID".to_owned()],
         "info" | "ping" | "time" => &[],
         "script|load" => return vec!["SCRIPT".to_owned(), "LOAD".to_owned(), "return".to_owned()],
-        "publish" | "subscribe" => {
-            return [command.to_owned(), keys::nudges(namespace)]
-                .into_iter()
-                .chain(["due".to_owned()].into_iter().filter(|_| command == "publish"))
-                .collect();
-        }
+        "publish" => return vec![command.to_owned(), keys::nudges(namespace), "due".to_owned()],
+        "subscribe" => return vec![command.to_owned(), keys::nudges(namespace)],
         "evalsha" | "eval" | "evalsha_ro" | "eval_ro" => &["return", "1", &key],
         "unlink" => &[&key],
         "blpop" => &[&key, "0"],
