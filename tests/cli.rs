@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "cli/acl.rs"]
+mod acl;
 #[path = "cli/asked.rs"]
 mod asked;
 #[path = "cli/audit.rs"]
@@ -12,8 +14,12 @@ mod audit;
 mod calendars;
 #[path = "cli/dead.rs"]
 mod dead;
+#[path = "cli/doctor.rs"]
+mod doctor;
 #[path = "cli/events.rs"]
 mod events;
+#[path = "cli/namespaces.rs"]
+mod namespaces;
 #[path = "cli/repeats.rs"]
 mod repeats;
 #[path = "cli/why.rs"]

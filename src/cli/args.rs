@@ -205,14 +205,15 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<super::calendars::CalendarsCommand>,
     },
-    /// Take Redis' clock as it is, after one that had run ahead
-    Doctor {
-        /// Do it; prints by how much each shard goes back
-        #[arg(long)]
-        accept_clock: bool,
-        #[command(flatten)]
-        changing: Changing,
-    },
+    /// Say on one page whether all is well, and what to type where it is not
+    #[command(after_help = super::doctor::DOCTOR_EXAMPLES)]
+    Doctor(super::doctor::DoctorArgs),
+    /// List the namespaces of this Redis
+    #[command(after_help = super::namespaces::NAMESPACES_EXAMPLES)]
+    Namespaces,
+    /// Print users of Redis with least rights for nodes, operators and viewers
+    #[command(after_help = super::acl::ACL_EXAMPLES)]
+    Acl(super::acl::AclArgs),
     /// Measure what the race costs on a Redis that nothing else uses
     Bench(super::bench::BenchArgs),
     /// Print completions for a shell

@@ -15,10 +15,8 @@ const LATER_COMMANDS: &[&str] = &[
     "rollback",
     "alerts",
     "tokens",
-    "namespaces",
     "top",
     "simulate",
-    "acl",
     "healthcheck",
     "man",
 ];
