@@ -30,6 +30,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("clap", &["cli", "main.rs"]),
     ("clap_complete", &["cli"]),
     ("comfy_table", &["cli"]),
+    ("terminal_size", &["cli"]),
     ("rrule", &["domain/rrule"]),
     ("reqwest", &["node/action/http.rs", "node/action/address.rs"]),
 ];

@@ -59,7 +59,7 @@ pub async fn apply(app: &App, args: ApplyArgs) -> Ended {
 }
 
 /// The entries of a file or a folder, and who applies them where it does not say so itself.
-fn schedule_file(path: &str) -> Ended<(ScheduleFile, Owner)> {
+pub fn schedule_file(path: &str) -> Ended<(ScheduleFile, Owner)> {
     if path == "-" {
         let mut file = parse("standard input", &text_of(path)?)?;
         read_calendars(&mut file, Path::new("."))?;

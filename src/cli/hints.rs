@@ -11,7 +11,6 @@ use crate::error::{Error, Problem};
 const LATER_COMMANDS: &[&str] = &[
     "plan",
     "lint",
-    "forecast",
     "schema",
     "revisions",
     "rollback",

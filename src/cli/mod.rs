@@ -7,6 +7,7 @@ mod asked_args;
 mod audit;
 mod bench;
 mod calendars;
+mod chart;
 mod clock;
 mod completions;
 mod connect;
@@ -18,6 +19,7 @@ mod events;
 mod fields;
 mod files;
 mod fleet;
+mod forecast;
 mod hints;
 mod logs;
 mod moments;
@@ -29,6 +31,7 @@ mod requested;
 mod run_args;
 mod run_words;
 mod runs;
+mod schedule_file;
 mod selection;
 mod show_run;
 mod times;
@@ -135,6 +138,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Ended {
         Command::Events(args) => events::run(&app, args).await,
         Command::Calendars { command } => calendars::run(&app, command).await,
         Command::Audit(args) => audit::run(&app, args).await,
+        Command::Forecast(args) => forecast::run(&app, args).await,
         Command::Nodes { other: None } => fleet::nodes(&app).await,
         Command::Queues { other: None } => fleet::queues(&app).await,
         Command::Nodes { other: Some(Other::Word(words)) } => Err(hints::subcommand("nodes", &words).into()),

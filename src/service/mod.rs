@@ -15,11 +15,13 @@ mod decide;
 mod events;
 mod export;
 mod follow;
+mod forecast;
 mod list;
 mod nodes;
 mod once;
 mod outages;
 mod outputs;
+mod recreate;
 mod request;
 mod run_ref;
 mod run_views;
@@ -44,10 +46,15 @@ pub use dead::{LetterChange, LetterVerb, Letters};
 pub use events::{EventFilter, EventList, EventView, FollowEvents};
 pub use export::WhereToRun;
 pub use follow::Follow;
+pub use forecast::{
+    EntryRuns, ForecastOptions, ForecastView, KindForecast, LeftOut, MinuteForecast, MinuteRuns, QueueForecast,
+    SkipForecast, SpreadChange, SpreadView, WorstMinute,
+};
 pub use list::ListFilter;
 pub use once::{AskedRun, OnceWhen, OnlyOne};
 pub use outages::Outage;
 pub use outputs::{FollowOutput, Piece};
+pub use recreate::Recreation;
 pub use request::{Request, Said};
 pub use run_ref::RunRef;
 pub use runs::{RunFilter, RunList};

@@ -86,8 +86,7 @@ pub(super) fn running(
         busy: vec![vec![0; minutes]; queues],
     };
     let active = vec![Active::default(); streams.len()];
-    let mut sweep =
-        Sweep { streams, lasts, active, ends: BinaryHeap::new(), levels, skipped: vec![0; streams.len()] };
+    let mut sweep = Sweep { streams, lasts, active, ends: BinaryHeap::new(), levels, skipped: vec![0; streams.len()] };
     let mut buckets: Vec<Vec<usize>> = vec![Vec::new(); minutes];
     let bucket_of = |due: i64| usize::try_from((due - first_minute) / MINUTE_MS).unwrap_or(0);
     for (at, stream) in streams.iter().enumerate().filter(|(_, stream)| stream.list.is_some()) {
@@ -207,14 +206,7 @@ impl<F: Fn(&Lasts) -> i64> Sweep<'_, F> {
     fn known_to(self, known_to: Timestamp) -> Running {
         let peaks = |levels: Vec<(u64, Peak)>| levels.into_iter().map(|(_, peak)| peak).collect();
         let Levels { all, queues, lists, busy, .. } = self.levels;
-        Running {
-            known_to,
-            all: all.1,
-            queues: peaks(queues),
-            lists: peaks(lists),
-            busy,
-            skipped: self.skipped,
-        }
+        Running { known_to, all: all.1, queues: peaks(queues), lists: peaks(lists), busy, skipped: self.skipped }
     }
 }
 

@@ -110,13 +110,8 @@ fn a_delay_moves_due_times_in_and_out_of_the_window() {
 #[test]
 fn more_times_than_may_be_listed_are_refused_not_cut() {
     let listed = entry("a", json!({"cron": "0-58 * * * *"}));
-    let coming = Coming {
-        schedule: &listed.schedule,
-        settled_to: Timestamp(SUNDAY),
-        delay_ms: 0,
-        left: None,
-        skips: &[],
-    };
+    let coming =
+        Coming { schedule: &listed.schedule, settled_to: Timestamp(SUNDAY), delay_ms: 0, left: None, skips: &[] };
     assert_eq!(coming.times(window(SUNDAY, SUNDAY + DAY), 1_000), Err(TooMany));
 }
 
@@ -204,7 +199,8 @@ fn a_fixed_minute_is_spread_by_h_and_a_period_by_spread() {
 #[test]
 fn spreading_moves_only_who_comes_in_the_fullest_minutes() {
     let hour = window(SUNDAY, SUNDAY + 3_600_000);
-    let by = |minutes: i64| Some(SpreadBy { change: SpreadWord::Cron("H * * * *".into()), shift_ms: minutes * MINUTE_MS });
+    let by =
+        |minutes: i64| Some(SpreadBy { change: SpreadWord::Cron("H * * * *".into()), shift_ms: minutes * MINUTE_MS });
     let mut streams: Vec<Stream> =
         (0..10).map(|n| stream(&format!("e{n}"), every(SUNDAY + 600_000, 3_600_000, 1), SKIP, 90_000)).collect();
     streams.iter_mut().enumerate().for_each(|(n, stream)| stream.spread_by = by(i64::try_from(n).unwrap() * 3));
@@ -256,7 +252,8 @@ fn any_times() -> impl Strategy<Value = Times> {
     let listed = prop::collection::btree_set(0_i64..900_000, 0..40);
     prop_oneof![
         evenly.prop_map(|(first, period, count, holes)| {
-            let mut holes: Vec<i64> = holes.into_iter().filter(|n| *n < count).map(|n| first + n as i64 * period).collect();
+            let mut holes: Vec<i64> =
+                holes.into_iter().filter(|n| *n < count).map(|n| first + n as i64 * period).collect();
             holes.sort_unstable();
             holes.dedup();
             Times::Every { first: SUNDAY + first, period, count, holes: holes.iter().map(|at| SUNDAY + at).collect() }

@@ -79,13 +79,7 @@ impl Coming<'_> {
         Times::Every { first: first + self.delay_ms, period, count, holes }
     }
 
-    fn listed(
-        &self,
-        first: Timestamp,
-        from: Timestamp,
-        until: Timestamp,
-        listed_max: usize,
-    ) -> Result<Times, TooMany> {
+    fn listed(&self, first: Timestamp, from: Timestamp, until: Timestamp, listed_max: usize) -> Result<Times, TooMany> {
         let left = usize::try_from(self.left.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
         let all = self.schedule.times_after(Timestamp(first.0 - 1)).take_while(|at| *at < until).take(left);
         let mut due = Vec::new();
