@@ -14,6 +14,8 @@ mod calendars;
 mod dead;
 #[path = "cli/events.rs"]
 mod events;
+#[path = "cli/forecast.rs"]
+mod forecast;
 #[path = "cli/repeats.rs"]
 mod repeats;
 #[path = "cli/why.rs"]

@@ -22,6 +22,8 @@ mod calendars;
 mod changes;
 #[path = "service/events.rs"]
 mod events;
+#[path = "service/forecast.rs"]
+mod forecast;
 #[path = "service/once.rs"]
 mod once;
 #[path = "service/overdue.rs"]

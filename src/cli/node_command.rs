@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::fields::whole;
 use crate::cli::output::{Ended, Printer};
-use crate::cli::{App, actor, connect, schedule_file};
+use crate::cli::{App, actor, connect, schedule_source};
 use crate::domain::action::Kind;
 use crate::domain::id::{Namespace, QueueName};
 use crate::domain::nearest::not_one_of;
@@ -98,7 +98,7 @@ pub async fn run(app: &App, args: NodeArgs) -> Ended {
     let config = config(&args)?;
     let (connection, namespace) = connect::target(&app.common, app.printer)?;
     let files: Vec<String> = filled(&args.schedule_file).map(str::to_owned).collect();
-    let source = schedule_file::source(&files, &namespace)?;
+    let source = schedule_source::source(&files, &namespace)?;
     log(args.log, args.log_level);
     if args.log == LogForm::Text {
         greet(app.printer, &config, &namespace);

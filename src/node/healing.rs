@@ -131,6 +131,7 @@ impl Healing {
         for (seen, beginning) in self.seen.iter_mut().zip(beginnings) {
             *seen = Some(beginning.name);
         }
+        tracing::debug!(schedule.file = %self.source.shown, "looked how the namespace began");
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 mod answer;
 mod view;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::domain::calendar::Calendars;
 use crate::domain::definition::Definition;
@@ -76,30 +76,14 @@ impl Service {
         let asked = window(options, now)?;
         let mut reading = Reading::new(now, asked);
         let mut calendars: Option<Calendars> = None;
-        if let Some(Select::Ids(ids)) = &options.select {
-            let ids = self.select(&Select::Ids(ids.clone())).await?;
-            for shard in self.store.shards() {
-                let mine: Vec<EntryId> = ids.iter().filter(|id| self.store.shard_of(id) == shard).cloned().collect();
-                for page in mine.chunks(PAGE) {
-                    self.read_page(&mut reading, shard, page, None, &mut calendars).await?;
-                }
-            }
-        } else {
-            for shard in self.store.shards() {
-                // A hash that grows while it is read shows an id twice.
-                let mut seen: HashSet<EntryId> = HashSet::new();
-                let mut cursor = None;
-                loop {
-                    let (ids, next) = self.store.entry_ids(shard, cursor).await?;
-                    let ids: Vec<EntryId> = ids.into_iter().filter(|id| seen.insert(id.clone())).collect();
-                    for page in ids.chunks(PAGE) {
-                        self.read_page(&mut reading, shard, page, options.select.as_ref(), &mut calendars).await?;
-                    }
-                    cursor = next;
-                    if cursor.is_none() {
-                        break;
-                    }
-                }
+        let named = options.select.clone().filter(|select| matches!(select, Select::Ids(_)));
+        let ids = self.select(&named.unwrap_or(Select::All)).await?;
+        self.progress.begin(ids.len(), "entries");
+        for shard in self.store.shards() {
+            let mine: Vec<EntryId> = ids.iter().filter(|id| self.store.shard_of(id) == shard).cloned().collect();
+            for page in mine.chunks(PAGE) {
+                self.read_page(&mut reading, shard, page, options.select.as_ref(), &mut calendars).await?;
+                self.progress.advance(page.len());
             }
         }
         let fleet = self.fleet().await?;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use crate::cli::files::schedule_file;
 use crate::cli::output::{Ended, Failure};
+use crate::cli::schedule_files::schedule_file;
 use crate::domain::file::ScheduleFile;
 use crate::domain::id::{Namespace, Owner};
 use crate::error::{Error, Result};
