@@ -18,6 +18,8 @@ mod dead;
 mod doctor;
 #[path = "cli/events.rs"]
 mod events;
+#[path = "cli/forecast.rs"]
+mod forecast;
 #[path = "cli/namespaces.rs"]
 mod namespaces;
 #[path = "cli/repeats.rs"]

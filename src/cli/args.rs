@@ -189,6 +189,9 @@ pub enum Command {
     /// Prove that no fire time is missing and none too many
     #[command(after_help = super::audit::AUDIT_EXAMPLES)]
     Audit(super::audit::AuditArgs),
+    /// What comes: runs by minute, the worst one, the slots it needs, and what spreading would change
+    #[command(after_help = super::forecast::FORECAST_EXAMPLES)]
+    Forecast(super::forecast::ForecastArgs),
 
     /// List nodes
     Nodes {

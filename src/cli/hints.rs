@@ -8,18 +8,8 @@ use crate::domain::nearest::nearest;
 use crate::error::{Error, Problem};
 
 /// Commands of the contract that are not built yet.
-const LATER_COMMANDS: &[&str] = &[
-    "forecast",
-    "schema",
-    "revisions",
-    "rollback",
-    "alerts",
-    "tokens",
-    "top",
-    "simulate",
-    "healthcheck",
-    "man",
-];
+const LATER_COMMANDS: &[&str] =
+    &["schema", "revisions", "rollback", "alerts", "tokens", "top", "simulate", "healthcheck", "man"];
 
 /// Flags of the contract that are not built yet.
 const LATER_FLAGS: &[&str] = &["--listen", "--apply", "--take-over", "--exporter"];

@@ -9,6 +9,7 @@ mod asked_args;
 mod audit;
 mod bench;
 mod calendars;
+mod chart;
 mod clock;
 mod completions;
 mod config_file;
@@ -22,6 +23,7 @@ mod events;
 mod export;
 mod fields;
 mod fleet;
+mod forecast;
 mod hints;
 mod import;
 mod lint;
@@ -40,6 +42,7 @@ mod run_args;
 mod run_words;
 mod runs;
 mod schedule_files;
+mod schedule_source;
 mod selection;
 mod show_run;
 mod times;
@@ -150,9 +153,7 @@ async fn command(app: &App, command: Command) -> Ended {
         Command::Plan(args) => plan::plan(app, args).await,
         Command::Apply(args) => apply::apply(app, args).await,
         Command::Export { ids, select } => export::export(app, &ids, &select).await,
-        Command::Import { from: ImportFrom::Crontab { file, tz } } => {
-            import::import_crontab(app, &file, tz.as_deref())
-        }
+        Command::Import { from: ImportFrom::Crontab { file, tz } } => import::import_crontab(app, &file, tz.as_deref()),
         Command::Import { from: ImportFrom::Other(words) } => Err(hints::subcommand("import", &words).into()),
         Command::Runs(args) => match args.command {
             None => runs::list(app, args).await,
@@ -168,6 +169,7 @@ async fn command(app: &App, command: Command) -> Ended {
         Command::Events(args) => events::run(app, args).await,
         Command::Calendars { command } => calendars::run(app, command).await,
         Command::Audit(args) => audit::run(app, args).await,
+        Command::Forecast(args) => forecast::run(app, args).await,
         Command::Nodes { other: None } => fleet::nodes(app).await,
         Command::Queues { other: None } => fleet::queues(app).await,
         Command::Nodes { other: Some(Other::Word(words)) } => Err(hints::subcommand("nodes", &words).into()),

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::store::is_refused;
 use crate::store::keys::Key;
-use crate::store::reply::{Reply, maybe_bytes, pairs, text};
+use crate::store::reply::{Reply, pairs, text};
 
 /// What was asked, or why it could not be seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
