@@ -117,6 +117,12 @@ impl Cron {
             .then_some("six fields begin with seconds; days of the week count from 0, Sunday, not from 1 as in Quartz")
     }
 
+    /// The minute of the hour, where there is only one; that of `H` is the entry's.
+    pub(in crate::domain) fn only_minute(&self) -> Option<u32> {
+        let minutes = self.compiled.fields.minutes;
+        (minutes.count_ones() == 1).then(|| minutes.trailing_zeros())
+    }
+
     /// Whether it stands for the same fire times, however it is written.
     pub fn fires_like(&self, other: &Self) -> bool {
         self.compiled.fields == other.compiled.fields

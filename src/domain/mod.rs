@@ -17,6 +17,7 @@ pub mod event;
 pub mod exclude;
 pub mod fields;
 pub mod file;
+pub mod forecast;
 pub mod id;
 mod json_text;
 pub mod ledger;
