@@ -76,7 +76,11 @@ fn what(one: &RevisionView) -> String {
         Some(to) => format!("rolled back to {to}"),
         None => one.change.to_owned(),
     };
+    let until =
+        one.fields.iter().flatten().find(|change| change.field == "paused").and_then(|change| change.new.as_str());
     match one.fields.as_deref() {
+        // The word says it all.
+        Some([pause]) if pause.field == "paused" => until.map_or(word.clone(), |until| format!("{word} until {until}")),
         // All of its fields are new: which they are is for show.
         Some(fields) if one.change != "added" && !fields.is_empty() => format!("{word}: {}", in_words(fields)),
         _ => word,

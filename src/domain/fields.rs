@@ -51,6 +51,9 @@ pub const FIELDS: &[&str] = &[
 /// Every section of a schedule file, whether this version delivers it or not.
 pub const SECTIONS: &[&str] = &["owner", "namespace", "defaults", "entries", "queues", "calendars", "alerts"];
 
+/// Those that come later.
+const LATER_SECTIONS: &[&str] = &["queues", "alerts"];
+
 /// The fields that say *when*; an entry has exactly one.
 pub const SCHEDULE_KINDS: &[&str] = &["cron", "every", "at", "rrule", "after"];
 /// The fields that say *what*; an entry has exactly one.
@@ -88,6 +91,7 @@ pub(crate) fn keys_of(table: &str) -> &'static [&'static str] {
         "retry" => Retry::KEYS,
         "catch_up" => &["mode", "max_runs", "per_minute"],
         "calendars" => &["file", "dates"],
+        "queues" => &["max_running", "rate"],
         _ => &[],
     }
 }
@@ -219,6 +223,11 @@ const SYNONYMS: &[(&str, &str)] = &[
 /// Whether `field` is of the contract but refused by this version, whatever it says.
 pub(crate) fn is_later(field: &str) -> bool {
     LATER.contains(&field)
+}
+
+/// Whether this section of a file is of the contract but refused by this version.
+pub(crate) fn is_later_section(section: &str) -> bool {
+    LATER_SECTIONS.contains(&section)
 }
 
 /// The complaint about what comes with a later version.

@@ -7,7 +7,9 @@ mod fields;
 use serde_json::{Map, Value, json};
 
 use crate::domain::calendar::CALENDAR_DATES_MAX;
-use crate::domain::fields::{ACTION_KINDS, DEFAULT_FIELDS, FIELDS, SCHEDULE_KINDS, SECTIONS, is_later, keys_of};
+use crate::domain::fields::{
+    ACTION_KINDS, DEFAULT_FIELDS, FIELDS, SCHEDULE_KINDS, SECTIONS, is_later, is_later_section, keys_of,
+};
 use crate::domain::id::ENTRY_ID_MAX_BYTES;
 
 /// Names of owners, namespaces, queues and calendars.
@@ -15,7 +17,8 @@ const NAME: &str = "^[a-z0-9._-]{1,64}$";
 
 /// The schema, draft 2020-12, of the JSON document that a file stands for. What a later version delivers is not in it.
 pub fn schema() -> Value {
-    let sections = SECTIONS.iter().filter_map(|section| Some(((*section).to_owned(), of_section(section)?)));
+    let sections = SECTIONS.iter().filter(|section| !is_later_section(section));
+    let sections = sections.filter_map(|section| Some(((*section).to_owned(), of_section(section)?)));
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "upbeat schedule file",
@@ -67,8 +70,26 @@ fn of_section(section: &str) -> Option<Value> {
             "propertyNames": { "pattern": NAME },
             "additionalProperties": calendar(),
         }),
+        "queues" => json!({
+            "description": "Limits of queues; one that is not named goes.",
+            "type": "object",
+            "propertyNames": { "pattern": NAME },
+            "additionalProperties": queue(),
+        }),
         _ => return None,
     })
+}
+
+fn queue() -> Value {
+    let mut queue = table(keys_of("queues"), |key| match key {
+        "max_running" => Some(json!({ "description": "Runs at a time.", "type": "integer", "minimum": 1 })),
+        "rate" => Some(
+            json!({ "description": "Starts a span, as in 100/1m.", "type": "string", "pattern": "^.*[0-9].*/.+$" }),
+        ),
+        _ => None,
+    });
+    queue["minProperties"] = 1.into();
+    queue
 }
 
 fn calendar() -> Value {

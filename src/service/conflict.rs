@@ -8,7 +8,8 @@ use crate::domain::revision::{FieldChange, in_words};
 use crate::error::{Error, Problem, Result, Sides};
 use crate::service::Service;
 use crate::service::revisions::RevisionView;
-use crate::service::write::{only_one, why_changed};
+use crate::service::view::ChangeView;
+use crate::service::write::{self, only_one, why_changed};
 use crate::store::Changed;
 
 /// What was asked for and refused.
@@ -60,6 +61,14 @@ impl Service {
             Err(Error::Conflict(_)) if now != seen => Err(self.conflict(id, seen, now, yours).await),
             answered => answered,
         }
+    }
+
+    /// What became of one change among several, where somebody else was faster: both sides in its message.
+    pub(super) async fn refused_change(&self, id: &EntryId, changed: Changed, seen: u64, yours: Yours) -> ChangeView {
+        let why = self.conflict(id, seen, changed.revision, yours).await;
+        let lines = why.problem().sides.iter().flat_map(|sides| &sides.lines);
+        let lines: String = lines.map(|line| format!("; {}", line.replacen("  ", " ", 2))).collect();
+        ChangeView { message: Some(format!("{}{lines}", why.problem().message)), ..write::view(changed, Vec::new) }
     }
 
     /// The complaint about an entry that was read at revision `seen` and stands at `now`.

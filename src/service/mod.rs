@@ -14,6 +14,7 @@ mod conflict;
 mod dead;
 mod decide;
 mod doctor;
+mod each;
 mod events;
 mod export;
 mod follow;

@@ -59,7 +59,7 @@ fn every_error_of_a_folder_has_its_line_in_toml_and_json() {
     let find =
         |start: &str| said.iter().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{start}: {said:#?}"));
     find("error: jobs/a.toml:7: entries.a.b.cron: minute: 61");
-    find("error: jobs/a.toml:10: entries.a.b.retry.dely: unknown field");
+    find("error: jobs/a.toml:11: entries.a.b.retry.dely: unknown field");
     find("error: jobs/a.toml:2: entries.list.max_running: a message is written in one step");
     find("error: jobs/b.json:5: entries.c.evry: unknown field");
     find("error: jobs/b.json:7: entries.c.http.headers.Host\\n: ");

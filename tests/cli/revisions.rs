@@ -33,8 +33,16 @@ fn revisions_are_listed_newest_first_with_who_why_and_what() {
     let lines: Vec<&str> = table.lines().collect();
     assert!(lines[0].starts_with("REVISION  WHEN") && lines[0].ends_with("REASON"), "{table}");
     assert!(lines[1].contains("changed: timeout 1h -> none, note none -> \"a note\""), "{table}");
-    assert!(lines[4].contains(" ci ") && lines[4].ends_with("changed: timeout none -> 1h  it hung"), "{table}");
-    assert!(lines[5].starts_with("1 ") && lines[5].contains(" ana@laptop ") && lines[5].contains("+08"), "{table}");
+    assert!(
+        lines[2].ends_with("  resumed") && lines[3].contains("  paused  ") && lines[3].ends_with("  INC-1"),
+        "{table}"
+    );
+    assert!(lines[4].contains(" ci ") && lines[4].contains(" changed: timeout none -> 1h "), "{table}");
+    assert!(lines[4].ends_with("  it hung"), "{table}");
+    assert!(
+        lines[5].starts_with("1 ") && lines[5].contains(" CST ") && lines[5].ends_with("  ana@laptop  added"),
+        "{table}"
+    );
     assert_eq!(user.ok(&["revisions", "report", "-o", "id"]), "5\n4\n3\n2\n1\n");
     assert_eq!(user.ok(&["revisions", "report", "-o", "jsonl"]).lines().count(), 5);
 }

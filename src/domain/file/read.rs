@@ -6,7 +6,8 @@ use super::{CalendarSource, FileCalendar, FileEntry, ScheduleFile};
 use crate::domain::calendar::Calendar;
 use crate::domain::entry::{Entry, take_paused};
 use crate::domain::fields::{
-    ACTION_KINDS, DEFAULT_FIELDS, FIELDS, SCHEDULE_KINDS, SECTIONS, is_later, keys_of, not_yet, unknown_field,
+    ACTION_KINDS, DEFAULT_FIELDS, FIELDS, SCHEDULE_KINDS, SECTIONS, is_later, is_later_section, keys_of, not_yet,
+    unknown_field,
 };
 use crate::domain::id::{CalendarName, EntryId, Namespace, Owner};
 use crate::domain::nearest::nearest;
@@ -94,7 +95,7 @@ pub(super) fn read(document: Map<String, Value>, complaints: &mut Complaints) ->
                     file.calendars.extend(complaints.note(read_calendar(&place, &name, &value)));
                 }
             }
-            "queues" | "alerts" => complaints.0.push(not_yet(section)),
+            later if is_later_section(later) => complaints.0.push(not_yet(section)),
             _ => complaints.0.push(unknown_section(&section, &value)),
         }
     }
