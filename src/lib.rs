@@ -118,6 +118,10 @@
 //! `service/why/` answers from records alone: a question names a fire time, the records (runs, ledger, revisions, events) say what
 //! became of it, and that becomes words. How long runs usually take, and when one is stuck, is [`domain::durations`].
 //!
+//! What people change is a revision each; `service/revisions.rs` shows them and makes one the next, and where two change the same
+//! entry `service/conflict.rs` shows both sides. Schedule files are judged before anybody is asked: [`domain::lint`] has the traps that
+//! the reader accepts, [`domain::schema`] the JSON Schema of what it reads.
+//!
 //! # What is deliberately absent
 //!
 //! Follow-ups, limits of queues, alerts and the HTTP door are part of the contract and not
