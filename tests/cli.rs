@@ -12,8 +12,14 @@ mod audit;
 mod calendars;
 #[path = "cli/dead.rs"]
 mod dead;
+#[path = "cli/design.rs"]
+mod design;
 #[path = "cli/events.rs"]
 mod events;
+#[path = "cli/interrupted.rs"]
+mod interrupted;
+#[path = "cli/plan.rs"]
+mod plan;
 #[path = "cli/repeats.rs"]
 mod repeats;
 #[path = "cli/why.rs"]

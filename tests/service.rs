@@ -20,8 +20,12 @@ mod bed;
 mod calendars;
 #[path = "service/changes.rs"]
 mod changes;
+#[path = "service/drawn.rs"]
+mod drawn;
 #[path = "service/events.rs"]
 mod events;
+#[path = "service/exports.rs"]
+mod exports;
 #[path = "service/once.rs"]
 mod once;
 #[path = "service/overdue.rs"]
@@ -30,6 +34,10 @@ mod overdue;
 mod owed;
 #[path = "service/pauses.rs"]
 mod pauses;
+#[path = "service/plans.rs"]
+mod plans;
+#[path = "service/prunes.rs"]
+mod prunes;
 #[path = "service/requests.rs"]
 mod requests;
 #[path = "service/runs.rs"]

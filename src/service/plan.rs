@@ -120,9 +120,9 @@ impl Service {
             wanted.entries.iter().filter_map(|one| views.remove(one.id.as_str())).collect();
         warnings.extend(self.left_behind(&wanted, &pruned).await?);
         for pruned in &pruned {
-            changes.extend(self.planned_removals(pruned, &against.standing).await?);
+            changes.extend(self.planned_removals(pruned, &against).await?);
         }
-        let much = pruned.iter().filter(|one| one.is_much());
+        let much = pruned.iter().filter(|one| one.is_much() && !options.is_agreed);
         warnings.extend(much.map(|one| format!("this would {}: apply --prune asks, or needs -y", one.words())));
         let owners = wanted.owners.iter().map(ToString::to_string).collect();
         Ok(PlanView { changes, calendars, warnings, owners })
@@ -221,11 +221,11 @@ impl Service {
         })
     }
 
-    async fn planned_removals(&self, pruned: &Pruned, standing: &Calendars) -> Result<Vec<PlannedChange>> {
+    async fn planned_removals(&self, pruned: &Pruned, against: &Against<'_>) -> Result<Vec<PlannedChange>> {
         let mut planned = Vec::with_capacity(pruned.ids.len());
         for ids in pruned.ids.chunks(STEP_ENTRIES) {
             for stored in self.store.entries(ids).await?.into_iter().flatten() {
-                let was = as_it_stands(&stored, standing);
+                let was = as_it_stands(&stored, &against.standing);
                 let fires = match was.iter().any(|entry| entry.max_fires.is_some()) {
                     true => self.store.fires_of(&stored.id).await?,
                     false => 0,
@@ -237,7 +237,7 @@ impl Service {
                     change: "removed",
                     next_before: foresight.and_then(|one| one.next()),
                     next_after: None,
-                    revision: unchanged.revision.map(|revision| revision + 1),
+                    revision: unchanged.revision.map(|revision| revision + 1 + follows(&stored, against)),
                     ..unchanged
                 };
                 let fields = stored.definition.map(|definition| definition.entry).unwrap_or_default();
