@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use crate::cli::App;
 use crate::cli::apply::{FilesArgs, counted};
 use crate::cli::output::{Ended, Format, complain, print, printable};
+use crate::cli::palette::{BAD, DOUBT, GOOD, paint};
 use crate::cli::request::asking;
 use crate::cli::schedule_files::owned_files;
 use crate::cli::times::Wall;
@@ -98,7 +99,7 @@ fn lines(plan: &PlanView, now: Timestamp) -> String {
         match one.change.change {
             "added" | "removed" => {
                 let Some(words) = columns.next() else { continue };
-                let sign = if one.change.change == "added" { '+' } else { '-' };
+                let sign = if one.change.change == "added" { paint(GOOD, '+') } else { paint(BAD, '-') };
                 let pad = |at: usize| {
                     let blanks = widths[at].saturating_sub(words[at].chars().count());
                     format!("{}{}", words[at], " ".repeat(blanks))
@@ -142,7 +143,7 @@ fn next(one: &PlannedChange, now: Timestamp) -> String {
 
 /// `~ sync`, its fields, and its next fire times where they are others.
 fn changed(one: &PlannedChange, now: Timestamp) -> String {
-    let mut text = format!("~ {}\n", one.change.id);
+    let mut text = format!("{} {}\n", paint(DOUBT, '~'), one.change.id);
     let mut facts: Vec<(String, String)> = Vec::new();
     for field in &one.change.fields {
         let old_and_new = |fields: &Map<String, Value>| fields.get(field).map_or("none".to_owned(), shown);
@@ -166,10 +167,9 @@ fn changed(one: &PlannedChange, now: Timestamp) -> String {
 
 fn calendar(change: &CalendarChange) -> Option<String> {
     let sign = match change.change {
-        "added" => '+',
-        "changed" => '~',
-        _ if change.entries.is_empty() => return None,
-        _ => '~',
+        "added" => paint(GOOD, '+'),
+        _ if change.change == "unchanged" && change.entries.is_empty() => return None,
+        _ => paint(DOUBT, '~'),
     };
     let dates = if change.dates == 1 { "1 date".to_owned() } else { format!("{} dates", change.dates) };
     let names: Vec<&str> = change.entries.iter().map(|one| one.id.as_str()).collect();

@@ -72,8 +72,13 @@ impl Service {
             against.calendars = self.calendars_of_files(&wanted, against.clocks[0]).await?.1;
         }
         let batches = self.batches(&wanted.entries, &against.clocks);
+        self.progress.begin(wanted.entries.len(), "entries");
         let written: Vec<(Vec<ChangeView>, Vec<String>)> = stream::iter(&batches)
-            .map(|batch| self.apply_batch(&against, batch))
+            .map(|batch| async {
+                let written = self.apply_batch(&against, batch).await;
+                self.progress.advance(batch.entries.len());
+                written
+            })
             .buffered(STEPS_AT_ONCE)
             .try_collect()
             .await?;

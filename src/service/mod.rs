@@ -22,6 +22,7 @@ mod once;
 mod outages;
 mod outputs;
 mod plan;
+mod progress;
 mod prune;
 mod request;
 mod run_ref;
@@ -53,6 +54,7 @@ pub use once::{AskedRun, OnceWhen, OnlyOne};
 pub use outages::Outage;
 pub use outputs::{FollowOutput, Piece};
 pub use plan::{NextFive, PlanView, PlannedChange};
+pub use progress::{Progress, Reached};
 pub use prune::Pruned;
 pub use request::{Request, Said};
 pub use run_ref::RunRef;
@@ -69,12 +71,19 @@ use crate::store::Store;
 #[derive(Clone)]
 pub struct Service {
     store: Store,
+    progress: Progress,
 }
 
 impl Service {
     /// The service over a namespace.
     pub fn new(store: Store) -> Self {
-        Self { store }
+        Self { store, progress: Progress::default() }
+    }
+
+    /// The same service; whoever holds `progress` sees how far its requests are.
+    #[must_use]
+    pub fn with_progress(self, progress: Progress) -> Self {
+        Self { progress, ..self }
     }
 
     /// The namespace in Redis.

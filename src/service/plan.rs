@@ -100,8 +100,13 @@ impl Service {
         let pruned = if options.is_prune { self.pruned(&wanted).await? } else { Vec::new() };
         let calendars = self.planned_calendars(&wanted, &against).await?;
         let batches = self.batches(&wanted.entries, &against.clocks);
+        self.progress.begin(wanted.entries.len(), "entries");
         let planned: Vec<(Vec<PlannedChange>, Vec<String>)> = stream::iter(&batches)
-            .map(|batch| self.plan_batch(&against, batch))
+            .map(|batch| async {
+                let planned = self.plan_batch(&against, batch).await;
+                self.progress.advance(batch.entries.len());
+                planned
+            })
             .buffered(PAGES_AT_ONCE)
             .try_collect()
             .await?;
