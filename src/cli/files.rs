@@ -8,7 +8,7 @@ use crate::cli::App;
 use crate::cli::args::{ApplyArgs, Selecting};
 use crate::cli::output::{Ended, Failure, Format, print};
 use crate::cli::request::{request, until_answered};
-use crate::cli::{calendars, entry_words, moments, selection};
+use crate::cli::{calendars, entry_words, moments, queues, selection};
 use crate::domain::calendar::Calendar;
 use crate::domain::crontab::import_user_crontab;
 use crate::domain::file::{CalendarSource, FILE_MAX_BYTES, ScheduleFile, line_of};
@@ -46,7 +46,9 @@ pub async fn apply(app: &App, args: ApplyArgs) -> Ended {
         };
         let changes = until_answered(app.printer, &request, ask).await?;
         code = code.max(calendars::of_file(app.printer, &changes.calendars, request.is_dry_run));
-        if file.entries.is_empty() && !changes.calendars.is_empty() && app.printer.format == Format::Table {
+        queues::of_file(app.printer, &changes.queues, request.is_dry_run);
+        let is_other = !changes.calendars.is_empty() || !changes.queues.is_empty();
+        if file.entries.is_empty() && is_other && app.printer.format == Format::Table {
             continue;
         }
         if file.entries.is_empty() && app.printer.format == Format::Table {
@@ -102,6 +104,13 @@ fn schedule_file(path: &str) -> Ended<(ScheduleFile, Owner)> {
                 complaints.push(Error::invalid(field, "stands in another file of the folder too").at(&name, None));
             }
             whole.calendars.push(calendar);
+        }
+        for queue in file.queues {
+            if whole.queues.iter().any(|known| known.name == queue.name) {
+                let field = format!("queues.{}", queue.name);
+                complaints.push(Error::invalid(field, "stands in another file of the folder too").at(&name, None));
+            }
+            whole.queues.push(queue);
         }
         for entry in file.entries {
             if !ids.insert(entry.id.clone()) {
@@ -194,7 +203,10 @@ pub async fn export(app: &App, ids: &[String], select: &Selecting) -> Ended {
         ids.iter().for_each(|id| print(&format!("{id}\n")));
         return Ok(0);
     }
-    let (file, owners) = service.export(&ids).await?;
+    let (mut file, owners) = service.export(&ids).await?;
+    if matches!(select, Select::All) {
+        file.queues = service.limited_queues().await?;
+    }
     app.printer.one(&file.to_json(), |_| String::new(), || file.to_toml());
     if owners.len() > 1 {
         let owners = owners.into_iter().collect::<Vec<_>>().join(", ");

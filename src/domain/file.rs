@@ -4,10 +4,11 @@ use serde_json::{Map, Value};
 
 use crate::domain::calendar::Calendar;
 use crate::domain::entry::{Entry, take_paused};
-use crate::domain::fields::{ACTION_KINDS, DEFAULT_FIELDS, FIELDS, SCHEDULE_KINDS, is_later, not_yet, unknown_field};
+use crate::domain::fields::{DEFAULT_FIELDS, FIELDS, is_later, looks_like_entry, not_yet, unknown_field};
 use crate::domain::id::{CalendarName, EntryId, Namespace, Owner, plain_name};
 use crate::domain::nearest::nearest;
 use crate::domain::policy::Delivery;
+use crate::domain::queue::FileQueue;
 use crate::domain::reading::{Complaints, filled_text, inside, known_keys, shown, table, text};
 use crate::domain::{json_text, toml_text};
 use crate::error::{Error, Problem, Result};
@@ -28,6 +29,8 @@ pub struct ScheduleFile {
     pub namespace: Option<Namespace>,
     /// The calendars in their order.
     pub calendars: Vec<FileCalendar>,
+    /// The queues in their order.
+    pub queues: Vec<FileQueue>,
     /// The entries in their order, defaults merged in.
     pub entries: Vec<FileEntry>,
 }
@@ -102,6 +105,7 @@ impl ScheduleFile {
             let name = toml_text::key(name.as_str());
             text.push_str(&format!("[calendars.{name}]\n{field} = {}\n", toml_text::written(&value)));
         }
+        FileQueue::to_toml(&self.queues, &mut text);
         for FileEntry { id, entry, is_paused } in &self.entries {
             if !text.is_empty() {
                 text.push('\n');
@@ -139,6 +143,7 @@ impl ScheduleFile {
             });
             document.insert("calendars".to_owned(), Value::Object(calendars.collect()));
         }
+        document.extend(FileQueue::to_json(&self.queues));
         let entries = self.entries.iter().map(|FileEntry { id, entry, is_paused }| {
             let mut fields = entry.fields().clone();
             if *is_paused {
@@ -230,7 +235,8 @@ fn read(document: Map<String, Value>, complaints: &mut Complaints) -> ScheduleFi
                     file.calendars.extend(complaints.note(read_calendar(&place, &name, &value)));
                 }
             }
-            "queues" | "alerts" => complaints.0.push(not_yet(section)),
+            "queues" => file.queues = FileQueue::read_all(&value, complaints),
+            "alerts" => complaints.0.push(not_yet(&section)),
             _ => complaints.0.push(unknown_section(&section, &value)),
         }
     }
@@ -273,11 +279,6 @@ fn unknown_section(section: &str, value: &Value) -> Error {
     } else {
         error
     }
-}
-
-fn looks_like_entry(value: &Value) -> bool {
-    let kinds = SCHEDULE_KINDS.iter().chain(ACTION_KINDS);
-    value.as_object().is_some_and(|table| kinds.into_iter().any(|kind| table.contains_key(*kind)))
 }
 
 fn read_entry(key: &str, value: Value, defaults: &Defaults, complaints: &mut Complaints) -> Option<FileEntry> {

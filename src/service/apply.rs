@@ -77,6 +77,7 @@ impl Service {
         if let Some(twice) = file.entries.iter().find(|one| !ids.insert(&one.id)) {
             return Err(Error::invalid(format!("entries.{}", twice.id), "is given twice"));
         }
+        self.check_queues(&file.queues)?;
         let mut clocks = Vec::new();
         for shard in self.store.shards() {
             clocks.push(self.store.now(shard).await?);
@@ -103,6 +104,7 @@ impl Service {
         if !changed.is_empty() && !request.is_dry_run {
             calendars = self.calendars_of_file(&file, anchor).await?;
         }
+        let queues = self.apply_queues(request, &file.queues).await?;
         let ApplyOptions { owner, is_take, from } = options;
         let owner = file.owner.clone().unwrap_or(owner);
         let whole = File { request, owner, is_take, anchor, calendars, from };
@@ -125,7 +127,7 @@ impl Service {
         warnings.extend(self.unserved(file.entries.iter().filter(is_written).map(|one| &one.entry)).await?);
         warnings.extend(self.older_zone_data(file.entries.iter().map(|one| &one.entry)).await?);
         let changes = file.entries.iter().filter_map(|one| views.remove(one.id.as_str())).collect();
-        Ok(Changes { changes, calendars: changed, warnings })
+        Ok(Changes { changes, calendars: changed, queues, warnings })
     }
 
     /// The calendars that entries of the file name, as they stand once those of the file are written.

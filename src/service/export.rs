@@ -48,6 +48,9 @@ impl Service {
         let calendars =
             calendars.map(|(name, stored)| FileCalendar { name, source: CalendarSource::Dates(stored.dates) });
         file.calendars = calendars.collect();
+        let used: BTreeSet<&str> = file.entries.iter().map(|one| one.entry.queue.as_str()).collect();
+        file.queues = self.limited_queues().await?;
+        file.queues.retain(|one| used.contains(one.name.as_str()));
         if let (Some(owner), 1) = (owners.first(), owners.len()) {
             file.owner = Some(Owner::parse("owner", owner)?);
         }
