@@ -14,6 +14,8 @@ mod calendars;
 mod dead;
 #[path = "cli/events.rs"]
 mod events;
+#[path = "cli/queues.rs"]
+mod queues;
 #[path = "cli/repeats.rs"]
 mod repeats;
 #[path = "cli/why.rs"]
@@ -316,7 +318,6 @@ fn what_comes_later_is_refused_by_name() {
         &["doctor"],
         &["rollback", "a", "--to", "1"],
         &["nodes", "drain", "x"],
-        &["queues", "pause", "q"],
         &["import", "celery", "x.json"],
         &["apply", "-f", "x", "--prune"],
         &["node", "--listen", "127.0.0.1:1"],

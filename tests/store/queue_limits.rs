@@ -366,6 +366,33 @@ async fn shares_of_several_shards_sum_up_to_the_limit() {
     assert_eq!(in_state(&world, State::Running).await, 5);
 }
 
+#[tokio::test]
+async fn a_key_of_another_type_stops_a_call_before_it_has_done_anything() {
+    let (world, mut hand) = queued(4).await;
+    put(&world.store, "q", rate("2/1h")).await;
+    limit(&world.store, "q", 3).await;
+    let run = hand.fetch(1).await;
+    let held = || {
+        let live = world.redis.ask(&["HGETALL", &world.key("live")]);
+        let mut live: Vec<String> = live.list().iter().map(|text| format!("{text:?}")).collect();
+        live.sort();
+        (live, world.on("LRANGE", "queue:q:shell", &["0", "-1"]), world.on("SCARD", "holds:aaaaaaaaaaaaaaaa", &[]))
+    };
+    let before = held();
+    for key in ["queue_rules", "occupied", "starts"] {
+        world.redis.cli(&["RENAME", &world.key(key), "aside"]);
+        world.redis.cli(&["SET", &world.key(key), "of another type"]);
+        hand.works += 1;
+        hand.work_number(0, 5, &ends(&run), hand.works).await.unwrap_err();
+        assert_eq!(held(), before, "{key}");
+        world.pass(1_000);
+        assert!(hand.claim_number(0, 0, 0).await.is_err(), "{key}");
+        world.redis.cli(&["RENAME", "aside", &world.key(key)]);
+    }
+    assert_eq!(hand.work(0, 5, &ends(&run)).await.fetched.len(), 1, "two may start in an hour");
+    world.assert_conserved();
+}
+
 /// Commands that Redis was told inside one work call of 20 runs.
 async fn commands_of_a_life(world: &World, hand: &mut Hand) -> BTreeMap<String, u64> {
     come(world, hand, 20).await;
