@@ -20,6 +20,8 @@ mod events;
 mod interrupted;
 #[path = "cli/plan.rs"]
 mod plan;
+#[path = "cli/queues.rs"]
+mod queues;
 #[path = "cli/repeats.rs"]
 mod repeats;
 #[path = "cli/why.rs"]
@@ -321,7 +323,6 @@ fn what_comes_later_is_refused_by_name() {
         &["doctor"],
         &["rollback", "a", "--to", "1"],
         &["nodes", "drain", "x"],
-        &["queues", "pause", "q"],
         &["import", "celery", "x.json"],
         &["node", "--listen", "127.0.0.1:1"],
     ] {

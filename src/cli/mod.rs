@@ -30,6 +30,7 @@ mod palette;
 mod plan;
 mod playground;
 mod progress;
+mod queues;
 mod request;
 mod requested;
 mod run_args;
@@ -152,9 +153,8 @@ async fn dispatch(cli: Cli, printer: Printer) -> Ended {
         Command::Calendars { command } => calendars::run(&app, command).await,
         Command::Audit(args) => audit::run(&app, args).await,
         Command::Nodes { other: None } => fleet::nodes(&app).await,
-        Command::Queues { other: None } => fleet::queues(&app).await,
+        Command::Queues { command } => queues::run(&app, command).await,
         Command::Nodes { other: Some(Other::Word(words)) } => Err(hints::subcommand("nodes", &words).into()),
-        Command::Queues { other: Some(Other::Word(words)) } => Err(hints::subcommand("queues", &words).into()),
         Command::Doctor { accept_clock: true, changing } => fleet::accept_clock(&app, &changing).await,
         Command::Doctor { .. } => Err(Failure::from(hints::not_yet("doctor").hint("upbeat doctor --accept-clock is"))),
         Command::Bench(args) => bench::run(&app, args).await,

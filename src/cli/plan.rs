@@ -14,7 +14,7 @@ use crate::domain::entry::Entry;
 use crate::domain::fields::SCHEDULE_KINDS;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
-use crate::service::{At, CalendarChange, PlanView, PlannedChange};
+use crate::service::{At, CalendarChange, PlanView, PlannedChange, QueueChange};
 
 pub const PLAN_EXAMPLES: &str = "Examples:
   upbeat plan -f jobs.toml                     what apply would add and change
@@ -89,6 +89,7 @@ fn footer(plan: &PlanView) -> String {
 
 fn lines(plan: &PlanView, now: Timestamp) -> String {
     let mut text: String = plan.calendars.iter().filter_map(calendar).collect();
+    text.extend(plan.queues.iter().filter_map(queue));
     let in_columns: Vec<&PlannedChange> =
         plan.changes.iter().filter(|one| matches!(one.change.change, "added" | "removed")).collect();
     let columns: Vec<[String; 3]> = in_columns.iter().map(|one| words(one)).collect();
@@ -178,6 +179,13 @@ fn calendar(change: &CalendarChange) -> Option<String> {
         _ => format!(", followed by {}", names.join(", ")),
     };
     Some(format!("{sign} calendar {}  {dates}{followed}\n", change.calendar))
+}
+
+fn queue(change: &QueueChange) -> Option<String> {
+    let limits = [("max_running", change.max_running.map(|most| most.to_string())), ("rate", change.rate.clone())];
+    let limits = limits.iter().filter_map(|(name, limit)| Some(format!("{name} {}", limit.as_ref()?)));
+    let limits = limits.collect::<Vec<_>>().join(", ");
+    (change.change != "unchanged").then(|| format!("{} queue {}  {limits}\n", paint(DOUBT, '~'), change.id))
 }
 
 fn wall(entry: Option<&Entry>, now: Timestamp) -> Wall {

@@ -133,6 +133,7 @@ pub fn joined(sources: Vec<Source>, ids: &mut Ids) -> (ScheduleFile, Vec<Error>)
     for mut source in sources {
         errors.append(&mut source.errors);
         let twice = source.file.calendars.iter().map(|one| format!("calendars.{}", one.name));
+        let twice = twice.chain(source.file.queues.iter().map(|one| format!("queues.{}", one.name)));
         let twice = twice.chain(source.file.entries.iter().map(|one| format!("entries.{}", one.id)));
         let twice: Vec<Error> = twice.filter_map(|field| ids.twice(field, &source)).collect();
         errors.extend(twice);
@@ -152,6 +153,7 @@ pub fn joined(sources: Vec<Source>, ids: &mut Ids) -> (ScheduleFile, Vec<Error>)
         whole.owner = whole.owner.or(file.owner);
         whole.namespace = whole.namespace.or(file.namespace);
         whole.calendars.extend(file.calendars);
+        whole.queues.extend(file.queues);
         whole.entries.extend(file.entries);
     }
     (whole, errors)

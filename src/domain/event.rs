@@ -33,6 +33,9 @@
 //! | `rebuilt` | what an eviction or a `DEL` took was put back | count, message |
 //! | `calendar_changed` | a calendar was written | message (its name), actor, reason |
 //! | `calendar_removed` | a calendar was removed | message (its name), actor, reason |
+//! | `queue_set` | a queue was limited, or a limit of it taken away | message (its name and limits), actor, reason |
+//! | `queue_paused` | a queue was paused | message (its name), actor, reason |
+//! | `queue_resumed` | the pause of a queue was ended | message (its name), actor, reason |
 //! | `zone_data` | a node brought newer zone data: plans are made with it | node, message (its release) |
 //! | `clock_accepted` | a shard's clock was put back, `from` to `until` | from, until |
 //!
@@ -98,6 +101,9 @@ types!(
     Rebuilt = "rebuilt",
     CalendarChanged = "calendar_changed",
     CalendarRemoved = "calendar_removed",
+    QueueSet = "queue_set",
+    QueuePaused = "queue_paused",
+    QueueResumed = "queue_resumed",
     ZoneData = "zone_data",
     ClockAccepted = "clock_accepted",
 );
@@ -105,8 +111,11 @@ types!(
 impl EventType {
     /// Whether every shard notes it: that of shard 0 speaks for all.
     pub fn is_of_all_shards(self) -> bool {
-        use EventType::{NodeDraining, NodeJoined, NodeLeft, NodeLost, ZoneData};
-        matches!(self, NodeJoined | NodeDraining | NodeLeft | NodeLost | ZoneData)
+        use EventType::{NodeDraining, NodeJoined, NodeLeft, NodeLost, QueuePaused, QueueResumed, QueueSet, ZoneData};
+        matches!(
+            self,
+            NodeJoined | NodeDraining | NodeLeft | NodeLost | QueuePaused | QueueResumed | QueueSet | ZoneData
+        )
     }
 }
 

@@ -17,6 +17,7 @@ use crate::service::calendars::{CalendarChange, is_behind};
 use crate::service::decide::{self, Decided};
 use crate::service::foresight::Foresight;
 use crate::service::prune::Pruned;
+use crate::service::queues::QueueChange;
 use crate::service::skip::{lost_skips, skip_is_lost};
 use crate::service::view::{At, ChangeView};
 use crate::service::wanted::{Against, Batch, FilesOptions, OwnedFile, Wanted, WantedEntry};
@@ -37,6 +38,9 @@ pub struct PlanView {
     /// Calendars of the files, and the entries that would follow them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub calendars: Vec<CalendarChange>,
+    /// Queues of the files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub queues: Vec<QueueChange>,
     /// What deserves a look, with the way out.
     pub warnings: Vec<String>,
     /// Those who would apply the files.
@@ -79,6 +83,7 @@ impl PlanView {
     pub fn has_changes(&self) -> bool {
         self.changes.iter().any(|one| one.change.change != "unchanged")
             || self.calendars.iter().any(|one| one.change != "unchanged" || !one.entries.is_empty())
+            || self.queues.iter().any(|one| one.change != "unchanged")
     }
 }
 
@@ -99,6 +104,7 @@ impl Service {
         let against = self.against(request, options, &mut wanted).await?;
         let pruned = if options.is_prune { self.pruned(&wanted).await? } else { Vec::new() };
         let calendars = self.planned_calendars(&wanted, &against).await?;
+        let queues = self.planned_queues(&wanted.queues).await?;
         let batches = self.batches(&wanted.entries, &against.clocks);
         self.progress.begin(wanted.entries.len(), "entries");
         let planned: Vec<(Vec<PlannedChange>, Vec<String>)> = stream::iter(&batches)
@@ -130,7 +136,7 @@ impl Service {
         let much = pruned.iter().filter(|one| one.is_much() && !options.is_agreed);
         warnings.extend(much.map(|one| format!("this would {}: apply --prune asks, or needs -y", one.words())));
         let owners = wanted.owners.iter().map(ToString::to_string).collect();
-        Ok(PlanView { changes, calendars, warnings, owners })
+        Ok(PlanView { changes, calendars, queues, warnings, owners })
     }
 
     async fn plan_batch(&self, against: &Against<'_>, batch: &Batch<'_>) -> Result<(Vec<PlannedChange>, Vec<String>)> {

@@ -113,8 +113,10 @@ fn the_exit_code_says_whether_redis_stands_as_the_file_says() {
     assert!(told.stderr.contains("refused sync: sync belongs to owner jobs; --take takes it over"), "{}", told.stderr);
     assert!(told.stdout.starts_with("0 to add, 0 to change, 0 to remove, 1 refused · owner other"), "{}", told.stdout);
     assert_eq!(words(&user.json(&["plan", "-f", "other.toml", "--take"])), ["changed"]);
-    user.file("jobs.toml", &format!("{JOBS}[calendars.cn]\ndates = ['2030-01-01']\n"));
-    assert!(code(1).stdout.starts_with("+ calendar cn  1 date\n0 to add"));
+    user.file("jobs.toml", &format!("{JOBS}[calendars.cn]\ndates = ['2030-01-01']\n[queues.q]\nrate = '5/1m'\n"));
+    assert!(code(1).stdout.starts_with("+ calendar cn  1 date\n~ queue q  rate 5/1m\n0 to add"));
+    user.ok(&["apply", "-f", "jobs.toml"]);
+    code(0);
 }
 
 #[test]

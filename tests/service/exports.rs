@@ -63,7 +63,8 @@ async fn export_apply_export_gives_the_same_text_and_the_same_next_fire_times() 
     });
     let calendars =
         json!({"cn-holidays": {"dates": ["2030-01-01", "2030-10-01"]}, "unused": {"dates": ["2030-02-02"]}});
-    let document = json!({"owner": "growth", "calendars": calendars, "entries": entries});
+    let queues = json!({"reports": {"max_running": 5, "rate": "100/1m"}, "unused": {"rate": "7/1h"}});
+    let document = json!({"owner": "growth", "calendars": calendars, "queues": queues, "entries": entries});
     apply(&bed, ScheduleFile::parse("x.json", &document.to_string()).unwrap()).await;
     // Their anchors are of now, and the copies are applied later.
     bed.service.pause(&request(), &[id("rule")]).await.unwrap();

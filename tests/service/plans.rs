@@ -55,7 +55,8 @@ async fn plan_says_exactly_what_apply_then_does() {
             let mut entries = |ids: &[String]| -> Value {
                 ids.iter().map(|id| (id.clone(), Value::Object(drawn::fields(&mut rng, true)))).collect()
             };
-            let one = json!({"calendars": calendars, "entries": entries(&ids[..half])});
+            let queues = json!({"reports": {"max_running": rng.u8(3..6), "rate": format!("{}/1m", rng.u8(3..5))}});
+            let one = json!({"calendars": calendars, "queues": queues, "entries": entries(&ids[..half])});
             let other = json!({"entries": entries(&ids[half..])});
             let files = || vec![document("one", &one), document("two", &other)];
             let options = FilesOptions {
@@ -70,6 +71,7 @@ async fn plan_says_exactly_what_apply_then_does() {
             let expected: Vec<_> = done.changes.iter().map(told).collect();
             let found: Vec<_> = planned.changes.iter().map(|one| told(&one.change)).collect();
             assert_eq!(found, expected, "seed {seed}, round {round}");
+            assert_eq!((&planned.queues, &asked.queues), (&done.queues, &done.queues), "seed {seed}, round {round}");
             assert_eq!(planned.warnings, done.warnings, "seed {seed}, round {round}");
             let words = |changes: &[ChangeView]| -> Vec<_> {
                 changes.iter().map(|one| (one.id.clone(), one.change, one.fields.clone())).collect()
