@@ -98,6 +98,9 @@
 //! - **Calendars.** They stand in shard 0; plans are made from their dates as they stand, and a change of one puts each entry
 //!   that names it, so that `put.lua` settles what is overdue before the new dates count ([`service`], `calendars.rs`). Old
 //!   revisions of them are kept: what came before a change is planned, backfilled and audited by the dates of then.
+//! - **Files.** What schedule files ask for is held against what stands in one place (`service/wanted.rs`): `plan` shows it and only
+//!   reads, `apply` writes it in steps of at most 250 entries of a shard. Each entry is written whole or not at all, and one that
+//!   stands as its file says is left alone, so an apply that was cut off is finished by the next. What `--prune` removes comes last.
 //! - **Zone data.** One release per process, chosen at start ([`domain::zone::ZoneData`]). Nodes tell theirs with each claim; only
 //!   those with the greatest live one are asked to plan, and what was planned with an older one is planned anew from what is settled
 //!   (`lua/parts/zones.lua`, `store/zones.rs`).

@@ -14,14 +14,22 @@ mod audit;
 mod calendars;
 #[path = "cli/dead.rs"]
 mod dead;
+#[path = "cli/design.rs"]
+mod design;
 #[path = "cli/doctor.rs"]
 mod doctor;
 #[path = "cli/events.rs"]
 mod events;
 #[path = "cli/forecast.rs"]
 mod forecast;
+#[path = "cli/interrupted.rs"]
+mod interrupted;
 #[path = "cli/namespaces.rs"]
 mod namespaces;
+#[path = "cli/plan.rs"]
+mod plan;
+#[path = "cli/queues.rs"]
+mod queues;
 #[path = "cli/repeats.rs"]
 mod repeats;
 #[path = "cli/why.rs"]
@@ -323,7 +331,6 @@ fn what_comes_later_is_refused_by_name() {
         &["doctor"],
         &["rollback", "a", "--to", "1"],
         &["nodes", "drain", "x"],
-        &["queues", "pause", "q"],
         &["import", "celery", "x.json"],
         &["node", "--listen", "127.0.0.1:1"],
     ] {

@@ -40,6 +40,8 @@ mod others;
 mod outputs;
 #[path = "store/overlap.rs"]
 mod overlap;
+#[path = "store/queue_limits.rs"]
+mod queue_limits;
 #[path = "store/reopened.rs"]
 mod reopened;
 #[path = "store/spread.rs"]

@@ -198,10 +198,10 @@ pub enum Command {
         #[command(subcommand)]
         other: Option<Other>,
     },
-    /// List queues
+    /// List queues, limit or pause one
     Queues {
         #[command(subcommand)]
-        other: Option<Other>,
+        command: Option<super::queues::QueuesCommand>,
     },
     /// List calendars: dates that entries exclude
     Calendars {

@@ -137,7 +137,6 @@ pub fn subcommand(group: &str, words: &[String]) -> Error {
     let word = words.first().map_or("", String::as_str);
     let later: &[&str] = match group {
         "nodes" => &["drain"],
-        "queues" => &["set", "pause", "resume"],
         "import" => &["celery", "redbeat", "k8s"],
         _ => &[],
     };

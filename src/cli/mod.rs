@@ -36,6 +36,7 @@ mod palette;
 mod plan;
 mod playground;
 mod progress;
+mod queues;
 mod request;
 mod requested;
 mod run_args;
@@ -171,9 +172,8 @@ async fn command(app: &App, command: Command) -> Ended {
         Command::Audit(args) => audit::run(app, args).await,
         Command::Forecast(args) => forecast::run(app, args).await,
         Command::Nodes { other: None } => fleet::nodes(app).await,
-        Command::Queues { other: None } => fleet::queues(app).await,
+        Command::Queues { command } => queues::run(app, command).await,
         Command::Nodes { other: Some(Other::Word(words)) } => Err(hints::subcommand("nodes", &words).into()),
-        Command::Queues { other: Some(Other::Word(words)) } => Err(hints::subcommand("queues", &words).into()),
         Command::Doctor(args) => doctor::doctor(app, args).await,
         Command::Acl(args) => acl::acl(app, args).await,
         Command::Namespaces => namespaces::namespaces(app).await,
