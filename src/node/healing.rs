@@ -181,8 +181,6 @@ impl Healing {
             );
         }
         self.complaint = None;
-        // Claims sleep by what they read before.
-        self.shared.lanes.iter().for_each(|lane| lane.look_within(Duration::ZERO));
         Ok(())
     }
 
