@@ -64,10 +64,11 @@ async fn a_flush_is_seen_also_where_somebody_was_faster() {
 #[tokio::test]
 async fn what_is_noted_of_a_file_goes_one_way_and_is_an_event_once() {
     let world = World::new().await;
-    let open = look(&world.store, false, FileNote::Open).await;
+    let of = look(&world.store, false, FileNote::Nothing).await.name;
+    let open = look(&world.store, false, FileNote::Open { of: &of }).await;
     assert!(open.is_open && !open.is_done);
-    let done = FileNote::Done { count: 3, node: "n", shown: "jobs.toml" };
-    for note in [done, done, FileNote::Open, FileNote::Nothing] {
+    let done = FileNote::Done { of: &of, count: 3, node: "n", shown: "jobs.toml" };
+    for note in [done, done, FileNote::Open { of: &of }, FileNote::Nothing] {
         let noted = look(&world.store, false, note).await;
         assert!(noted.is_done && !noted.is_open, "{note:?}");
     }
@@ -75,6 +76,17 @@ async fn what_is_noted_of_a_file_goes_one_way_and_is_an_event_once() {
     assert_eq!(events.len(), 1, "{events:?}");
     let has = |name: &str, value: &str| events[0].contains(&(name.to_owned(), value.to_owned()));
     assert!(has("count", "3") && has("node", "n") && has("message", "jobs.toml"), "{events:?}");
+}
+
+#[tokio::test]
+async fn what_a_flush_took_while_it_was_put_back_is_not_noted_as_done() {
+    let world = World::new().await;
+    let of = look(&world.store, false, FileNote::Nothing).await.name;
+    look(&world.store, true, FileNote::Open { of: &of }).await;
+    world.redis.cli(&["FLUSHALL"]);
+    let after = look(&world.store, true, FileNote::Done { of: &of, count: 3, node: "n", shown: "jobs.toml" }).await;
+    assert!(after.is_blank && after.name != of && !after.is_done && !after.is_open, "{after:?}");
+    assert!(world.events("recreated").await.is_empty());
 }
 
 #[tokio::test]
