@@ -20,6 +20,8 @@ mod bed;
 mod calendars;
 #[path = "service/changes.rs"]
 mod changes;
+#[path = "service/doctor.rs"]
+mod doctor;
 #[path = "service/events.rs"]
 mod events;
 #[path = "service/forecast.rs"]

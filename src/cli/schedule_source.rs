@@ -1,10 +1,10 @@
 //! `upbeat node --schedule-file F`: read before the node runs, and again when its entries are put back.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::cli::output::{Ended, Failure};
-use crate::cli::schedule_files::schedule_file;
+use crate::cli::schedule_files::owned_files;
 use crate::domain::file::ScheduleFile;
 use crate::domain::id::{Namespace, Owner};
 use crate::error::{Error, Result};
@@ -15,7 +15,7 @@ use crate::service::{Request, Service};
 ///
 /// # Errors
 ///
-/// What is wrong with one of them: they can't be read or parsed, are for another namespace, or name an entry twice.
+/// What is wrong with one of them: they can't be read or parsed, name an entry twice, or are for another namespace.
 pub fn source(paths: &[String], namespace: &Namespace) -> Ended<Option<ScheduleSource>> {
     if paths.is_empty() {
         return Ok(None);
@@ -45,27 +45,23 @@ fn first(Failure(errors): Failure) -> Error {
     errors.into_iter().next().unwrap_or_else(|| Error::internal("a schedule file was refused without a reason"))
 }
 
+/// Each file with its owner.
 fn read(paths: &[String], namespace: &Namespace) -> Ended<Vec<(ScheduleFile, Owner)>> {
-    let mut files = Vec::new();
-    let mut ids = HashSet::new();
-    for path in paths {
-        if path == "-" {
-            let why = "standard input can't be read again when the namespace was flushed";
-            return Err(Error::invalid("schedule-file", why).value(path).hint("name a file or a folder").into());
-        }
-        let (file, owner) = schedule_file(path)?;
-        if let Some(other) = file.namespace.as_ref().filter(|other| *other != namespace) {
-            let why = format!("{path} is for namespace {other}, this is {namespace}");
-            let error = Error::invalid("namespace", why).value(other.as_str());
-            return Err(error.hint(format!("upbeat -n {other} node")).into());
-        }
-        if let Some(twice) = file.entries.iter().find(|one| !ids.insert(one.id.clone())) {
-            let why = format!("stands in another schedule file than {path}, too");
-            return Err(Error::invalid(format!("entries.{}", twice.id), why).into());
-        }
-        files.push((file, owner));
+    if let Some(path) = paths.iter().find(|path| *path == "-") {
+        let why = "standard input can't be read again when the namespace was flushed";
+        return Err(Error::invalid("schedule-file", why).value(path).hint("name a file or a folder").into());
     }
-    Ok(files)
+    let files = owned_files(paths)?;
+    if let Some(other) = files.iter().find_map(|one| one.file.namespace.as_ref().filter(|other| *other != namespace)) {
+        let why = format!("the schedule file is for namespace {other}, this is {namespace}");
+        let error = Error::invalid("namespace", why).value(other.as_str());
+        return Err(error.hint(format!("upbeat -n {other} node")).into());
+    }
+    let owned = files.into_iter().map(|one| {
+        let owner = one.file.owner.clone().unwrap_or(one.owner);
+        (one.file, owner)
+    });
+    Ok(owned.collect())
 }
 
 async fn recreate(call: RecreateCall, files: &[(ScheduleFile, Owner)]) -> Result<Recreated> {

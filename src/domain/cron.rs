@@ -10,6 +10,7 @@ mod hashed;
 mod hints;
 mod next;
 mod period;
+mod traps;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use self::days::{MonthDays, WeekDays};
 pub(in crate::domain) use self::describe::MONTHS;
 use self::field::{Field, Refusal};
 use self::next::Part;
+pub use self::traps::Trap;
 use crate::domain::id::EntryId;
 use crate::error::{Error, Result};
 
