@@ -219,7 +219,7 @@ fn both(wall: &Wall, at: Timestamp) -> String {
 /// `24 h` rather than `1 d`.
 fn length(span: Span) -> String {
     match span.0 / 3_600_000 {
-        hours @ 24..72 if span.0 % 3_600_000 == 0 => format!("{hours} h"),
+        hours @ 24..72 if span.0.is_multiple_of(3_600_000) => format!("{hours} h"),
         _ => span.human(),
     }
 }
@@ -245,7 +245,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -13,6 +13,11 @@ use crate::service::view::At;
 /// Entries that are listed of the worst minute, of what skips, and of what to spread.
 const LISTED: usize = 1_000;
 
+/// Queues and kinds of action that are warned of; the others are counted.
+const WARNED: usize = 20;
+/// The most that a node runs at once.
+const CONCURRENCY_MAX: u64 = 10_000;
+
 /// What comes of these streams.
 pub(super) fn answer(reading: Reading, asked: Window, fleet: &Fleet) -> ForecastView {
     let Reading { window, streams, queues, lists, unmeasured, unmeasured_total, left_out, .. } = reading;
@@ -195,10 +200,15 @@ fn too_few(found: &Forecast, queues: &[QueueForecast], lists: &[String], slots: 
             0 => "no live node may run them".to_owned(),
             offered => format!("live nodes offer {offered} slots: some wait"),
         };
-        let start = fleet.start_command(list, peak.runs - offered);
+        let start = fleet.start_command(list, (peak.runs - offered).min(CONCURRENCY_MAX));
         let runs = if peak.runs == 1 { "run" } else { "runs" };
         warnings
             .push(format!("queue {queue}: at {when} there are {} {kind} {runs} at once; {offer}; {start}", peak.runs));
+    }
+    let more = warnings.len().saturating_sub(WARNED);
+    if more > 0 {
+        warnings.truncate(WARNED);
+        warnings.push(format!("and {more} more queues and kinds of action with too few slots"));
     }
     let total = found.p95.all;
     if warnings.is_empty() && total.runs > slots && !queues.is_empty() {
