@@ -116,10 +116,22 @@
 //! - **Conservation.** Once a minute a claim compares sums: each entry stands in one place, each run in one. What an eviction or a
 //!   `DEL` took is rebuilt from `entries`, `live` and the ledger, never from now.
 //!
+//! - **Healing.** A node with a schedule file asks each shard how its history began (`lua/beginning.lua`): the first who asks notes
+//!   a mark in the clock, `blank` where the shard has no trace of any entry, removals and the count of births included. A flush
+//!   takes the mark, so a node that has seen another one knows; a node that starts knows only that the whole namespace began blank
+//!   just now, new or flushed: then, too, whoever named the file wants its entries. `node/healing.rs` adds those that neither
+//!   exist nor were removed, each once, whichever nodes race; in an emptied namespace the traces are there and nothing is added.
+//!
 //! # What explains it
 //!
 //! `service/why/` answers from records alone: a question names a fire time, the records (runs, ledger, revisions, events) say what
 //! became of it, and that becomes words. How long runs usually take, and when one is stuck, is [`domain::durations`].
+//!
+//! # What looks ahead
+//!
+//! [`domain::forecast`] counts due times by minute and sweeps over starts and ends, with the overlap rules and measured lengths;
+//! `service/forecast.rs` reads for it and changes nothing. Times that are evenly spaced are counted by arithmetic, and every
+//! limit cuts the far end of the window, so that all entries are told up to one instant.
 //!
 //! # What is deliberately absent
 //!

@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "store/beginning.rs"]
+mod beginning;
 #[path = "store/changes.rs"]
 mod changes;
 #[path = "store/damage.rs"]

@@ -97,7 +97,7 @@ fn columns() -> Option<usize> {
 /// The page; with blocks where it is for a terminal of so many columns.
 fn page(view: &ForecastView, zone: &Zone, columns: Option<usize>) -> String {
     let wall = Wall { zone: zone.clone(), now: view.from.0 };
-    let asked = Span((view.to.0.0 - view.from.0.0).unsigned_abs()).human();
+    let asked = length(Span((view.to.0.0 - view.from.0.0).unsigned_abs()));
     let entries = counted(view.entries, "entry fires", "entries fire");
     let mut text = format!("next {asked} from {}: {entries}, {}\n", wall.dated(minute(view.from.0)), runs(view.runs));
     if view.runs > 0 {
@@ -111,7 +111,7 @@ fn page(view: &ForecastView, zone: &Zone, columns: Option<usize>) -> String {
         let more = if more > 0 { format!(" and {} more", grouped(more)) } else { String::new() };
         let at = both(&wall, worst.at.0);
         line("worst minute", format!("{at}: {} of {}{more}", runs(worst.runs), names.join(", ")));
-        let enough = if view.warnings.is_empty() { "enough" } else { "see the warnings" };
+        let enough = if view.suffices { "enough" } else { "see the warnings" };
         line(
             "at once",
             format!(
@@ -216,6 +216,14 @@ fn both(wall: &Wall, at: Timestamp) -> String {
     if local == utc { local } else { format!("{local} ({utc})") }
 }
 
+/// `24 h` rather than `1 d`.
+fn length(span: Span) -> String {
+    match span.0 / 3_600_000 {
+        hours @ 24..72 if span.0.is_multiple_of(3_600_000) => format!("{hours} h"),
+        _ => span.human(),
+    }
+}
+
 fn minute(at: Timestamp) -> Timestamp {
     Timestamp(at.0.div_euclid(60_000) * 60_000)
 }
@@ -237,7 +245,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
