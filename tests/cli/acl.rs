@@ -82,6 +82,10 @@ impl Bed {
     }
 }
 
+/// Rights that these walks don't use: a script has them for what happens rarely, as its text shows.
+const RARE_OF_OPERATORS: [&str; 3] = ["pexpire", "xrange", "xtrim"];
+const RARE_OF_NODES: [&str; 0] = [];
+
 /// Each of these ends well.
 #[track_caller]
 fn walk(bed: &Bed, user: &Upbeat, commands: &[&[&str]]) {
@@ -182,6 +186,11 @@ fn a_viewer_reads_everything_and_can_change_nothing() {
             &["add", "more", "--every", "1h", "--dry-run", "--", "true"],
         ],
     );
+    // Who follows reads on until he is stopped.
+    let mut follow = viewer.command().args(["runs", "-f"]).spawn().unwrap();
+    wait_for("it follows", DEADLINE, || bed.calls().get("xrange").is_some_and(|calls| *calls > 0));
+    follow.kill().unwrap();
+    follow.wait().unwrap();
     assert_eq!(viewer.ok(&["logs", &done]), root.ok(&["logs", &done]));
     assert_eq!(viewer.json(&["show", "later"]), root.json(&["show", "later"]));
     bed.nothing_was_refused();
@@ -288,8 +297,10 @@ fn an_operator_changes_entries_runs_and_calendars() {
     assert_eq!(bed.server.cli(&["LLEN", "app:list"]), "1");
     assert_eq!(bed.server.cli(&["XLEN", "app:stream"]), "1");
 
+    assert_eq!(bed.unused("operator", &bed.calls()), RARE_OF_OPERATORS, "rights that no command needs");
+
     // A run that is executed: followed, and cancelled.
-    let run = ops.json(&["trigger", "a", "--", "sleep", "600"])["run_id"].as_str().unwrap().to_owned();
+    let run = ops.json(&["once", "--", "sleep", "600"])["run_id"].as_str().unwrap().to_owned();
     let mut node = bed.node("n").start();
     wait_for("it runs", DEADLINE, || ops.json(&["runs", "show", &run])["state"] == "running");
     let mut follow = ops.command().args(["logs", "-f", &run]).spawn().unwrap();
@@ -334,7 +345,8 @@ fn a_node_executes_delivers_plans_takes_over_and_leaves() {
     }
     wait_for("http fails", DEADLINE, || ran("http", "failed"));
     wait_for("a target that is nobody's is refused", DEADLINE, || ran("elsewhere", "failed"));
-    assert!(root.ok(&["logs", "exec"]).contains("hello"));
+    let done = root.json(&["runs", "exec", "--state", "succeeded", "--limit", "1"])[0]["run_id"].clone();
+    assert_eq!(root.ok(&["logs", done.as_str().unwrap()]), "hello\n");
     let refused = root.json(&["runs", "elsewhere", "--state", "failed", "--limit", "1"]);
     assert_eq!(refused[0]["reason"], "target", "{refused}");
 
@@ -342,15 +354,12 @@ fn a_node_executes_delivers_plans_takes_over_and_leaves() {
     root.ok(&["pause", "limited", "buffered", "exec", "shell", "http"]);
     let flag = root.dir().join("go");
     let until = format!("while [ ! -e {} ]; do sleep 0.1; done", flag.display());
-    let run = root.json(&["trigger", "exec", "--", "sh", "-c", &until])["run_id"].as_str().unwrap().to_owned();
+    let run = root.json(&["once", "--", "sh", "-c", &until])["run_id"].as_str().unwrap().to_owned();
     let holder = || root.json(&["runs", "show", &run])["node"].as_str().map(str::to_owned);
     wait_for("it runs", DEADLINE, || holder().is_some());
     let (mut gone, mut stays) = if holder().as_deref() == Some("n1") { (first, second) } else { (second, first) };
     gone.kill9();
-    wait_for("it is taken over", DEADLINE, || {
-        eprintln!("{}", root.json(&["runs", "show", &run]));
-        root.json(&["runs", "show", &run])["attempt"] == 2
-    });
+    wait_for("it is taken over", DEADLINE, || root.json(&["runs", "show", &run])["attempt"] == 2);
     root.file("go", "");
     wait_for("it is taken over and succeeds", DEADLINE, || root.json(&["runs", "show", &run])["state"] == "succeeded");
     assert_eq!(root.json(&["runs", "show", &run])["lost"], 1);
@@ -368,6 +377,12 @@ fn a_node_executes_delivers_plans_takes_over_and_leaves() {
     assert!(
         root.json(&["nodes"]).as_array().unwrap().iter().all(|node| node["node"] != "n2" || node["state"] == "lost")
     );
+
+    // Of what nodes alone may do everything was done.
+    let shared = bed.rights("operator");
+    let mut unused = bed.unused("node", &bed.calls());
+    unused.retain(|command| !shared.contains(command));
+    assert_eq!(unused, RARE_OF_NODES, "rights that no node needs");
 
     // Nothing was refused but the target that belongs to others, and settings that a node only likes to know.
     let log = bed.server.ask(&["ACL", "LOG", "128"]);
