@@ -121,8 +121,16 @@
 //!   takes the mark, so a node that has seen another one knows; a node that starts knows only that the whole namespace began blank
 //!   just now, new or flushed: then, too, whoever named the file wants its entries. `node/healing.rs` adds those that neither
 //!   exist nor were removed, each once, whichever nodes race; in an emptied namespace the traces are there and nothing is added.
+//! - **Rights.** One table says who sends which command and runs which script (`store/rights.rs`); what a script calls is read
+//!   from its text. `upbeat acl` prints it as users of Redis, `doctor` compares it with what its own user may do. Who only reads
+//!   runs scripts by `EVALSHA_RO`: Redis itself refuses what would change something, before anything is written.
+//! - **A namespace is opened by its first write.** Reading leaves no key behind, so one that nobody ever used is told from one that
+//!   is empty.
 //!
 //! # What explains it
+//!
+//! `service/doctor/` looks at everything that goes wrong in a fleet, each check with what to type; it changes nothing, what it
+//! may not see is a line of its own, and it looks at 10,000 entries at most.
 //!
 //! `service/why/` answers from records alone: a question names a fire time, the records (runs, ledger, revisions, events) say what
 //! became of it, and that becomes words. How long runs usually take, and when one is stuck, is [`domain::durations`].
