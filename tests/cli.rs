@@ -10,12 +10,30 @@ mod asked;
 mod audit;
 #[path = "cli/calendars.rs"]
 mod calendars;
+#[path = "cli/completion.rs"]
+mod completion;
+#[path = "cli/config.rs"]
+mod config;
 #[path = "cli/dead.rs"]
 mod dead;
 #[path = "cli/events.rs"]
 mod events;
+#[path = "cli/formats.rs"]
+mod formats;
+#[path = "cli/habits.rs"]
+mod habits;
+#[path = "cli/help.rs"]
+mod help;
+#[path = "cli/looks.rs"]
+mod looks;
+#[path = "cli/man.rs"]
+mod man;
 #[path = "cli/repeats.rs"]
 mod repeats;
+#[path = "cli/snapshots.rs"]
+mod snapshots;
+#[path = "cli/transcripts.rs"]
+mod transcripts;
 #[path = "cli/why.rs"]
 mod why;
 #[path = "cli/words.rs"]

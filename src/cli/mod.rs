@@ -5,8 +5,10 @@ mod args;
 mod asked;
 mod asked_args;
 mod audit;
+mod bash;
 mod bench;
 mod calendars;
+mod candidates;
 mod clock;
 mod completions;
 mod config_file;
@@ -16,11 +18,15 @@ mod dev;
 mod entries;
 mod entry_words;
 mod events;
+mod examples;
 mod fields;
 mod files;
+mod flag_hints;
 mod fleet;
+mod help;
 mod hints;
 mod logs;
+mod man;
 mod moments;
 mod node_command;
 mod output;
@@ -34,6 +40,8 @@ mod run_words;
 mod runs;
 mod selection;
 mod show_run;
+mod stray;
+mod synonyms;
 mod times;
 mod waiting;
 mod why;
@@ -42,7 +50,7 @@ mod zoneinfo;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::FromArgMatches;
 use clap::error::ErrorKind;
 
 use args::{Cli, Command, ImportFrom, Other};
@@ -54,11 +62,12 @@ use crate::service::Service;
 
 /// Runs the program with these words, the first of them its own name; returns its exit code.
 pub fn main(words: Vec<String>) -> ExitCode {
+    completions::answer();
     let (looks, is_known) = config_file::looks(&words);
     let format = looks.format;
     let printer = Printer { format, is_quiet: false };
     palette::choose(looks.colors, format == Format::Table);
-    let cli = match Cli::try_parse_from(&words) {
+    let cli = match parse(&words) {
         Ok(cli) => cli,
         Err(asked) if matches!(asked.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             output::print(&asked.render().ansi().to_string());
@@ -68,7 +77,7 @@ pub fn main(words: Vec<String>) -> ExitCode {
             output::complain(&asked.render().ansi().to_string());
             return ExitCode::from(2);
         }
-        Err(refused) => return ExitCode::from(printer.failure(&hints::usage(&refused).into())),
+        Err(refused) => return ExitCode::from(printer.failure(&hints::usage(&refused, &words).into())),
     };
     let printer = Printer { format, is_quiet: cli.common.quiet };
     if let Err(refused) = is_known {
@@ -78,9 +87,18 @@ pub fn main(words: Vec<String>) -> ExitCode {
     progress::end();
     ExitCode::from(match ended {
         Ok(Ok(code)) => code,
-        Ok(Err(failure)) => printer.failure(&failure),
+        Ok(Err(Failure(errors))) => {
+            printer.failure(&Failure(errors.into_iter().map(|error| hints::improved(error, &words)).collect()))
+        }
         Err(_) => printer.failure(&Error::internal("upbeat panicked; please report it with the lines above").into()),
     })
+}
+
+/// The words as typed options.
+fn parse(words: &[String]) -> Result<Cli, clap::Error> {
+    let mut command = help::command();
+    let matches = command.try_get_matches_from_mut(words)?;
+    Cli::from_arg_matches(&matches).map_err(|refused| refused.format(&mut command))
 }
 
 fn run(cli: Cli, printer: Printer) -> Ended {
@@ -152,6 +170,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Ended {
         Command::Doctor { .. } => Err(Failure::from(hints::not_yet("doctor").hint("upbeat doctor --accept-clock is"))),
         Command::Bench(args) => bench::run(&app, args).await,
         Command::Completions { shell } => completions::print(shell),
+        Command::Man(args) => man::run(&args),
         Command::Other(words) => Err(hints::command(&words).into()),
     }
 }
