@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Arg;
 use clap_complete::engine::CompletionCandidate;
 
+use crate::cli::actor::variable;
 use crate::cli::args::Common;
 use crate::cli::connect;
 use crate::cli::output::{Format, Printer};
@@ -19,8 +20,10 @@ use crate::domain::zone;
 use crate::error::Result;
 use crate::service::{ListFilter, RunFilter, RunView, Select, Service};
 
-/// Whoever types waits no longer.
-const PATIENCE: Duration = Duration::from_millis(300);
+/// Whoever types waits no longer, unless [`PATIENCE_VARIABLE`] says so.
+const PATIENCE_MS: u64 = 300;
+/// Milliseconds, for a Redis that is far away.
+const PATIENCE_VARIABLE: &str = "UPBEAT_COMPLETE_MS";
 /// Runs that are offered.
 const RUNS: usize = 50;
 
@@ -107,7 +110,8 @@ fn zones() -> Found {
 /// What comes in time and without an error.
 fn soon<T>(work: impl Future<Output = Result<T>>) -> Option<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-    let done = runtime.block_on(async { tokio::time::timeout(PATIENCE, work).await });
+    let patience = variable(PATIENCE_VARIABLE).and_then(|text| text.parse().ok()).unwrap_or(PATIENCE_MS);
+    let done = runtime.block_on(async { tokio::time::timeout(Duration::from_millis(patience), work).await });
     runtime.shutdown_background();
     done.ok()?.ok()
 }

@@ -108,7 +108,7 @@ fn refuse_stray(command: &str, id: &str, fields: &Fields, words: &[String], exec
         }
         _ => {
             let has_schedule = ["cron", "every", "at", "rrule"].iter().any(|field| fields.text(field).is_some());
-            let sorted = if exec.is_empty() { stray::sorted_out(command, id, has_schedule, words) } else { None };
+            let sorted = stray::sorted_out(command, id, has_schedule, words, exec);
             Err(Error::Invalid(
                 Problem::bare(format!("{first:?} is one word too many"))
                     .value(first.as_str())

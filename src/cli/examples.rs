@@ -237,7 +237,8 @@ Only on a Redis that nothing else uses.",
   upbeat completions bash >> ~/.bashrc
   upbeat completions zsh >> ~/.zshrc
   upbeat completions fish > ~/.config/fish/completions/upbeat.fish
-While you type the shell asks upbeat: entries, runs, queues, nodes, zones and calendars are completed too.",
+While you type the shell asks upbeat: entries, runs, queues, nodes, zones and calendars are completed too, where Redis answers
+within 300 ms (UPBEAT_COMPLETE_MS).",
     ),
     (
         "man",

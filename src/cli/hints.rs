@@ -211,7 +211,7 @@ fn too_many(word: &str, path: &[&str]) -> Error {
 /// What to write instead of a value that is none, where people are known to write it.
 fn meant_value(error: &Error) -> Option<&'static str> {
     let problem = error.problem();
-    let field = problem.field.as_deref()?.rsplit('.').next()?.replace('-', "_");
+    let field = problem.field.as_deref()?.rsplit('.').next()?.to_lowercase().replace('-', "_");
     let value = problem.value.as_deref()?.trim_matches('"');
     let is_meant = |(of, written, _): &&(&str, &str, &str)| *of == field && is_among(written, value);
     synonyms::VALUES.iter().find(is_meant).map(|(_, _, hint)| *hint)

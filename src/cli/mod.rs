@@ -77,21 +77,24 @@ pub fn main(words: Vec<String>) -> ExitCode {
             output::complain(&asked.render().ansi().to_string());
             return ExitCode::from(2);
         }
-        Err(refused) => return ExitCode::from(printer.failure(&hints::usage(&refused, &words).into())),
+        Err(refused) => return ExitCode::from(refuse(printer, hints::usage(&refused, &words).into(), &words)),
     };
     let printer = Printer { format, is_quiet: cli.common.quiet };
     if let Err(refused) = is_known {
-        return ExitCode::from(printer.failure(&refused.into()));
+        return ExitCode::from(refuse(printer, refused.into(), &words));
     }
     let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(cli, printer)));
     progress::end();
     ExitCode::from(match ended {
         Ok(Ok(code)) => code,
-        Ok(Err(Failure(errors))) => {
-            printer.failure(&Failure(errors.into_iter().map(|error| hints::improved(error, &words)).collect()))
-        }
+        Ok(Err(failure)) => refuse(printer, failure, &words),
         Err(_) => printer.failure(&Error::internal("upbeat panicked; please report it with the lines above").into()),
     })
+}
+
+/// Says what is wrong, with a way out that knows the habits of other programs.
+fn refuse(printer: Printer, Failure(errors): Failure, words: &[String]) -> u8 {
+    printer.failure(&Failure(errors.into_iter().map(|error| hints::improved(error, words)).collect()))
 }
 
 /// The words as typed options.

@@ -32,7 +32,7 @@ pub fn unquoted(command: &str, id: &str, cron: &str, stray: &[String], files: &[
 }
 
 /// Words of `add` and `set` that stand where none belongs, put where they belong; `None` where that can't be told.
-pub fn sorted_out(command: &str, id: &str, has_schedule: bool, stray: &[String]) -> Option<String> {
+pub fn sorted_out(command: &str, id: &str, has_schedule: bool, stray: &[String], exec: &[String]) -> Option<String> {
     // A text that was set well has a dash for two.
     if let Some(flag) = stray.first().and_then(|word| word.strip_prefix(['\u{2013}', '\u{2014}'])) {
         return Some(format!("write --{flag}, with two plain hyphens"));
@@ -59,9 +59,12 @@ pub fn sorted_out(command: &str, id: &str, has_schedule: bool, stray: &[String])
             rest = tail;
         }
     }
-    let what = match rest {
-        [] => String::new(),
-        words => format!(" -- {}", words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")),
+    let what = match (rest, exec) {
+        ([], []) => String::new(),
+        ([_, ..], [_, ..]) => return None,
+        ([], words) | (words, []) => {
+            format!(" -- {}", words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "))
+        }
     };
     let given = if has_schedule { " ..." } else { "" };
     (!flags.is_empty() || has_schedule).then(|| format!("upbeat {command} {id}{given}{flags}{what}"))
@@ -110,7 +113,7 @@ mod tests {
     #[test]
     fn a_schedule_and_a_command_without_their_flags_are_given_them() {
         let sorted = |id: &str, has_schedule: bool, stray: &[&str]| {
-            sorted_out("add", id, has_schedule, &stray.iter().map(|&word| word.to_owned()).collect::<Vec<_>>())
+            sorted_out("add", id, has_schedule, &stray.iter().map(|&word| word.to_owned()).collect::<Vec<_>>(), &[])
         };
         let said = |text: &str| Some(text.to_owned());
         assert_eq!(sorted("*/5 * * * *", false, &["cmd"]), said("upbeat add ID --cron '*/5 * * * *' -- cmd"));
@@ -124,5 +127,8 @@ mod tests {
         assert_eq!(sorted("a", true, &["./b.sh"]), said("upbeat add a ... -- ./b.sh"));
         assert_eq!(sorted("a", false, &["timeout=5m"]), said("upbeat add a --timeout 5m"));
         assert_eq!(sorted("a", false, &["b"]), None);
+        assert_eq!(sorted("a", false, &["—every", "5m"]), said("write --every, with two plain hyphens"));
+        let behind = sorted_out("add", "a", false, &words("every 5m"), &words("true"));
+        assert_eq!(behind, said("upbeat add a --every 5m -- true"));
     }
 }

@@ -49,7 +49,7 @@ pub const COMMANDS: &[(&str, &str)] = &[
     ("load sync deploy push-file reload daemon-reload", "upbeat apply -f FILE"),
     ("dump save backup", "upbeat export"),
     ("restore", "upbeat apply -f FILE of an upbeat export"),
-    ("undo revert", "upbeat revisions ID, then upbeat rollback ID --to N"),
+    ("undo revert rollout", "upbeat revisions ID, then upbeat rollback ID --to N"),
     ("versions revision", "upbeat revisions ID"),
     (
         "rename mv move cp copy clone",
@@ -326,6 +326,8 @@ pub const VALUES: &[(&str, &str, &str)] = &[
 
 /// Whether a word stands in a text of words; `_` is `-`, case is nothing.
 pub fn is_among(words: &str, word: &str) -> bool {
-    let plain = |text: &str| text.to_lowercase().replace('_', "-");
+    // `-a` and `-A` are two flags.
+    let is_short = word.len() == 2 && word.starts_with('-');
+    let plain = |text: &str| if is_short { text.to_owned() } else { text.to_lowercase().replace('_', "-") };
     words.split(' ').any(|one| plain(one) == plain(word))
 }

@@ -10,7 +10,8 @@ use crate::user_of;
 /// A server with entries, a run that waits, a calendar.
 fn stocked() -> (RedisServer, Upbeat) {
     let server = RedisServer::fresh();
-    let user = user_of(&server);
+    // The machine of a test may be slower than that of whoever types.
+    let user = user_of(&server).env("UPBEAT_COMPLETE_MS", "30000");
     user.file("dates", "2026-12-25\n");
     user.ok(&["calendars", "put", "xmas", "-f", "dates"]);
     user.ok(&["add", "report", "--every", "1h", "--queue", "batch", "--labels", "tier=gold", "--", "true"]);

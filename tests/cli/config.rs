@@ -18,7 +18,7 @@ fn configured(text: &str) -> Upbeat {
 /// A server with one entry in the namespace `test`.
 fn server_with(id: &str) -> RedisServer {
     let server = RedisServer::fresh();
-    user_of(&server).ok(&["add", id, "--every", "1h", "--", "true"]);
+    user_of(&server).ok(&["add", id, "--every", "1h", "--publish", "c"]);
     server
 }
 
@@ -62,16 +62,16 @@ fn how_answers_look_and_who_asks_is_a_setting_too() {
     let listed: serde_json::Value = serde_json::from_str(&user.ok(&["ls"])).unwrap();
     assert_eq!(listed[0]["id"], "a");
     assert_eq!(user.ok(&["ls", "-o", "id"]), "a\n");
-    user.ok(&["set", "a", "--timeout", "1m"]);
+    user.ok(&["set", "a", "--note", "1m"]);
     assert_eq!(user.json(&["show", "a"])["stats"]["actor"], "ana");
-    user.ok(&["set", "a", "--timeout", "2m", "--actor", "eva"]);
+    user.ok(&["set", "a", "--note", "2m", "--actor", "eva"]);
     assert_eq!(user.json(&["show", "a"])["stats"]["actor"], "eva");
     // An error is told as the answer would have been.
     let outcome = user.run(&["show", "nobody"]).expect_code(3);
     assert!(outcome.stdout.is_empty() && outcome.stderr.starts_with("{\"error\":"), "{}", outcome.stderr);
     let user = user.env("UPBEAT_OUTPUT", "id").env("UPBEAT_ACTOR", "bob");
     assert_eq!(user.ok(&["ls"]), "a\n");
-    user.ok(&["set", "a", "--timeout", "3m"]);
+    user.ok(&["set", "a", "--note", "3m"]);
     assert_eq!(user.json(&["show", "a"])["stats"]["actor"], "bob");
     let colored = configured(&format!("redis = \"{}\"\nnamespace = \"test\"\ncolor = \"always\"\n", server.url()));
     assert!(colored.ok(&["ls"]).contains('\u{1b}'));

@@ -49,8 +49,6 @@ const ANSWERS: &[&str] = &[
     "apply -f jobs.toml",
     "export",
     "import crontab cron",
-    "backfill ID --from -1h --to now",
-    "doctor --accept-clock --dry-run",
     "rm ID",
 ];
 
@@ -68,7 +66,7 @@ fn offence(line: &str, format: &str, told: &Outcome) -> Option<String> {
     };
     // A trigger that failed, an audit that found something: the answer is no, and an answer.
     let is_answer = matches!(told.code, Some(0 | 1));
-    let is_silent = format == "id" || told.stderr.is_empty();
+    let is_silent = format == "id" || told.stderr.lines().all(|line| line.starts_with("warning: "));
     (!is_right || !is_answer || !is_silent)
         .then(|| format!("{line} -o {format}: {:?}\n{text}{}", told.code, told.stderr))
 }
@@ -96,7 +94,7 @@ fn every_command_answers_in_every_format() {
     for path in paths(&user) {
         let name = path.split(' ').next().unwrap_or_default();
         // These print no answer but a file, a page, a log or a measure, or have tests of their own; the others stand above.
-        let is_other = ["dev", "node", "bench", "completions", "man", "cancel"].contains(&name)
+        let is_other = ["dev", "node", "bench", "completions", "man", "cancel", "backfill", "doctor"].contains(&name)
             || ["lint", "plan", "schema", "revisions", "rollback", "forecast", "acl", "namespaces"].contains(&name);
         assert!(is_other || seen.contains(&name), "{path} is in no format");
     }
@@ -129,7 +127,7 @@ fn lists_have_a_line_per_item_and_their_ids() {
 fn an_error_is_one_object_and_nothing_else_under_every_format_for_programs() {
     let server = RedisServer::fresh();
     let user = user_of(&server);
-    user.ok(&["add", "a", "--every", "1h", "--", "true"]);
+    user.ok(&["add", "a", "--every", "1h", "--overlap", "allow", "--", "true"]);
     let nowhere = Upbeat::at("redis://127.0.0.1:1");
     for format in ["json", "jsonl"] {
         for (user, args, code, word) in [

@@ -26,7 +26,7 @@ const MISTAKES: &[(&str, &str)] = &[
     // kubectl, Airflow
     ("create cronjob a --image=x", "upbeat add"),
     ("edit a", "upbeat set"),
-    ("rollout undo", "did you mean rollback?"),
+    ("rollout undo", "upbeat rollback"),
     ("explain a", "upbeat why"),
     ("dags list", "upbeat ls"),
     ("webserver", "upbeat nodes"),
@@ -70,7 +70,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ("add a -cron @daily -- true", "write --cron"),
     ("add a —every 5m -- true", "write --every"),
     ("add a --evry 5m -- true", "did you mean --every?"),
-    ("pause a --until-time 5m", "did you mean --until?"),
+    ("pause a --untl 5m", "did you mean --until?"),
     ("node --workers 4", "--concurrency N"),
     ("node --queue a", "--queues Q"),
     ("trigger a --conf {}", "--payload JSON"),
@@ -82,7 +82,6 @@ const MISTAKES: &[(&str, &str)] = &[
     ("ls -A", "-n NS"),
     ("show a --state x", "runs has it"),
     ("rm a --force", "write -y"),
-    ("set a --paused", "upbeat pause ID"),
     // values
     ("add a --every 1h --overlap queue -- true", "buffer_one"),
     ("add a --every 1h --overlap Forbid -- true", "write skip"),
@@ -101,7 +100,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ("add '*/5 * * * *' cmd", "upbeat add ID --cron '*/5 * * * *' -- cmd"),
     ("add a '0 2 * * *' ./b.sh", "upbeat add a --cron '0 2 * * *' -- ./b.sh"),
     ("add a --every 1h ./b.sh", "upbeat add a ... -- ./b.sh"),
-    ("add a every 5m -- true", "a command stands behind --"),
+    ("add a every 5m -- true", "upbeat add a --every 5m -- true"),
     ("add a every 5m true", "upbeat add a --every 5m -- true"),
     ("add --every 5m -- true", "upbeat add ID"),
     ("add a --cron=*/5 x y z w -- true", "quote it"),
@@ -185,7 +184,8 @@ pub fn paths(user: &Upbeat) -> Vec<String> {
         }
         let below: Vec<String> = match user.ok(&[&name, "--help"]).split_once("\nCommands:\n") {
             Some((_, list)) => {
-                let lines = list.lines().take_while(|line| line.starts_with("  "));
+                let lines =
+                    list.lines().take_while(|line| line.starts_with("  ")).filter(|line| !line.starts_with("   "));
                 let words = lines.filter_map(|line| line.split_whitespace().next());
                 words.filter(|word| *word != "help").map(|word| format!("{name} {word}")).collect()
             }
