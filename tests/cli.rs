@@ -12,6 +12,10 @@ mod asked;
 mod audit;
 #[path = "cli/calendars.rs"]
 mod calendars;
+#[path = "cli/completion.rs"]
+mod completion;
+#[path = "cli/config.rs"]
+mod config;
 #[path = "cli/dead.rs"]
 mod dead;
 #[path = "cli/design.rs"]
@@ -22,8 +26,18 @@ mod doctor;
 mod events;
 #[path = "cli/forecast.rs"]
 mod forecast;
+#[path = "cli/formats.rs"]
+mod formats;
+#[path = "cli/habits.rs"]
+mod habits;
+#[path = "cli/help.rs"]
+mod help;
 #[path = "cli/interrupted.rs"]
 mod interrupted;
+#[path = "cli/looks.rs"]
+mod looks;
+#[path = "cli/man.rs"]
+mod man;
 #[path = "cli/namespaces.rs"]
 mod namespaces;
 #[path = "cli/plan.rs"]
@@ -32,6 +46,10 @@ mod plan;
 mod queues;
 #[path = "cli/repeats.rs"]
 mod repeats;
+#[path = "cli/snapshots.rs"]
+mod snapshots;
+#[path = "cli/transcripts.rs"]
+mod transcripts;
 #[path = "cli/why.rs"]
 mod why;
 #[path = "cli/words.rs"]
