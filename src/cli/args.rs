@@ -12,11 +12,12 @@ use crate::cli::events::{EVENTS_EXAMPLES, EventsArgs};
 use crate::cli::fields::{Fields, expression, whole};
 use crate::cli::node_command::NodeArgs;
 use crate::cli::output::Format;
+use crate::cli::palette::{Colors, help_styles};
 use crate::cli::run_args::{CancelArgs, LogsArgs, RetryArgs, RunsArgs};
 
 /// The cron of a fleet: identical nodes race on one Redis, every due time fires exactly once.
 #[derive(Debug, Parser)]
-#[command(name = "upbeat", version, subcommand_required = true, arg_required_else_help = true, max_term_width = 120)]
+#[command(name = "upbeat", version, subcommand_required = true, arg_required_else_help = true, max_term_width = 120, styles = help_styles())]
 pub struct Cli {
     #[command(flatten)]
     pub common: Common,
@@ -37,9 +38,12 @@ pub struct Common {
     /// Tenant [env: UPBEAT_NAMESPACE] [default: default]
     #[arg(short, long, global = true, value_name = "NS")]
     pub namespace: Option<String>,
-    /// For people, or for programs
+    /// For people, or for programs [env: UPBEAT_OUTPUT]
     #[arg(short, long, global = true, value_enum, value_name = "FORMAT")]
     pub output: Option<Format>,
+    /// Colours: on a terminal, always or never [env: UPBEAT_COLOR]
+    #[arg(long, global = true, value_enum, value_name = "WHEN")]
+    pub color: Option<Colors>,
     /// Say nothing beside answers, warnings and errors
     #[arg(short, long, global = true)]
     pub quiet: bool,

@@ -9,6 +9,7 @@ mod bench;
 mod calendars;
 mod clock;
 mod completions;
+mod config_file;
 mod connect;
 mod dead;
 mod dev;
@@ -23,13 +24,16 @@ mod logs;
 mod moments;
 mod node_command;
 mod output;
+mod palette;
 mod playground;
+mod progress;
 mod queues;
 mod request;
 mod requested;
 mod run_args;
 mod run_words;
 mod runs;
+mod schedule_files;
 mod selection;
 mod show_run;
 mod times;
@@ -52,22 +56,28 @@ use crate::service::Service;
 
 /// Runs the program with these words, the first of them its own name; returns its exit code.
 pub fn main(words: Vec<String>) -> ExitCode {
-    let format = Format::among(&words);
+    let (looks, is_known) = config_file::looks(&words);
+    let format = looks.format;
     let printer = Printer { format, is_quiet: false };
+    palette::choose(looks.colors, format == Format::Table);
     let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,
         Err(asked) if matches!(asked.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            output::print(&asked.to_string());
+            output::print(&asked.render().ansi().to_string());
             return ExitCode::SUCCESS;
         }
         Err(asked) if asked.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand && !printer.is_json() => {
-            output::complain(&asked.to_string());
+            output::complain(&asked.render().ansi().to_string());
             return ExitCode::from(2);
         }
         Err(refused) => return ExitCode::from(printer.failure(&hints::usage(&refused).into())),
     };
     let printer = Printer { format, is_quiet: cli.common.quiet };
+    if let Err(refused) = is_known {
+        return ExitCode::from(printer.failure(&refused.into()));
+    }
     let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(cli, printer)));
+    progress::end();
     ExitCode::from(match ended {
         Ok(Ok(code)) => code,
         Ok(Err(failure)) => printer.failure(&failure),

@@ -47,6 +47,9 @@ pub const FIELDS: &[&str] = &[
     "paused",
 ];
 
+/// Every section of a schedule file, whether this version delivers it or not.
+pub const SECTIONS: &[&str] = &["owner", "namespace", "defaults", "entries", "queues", "calendars", "alerts"];
+
 /// The fields that say *when*; an entry has exactly one.
 pub const SCHEDULE_KINDS: &[&str] = &["cron", "every", "at", "rrule", "after"];
 /// The fields that say *what*; an entry has exactly one.
@@ -72,12 +75,6 @@ pub const DEFAULT_FIELDS: &[&str] = &[
     "note",
     "paused",
 ];
-
-/// Whether a table has what only an entry has.
-pub(crate) fn looks_like_entry(value: &Value) -> bool {
-    let kinds = SCHEDULE_KINDS.iter().chain(ACTION_KINDS);
-    value.as_object().is_some_and(|table| kinds.into_iter().any(|kind| table.contains_key(*kind)))
-}
 
 /// Refused whatever their value is: accepting a policy that is not kept would be a lie.
 const LATER: &[&str] = &["after", "handler", "celery", "concurrency_key"];

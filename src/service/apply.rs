@@ -109,8 +109,13 @@ impl Service {
         let owner = file.owner.clone().unwrap_or(owner);
         let whole = File { request, owner, is_take, anchor, calendars, from };
         let batches = self.batches(&file.entries, &clocks);
+        self.progress.begin(file.entries.len(), "entries");
         let written: Vec<(Vec<ChangeView>, Vec<String>)> = stream::iter(&batches)
-            .map(|batch| self.apply_batch(&whole, batch))
+            .map(|batch| async {
+                let written = self.apply_batch(&whole, batch).await;
+                self.progress.advance(batch.entries.len());
+                written
+            })
             .buffered(STEPS_AT_ONCE)
             .try_collect()
             .await?;

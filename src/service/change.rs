@@ -253,6 +253,7 @@ impl Service {
                 steps.push((shard, number, content, stored));
             }
         }
+        self.progress.begin(steps.iter().map(|(.., stored)| stored.len()).sum(), "entries");
         for (shard, number, content, stored) in steps {
             let step = Step { request, shard, number, content: &content };
             let now = self.store.now(shard).await?;
@@ -276,6 +277,7 @@ impl Service {
                 done = vec![only_one(done, revision)?];
             }
             views.extend(done.into_iter().map(|changed| (changed.id.clone(), write::view(changed, Vec::new))));
+            self.progress.advance(stored.len());
         }
         let changes = ids.iter().filter_map(|id| views.remove(id.as_str())).collect();
         Ok(Changes { changes, warnings, ..Changes::default() })

@@ -20,6 +20,7 @@ mod nodes;
 mod once;
 mod outages;
 mod outputs;
+mod progress;
 mod queues;
 mod request;
 mod run_ref;
@@ -49,6 +50,7 @@ pub use list::ListFilter;
 pub use once::{AskedRun, OnceWhen, OnlyOne};
 pub use outages::Outage;
 pub use outputs::{FollowOutput, Piece};
+pub use progress::{Progress, Reached};
 pub use queues::{QueueChange, QueueChanges};
 pub use request::{Request, Said};
 pub use run_ref::RunRef;
@@ -64,12 +66,19 @@ use crate::store::Store;
 #[derive(Clone)]
 pub struct Service {
     store: Store,
+    progress: Progress,
 }
 
 impl Service {
     /// The service over a namespace.
     pub fn new(store: Store) -> Self {
-        Self { store }
+        Self { store, progress: Progress::default() }
+    }
+
+    /// The same service; whoever holds `progress` sees how far its requests are.
+    #[must_use]
+    pub fn with_progress(self, progress: Progress) -> Self {
+        Self { progress, ..self }
     }
 
     /// The namespace in Redis.

@@ -1,6 +1,6 @@
 //! Schedule files.
 
-use upbeat::domain::file::{ScheduleFile, line_of};
+use upbeat::domain::file::{Places, ScheduleFile};
 use upbeat::domain::policy::Overlap;
 use upbeat::domain::span::Span;
 
@@ -101,6 +101,7 @@ fn syntax_is_refused_with_its_line() {
 
 #[test]
 fn lines_of_complaints_can_be_found() {
+    let line_of = |text: &str, field: &str| Places::of("jobs.toml", text).line(field, None);
     assert_eq!(line_of(EXAMPLE, "entries.daily-report.timeout"), Some(18));
     assert_eq!(line_of(EXAMPLE, "entries.reports.done.http.method"), Some(31));
     assert_eq!(line_of(EXAMPLE, "entries.daily-report.nothing"), Some(9));
