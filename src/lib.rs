@@ -25,7 +25,7 @@
 //!    first time after the shard's own now. The entry stands in the zset `due` by its next fire time.
 //! 3. A [`node`] wakes at that time and calls `claim.lua`: it decides what is late, skipped, missed or fires, makes the live
 //!    records, puts run ids into the waiting list of queue and kind of action, writes the ledger, advances `due`. Runs that the
-//!    claimer can serve start in its free slots in the same step; messages of direct actions are delivered by the script itself.
+//!    claimer can serve start in its free slots in the same step, but for queues with a limit; messages of direct actions are delivered by the script itself.
 //! 4. Another node's `work.lua` fetches what waits and records what ended, in one numbered call. [`node::action`] executes an
 //!    attempt in between, a command under a supervisor that outlives neither node nor command.
 //! 5. What ended is a packed record in the ring of its entry, and three lines in the stream `ended`: the index over a namespace.
@@ -95,6 +95,11 @@
 //!   in the shard; only the holder of the current one may finish it. When nobody could renew because no script ran, no lease ends.
 //! - **Overlap.** Marks say which runs of an entry are active, and count only while the run is. What has to wait for them stands
 //!   beside its list (`lua/parts/waits.lua`); the step that ends a run moves the next one in, and a claim looks after it.
+//! - **Limits of queues.** A queue with a limit or a pause has a rule in every shard (`put_queue.lua`), with this shard's share of
+//!   it; `lua/parts/gates.lua` says how many of its runs may start now. Such runs start by a fetch only, so `work.lua` is the one
+//!   place that counts: marks of what executes, which count only while the run does, and the starts within the span of a rate.
+//!   When a limit comes, nothing starts until what executes is counted (`count_queue.lua`). What waits behind a gate is named to
+//!   nobody as work; the step that frees a place, and the look at the time of the next start, name it.
 //! - **Calendars.** They stand in shard 0; plans are made from their dates as they stand, and a change of one puts each entry
 //!   that names it, so that `put.lua` settles what is overdue before the new dates count ([`service`], `calendars.rs`). Old
 //!   revisions of them are kept: what came before a change is planned, backfilled and audited by the dates of then.
@@ -143,7 +148,7 @@
 //!
 //! # What is deliberately absent
 //!
-//! Follow-ups, limits of queues, alerts and the HTTP door are part of the contract and not
+//! Follow-ups, alerts and the HTTP door are part of the contract and not
 //! built yet: each is refused by name, `not in this version yet`, and never accepted and ignored.
 
 pub mod cli;
