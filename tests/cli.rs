@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "cli/acl.rs"]
+mod acl;
 #[path = "cli/asked.rs"]
 mod asked;
 #[path = "cli/audit.rs"]
@@ -14,10 +16,16 @@ mod calendars;
 mod dead;
 #[path = "cli/design.rs"]
 mod design;
+#[path = "cli/doctor.rs"]
+mod doctor;
 #[path = "cli/events.rs"]
 mod events;
+#[path = "cli/forecast.rs"]
+mod forecast;
 #[path = "cli/interrupted.rs"]
 mod interrupted;
+#[path = "cli/namespaces.rs"]
+mod namespaces;
 #[path = "cli/plan.rs"]
 mod plan;
 #[path = "cli/queues.rs"]

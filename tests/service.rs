@@ -20,12 +20,16 @@ mod bed;
 mod calendars;
 #[path = "service/changes.rs"]
 mod changes;
+#[path = "service/doctor.rs"]
+mod doctor;
 #[path = "service/drawn.rs"]
 mod drawn;
 #[path = "service/events.rs"]
 mod events;
 #[path = "service/exports.rs"]
 mod exports;
+#[path = "service/forecast.rs"]
+mod forecast;
 #[path = "service/once.rs"]
 mod once;
 #[path = "service/overdue.rs"]

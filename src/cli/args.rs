@@ -141,6 +141,9 @@ pub enum Command {
     #[command(after_help = BACKFILL_EXAMPLES)]
     Backfill(BackfillArgs),
 
+    /// Say what is wrong with schedule files, without Redis
+    #[command(after_help = super::lint::LINT_EXAMPLES)]
+    Lint(super::lint::LintArgs),
     /// Show what `apply` would do, by reading alone
     #[command(after_help = super::plan::PLAN_EXAMPLES)]
     Plan(super::plan::PlanArgs),
@@ -186,6 +189,9 @@ pub enum Command {
     /// Prove that no fire time is missing and none too many
     #[command(after_help = super::audit::AUDIT_EXAMPLES)]
     Audit(super::audit::AuditArgs),
+    /// What comes: runs by minute, the worst one, the slots it needs, and what spreading would change
+    #[command(after_help = super::forecast::FORECAST_EXAMPLES)]
+    Forecast(super::forecast::ForecastArgs),
 
     /// List nodes
     Nodes {
@@ -202,14 +208,15 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<super::calendars::CalendarsCommand>,
     },
-    /// Take Redis' clock as it is, after one that had run ahead
-    Doctor {
-        /// Do it; prints by how much each shard goes back
-        #[arg(long)]
-        accept_clock: bool,
-        #[command(flatten)]
-        changing: Changing,
-    },
+    /// Say on one page whether all is well, and what to type where it is not
+    #[command(after_help = super::doctor::DOCTOR_EXAMPLES)]
+    Doctor(super::doctor::DoctorArgs),
+    /// List the namespaces of this Redis
+    #[command(after_help = super::namespaces::NAMESPACES_EXAMPLES)]
+    Namespaces,
+    /// Print users of Redis with least rights for nodes, operators and viewers
+    #[command(after_help = super::acl::ACL_EXAMPLES)]
+    Acl(super::acl::AclArgs),
     /// Measure what the race costs on a Redis that nothing else uses
     Bench(super::bench::BenchArgs),
     /// Print completions for a shell

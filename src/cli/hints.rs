@@ -8,21 +8,8 @@ use crate::domain::nearest::nearest;
 use crate::error::{Error, Problem};
 
 /// Commands of the contract that are not built yet.
-const LATER_COMMANDS: &[&str] = &[
-    "lint",
-    "forecast",
-    "schema",
-    "revisions",
-    "rollback",
-    "alerts",
-    "tokens",
-    "namespaces",
-    "top",
-    "simulate",
-    "acl",
-    "healthcheck",
-    "man",
-];
+const LATER_COMMANDS: &[&str] =
+    &["schema", "revisions", "rollback", "alerts", "tokens", "top", "simulate", "healthcheck", "man"];
 
 /// Flags of the contract that are not built yet.
 const LATER_FLAGS: &[&str] = &["--listen", "--apply", "--take-over", "--exporter"];
@@ -56,8 +43,8 @@ const COMMANDS: &[(&str, &str)] = &[
     ("beat", "upbeat node; every node fires, none is the beat"),
     ("info", "upbeat show ID"),
     ("purge", "upbeat rm SELECT"),
-    ("validate", "upbeat plan -f FILE"),
-    ("check", "upbeat plan -f FILE"),
+    ("validate", "upbeat lint -f FILE"),
+    ("check", "upbeat lint -f FILE, upbeat plan -f FILE"),
     ("diff", "upbeat plan -f FILE"),
     ("load", "upbeat apply -f FILE"),
     ("dump", "upbeat export"),

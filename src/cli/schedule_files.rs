@@ -9,7 +9,7 @@ use std::rc::Rc;
 use crate::cli::output::{Ended, Failure};
 use crate::domain::calendar::Calendar;
 use crate::domain::file::{CalendarSource, FILE_MAX_BYTES, Places, ScheduleFile};
-use crate::domain::id::Owner;
+use crate::domain::id::{Namespace, Owner};
 use crate::error::{Error, Problem, Result};
 use crate::service::OwnedFile;
 
@@ -53,10 +53,9 @@ pub fn owned_files(paths: &[String]) -> Ended<Vec<OwnedFile>> {
     let (mut files, mut errors, mut ids) = (Vec::new(), Vec::new(), Ids::default());
     for path in paths {
         match sources(path) {
-            Ok(sources) => {
-                let (file, wrong) = joined(sources, &mut ids);
-                errors.extend(wrong);
-                files.push(OwnedFile { file, owner: owner_of_path(path) });
+            Ok(mut sources) => {
+                errors.extend(complaints(&mut sources, &mut ids));
+                files.push(OwnedFile { file: joined(sources), owner: owner_of_path(path) });
             }
             Err(why) => errors.push(why),
         }
@@ -126,37 +125,46 @@ impl Ids {
     }
 }
 
-/// All sources of a path as one file, with all complaints. `ids` are those of paths before it.
-pub fn joined(sources: Vec<Source>, ids: &mut Ids) -> (ScheduleFile, Vec<Error>) {
-    let mut whole = ScheduleFile::default();
+/// All that is wrong with the sources of one path, by themselves and together. `ids` are those of paths before it.
+pub fn complaints(sources: &mut [Source], ids: &mut Ids) -> Vec<Error> {
     let mut errors = Vec::new();
-    for mut source in sources {
+    let (mut owner, mut namespace) = (None::<Owner>, None::<Namespace>);
+    for source in sources {
         errors.append(&mut source.errors);
-        let twice = source.file.calendars.iter().map(|one| format!("calendars.{}", one.name));
-        let twice = twice.chain(source.file.queues.iter().map(|one| format!("queues.{}", one.name)));
-        let twice = twice.chain(source.file.entries.iter().map(|one| format!("entries.{}", one.id)));
-        let twice: Vec<Error> = twice.filter_map(|field| ids.twice(field, &source)).collect();
-        errors.extend(twice);
-        let file = std::mem::take(&mut source.file);
-        if let (Some(one), Some(other)) = (&whole.owner, &file.owner)
-            && one != other
-        {
-            let why = format!("another file of the folder names another owner, {one}");
-            errors.push(source.placed(Error::invalid("owner", why).value(other.as_str())));
+        let file = &source.file;
+        let twice = file.calendars.iter().map(|one| format!("calendars.{}", one.name));
+        let twice = twice.chain(file.queues.iter().map(|one| format!("queues.{}", one.name)));
+        let twice = twice.chain(file.entries.iter().map(|one| format!("entries.{}", one.id)));
+        errors.extend(twice.filter_map(|field| ids.twice(field, source)));
+        let mut differs = |field: &str, one: String, other: String| {
+            if one != other {
+                let why = format!("another file of the folder names another {field}, {one}");
+                errors.push(source.placed(Error::invalid(field, why).value(other)));
+            }
+        };
+        if let (Some(one), Some(other)) = (&owner, &file.owner) {
+            differs("owner", one.to_string(), other.to_string());
         }
-        if let (Some(one), Some(other)) = (&whole.namespace, &file.namespace)
-            && one != other
-        {
-            let why = format!("another file of the folder names another one, {one}");
-            errors.push(source.placed(Error::invalid("namespace", why).value(other.as_str())));
+        if let (Some(one), Some(other)) = (&namespace, &file.namespace) {
+            differs("namespace", one.to_string(), other.to_string());
         }
+        owner = owner.or(file.owner.clone());
+        namespace = namespace.or(file.namespace.clone());
+    }
+    errors
+}
+
+/// The sources of one path as one file.
+fn joined(sources: Vec<Source>) -> ScheduleFile {
+    let mut whole = ScheduleFile::default();
+    for file in sources.into_iter().map(|source| source.file) {
         whole.owner = whole.owner.or(file.owner);
         whole.namespace = whole.namespace.or(file.namespace);
         whole.calendars.extend(file.calendars);
         whole.queues.extend(file.queues);
         whole.entries.extend(file.entries);
     }
-    (whole, errors)
+    whole
 }
 
 /// The `.toml` and `.json` files of a folder, by name.

@@ -130,7 +130,7 @@ impl Service {
             match (done.remove(one.id.as_str()), refused.remove(one.id.as_str()), stored) {
                 (Some(changed), _, _) => {
                     let entry = against.anchored(one, stored.as_ref())?;
-                    let over = decide::over(&entry, against.since(batch.now)).filter(|_| is_written(&changed));
+                    let over = entry.schedule.over(against.since(batch.now)).filter(|_| is_written(&changed));
                     warnings.extend(over.map(|why| stored_finished(one, &why)));
                     if let Some(stored) = stored.as_ref().filter(|_| is_written(&changed)) {
                         let dropped = self.drop_skips(against.request, stored, &entry, changed.revision, batch.now);

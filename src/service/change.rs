@@ -286,7 +286,7 @@ impl Service {
         now: Timestamp,
     ) -> Result<Changes> {
         for (entry, change) in written.iter().zip(&changes.changes) {
-            if let Some(why) = decide::over(entry, now) {
+            if let Some(why) = entry.schedule.over(now) {
                 changes.warnings.push(format!("{}: {why}: it is stored finished", change.id));
             }
         }

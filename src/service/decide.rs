@@ -359,17 +359,6 @@ pub(super) fn anchored_fields(
     Some(fields)
 }
 
-/// Why an entry will never fire, where its times have passed.
-pub(super) fn over(entry: &Entry, now: Timestamp) -> Option<String> {
-    match entry.schedule.when {
-        _ if entry.schedule.next_after(now).is_some() => None,
-        When::At(at) if at > now => Some(format!("at {} lies on a date that is excluded", at.to_rfc3339())),
-        When::At(at) => Some(format!("at {} has passed", at.to_rfc3339())),
-        _ if entry.schedule.end.is_none() => Some("no fire time is left".to_owned()),
-        _ => Some("no fire time is left before its end".to_owned()),
-    }
-}
-
 /// Refuses a single instant that has passed, unless it stands there already.
 pub(super) fn refuse_past(id: &EntryId, entry: &Entry, old: Option<&Entry>, now: Timestamp) -> Result<()> {
     let When::At(at) = entry.schedule.when else { return Ok(()) };

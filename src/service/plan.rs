@@ -165,7 +165,7 @@ impl Service {
                 (None, _, None) => continue,
             };
             if let Some(entry) = &planned.will_be {
-                let over = decide::over(entry, against.since(batch.now));
+                let over = entry.schedule.over(against.since(batch.now));
                 warnings.extend(over.map(|why| stored_finished(one, &why)));
                 let lost = stored.iter().flat_map(|stored| lost_skips(stored, entry, batch.now));
                 warnings.extend(lost.map(|at| skip_is_lost(&one.id, at)));

@@ -37,6 +37,10 @@ impl Place {
         (Self::Finished, Key::Finished),
     ];
 
+    pub(super) fn key(self) -> Key {
+        Self::ALL.iter().find(|(place, _)| *place == self).map_or(Key::Due, |(_, key)| *key)
+    }
+
     /// The place that scripts call so.
     pub(super) fn from_word(word: &str) -> Option<Self> {
         Self::ALL.iter().map(|(place, _)| *place).find(|place| place.word() == word)
