@@ -76,6 +76,12 @@ pub const DEFAULT_FIELDS: &[&str] = &[
     "paused",
 ];
 
+/// Whether a table has what only an entry has.
+pub(crate) fn looks_like_entry(value: &Value) -> bool {
+    let kinds = SCHEDULE_KINDS.iter().chain(ACTION_KINDS);
+    value.as_object().is_some_and(|table| kinds.into_iter().any(|kind| table.contains_key(*kind)))
+}
+
 /// Refused whatever their value is: accepting a policy that is not kept would be a lie.
 const LATER: &[&str] = &["after", "handler", "celery", "concurrency_key"];
 

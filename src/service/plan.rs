@@ -154,11 +154,13 @@ impl Service {
             let planned = match (decided.remove(&one.id), refused.remove(one.id.as_str()), stored) {
                 (Some(decided), _, None) => planned_addition(one, &decided, removed.remove(&one.id), batch.now),
                 (Some(decided), _, Some(stored)) => self.planned_change(against, &decided, stored, batch.now).await?,
-                (None, Some(why), Some(stored)) => PlannedChange::of(write::refused(stored, why)),
-                (None, _, Some(stored)) => {
+                (None, why, Some(stored)) => {
                     let mut view = write::unchanged(stored);
                     view.revision = view.revision.map(|revision| revision + follows(stored, against));
-                    PlannedChange::of(view)
+                    PlannedChange::of(match why {
+                        Some(why) => ChangeView { change: "refused", message: Some(why), ..view },
+                        None => view,
+                    })
                 }
                 (None, _, None) => continue,
             };

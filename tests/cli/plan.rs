@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::cli::Upbeat;
-use crate::support::redis::RedisServer;
+use crate::support::redis::{Options, RedisServer};
 use crate::{refused, user_of};
 
 const JOBS: &str = "[defaults]\ntz = 'Asia/Shanghai'\n\
@@ -202,4 +202,24 @@ fn export_into_apply_gives_the_same_text() {
     assert_eq!(copy.ok(&["export"]), text);
     copy.run_with_input(&["plan", "-f", "-", "--exit-code"], &text).expect_code(0);
     assert_eq!(copy.json(&["export"]), user.json(&["export"]));
+}
+
+#[test]
+fn plan_and_export_need_rights_to_read_only_and_leave_no_trace() {
+    let rights = "viewer on >secret %R~* +@read +@connection +time +eval_ro +evalsha_ro";
+    let server = RedisServer::start(Options { acl: vec![rights.to_owned()], tcp: true, ..Options::default() });
+    let viewer = Upbeat::at(format!("redis://viewer:secret@127.0.0.1:{}", server.tcp_port()));
+    viewer.file("jobs.toml", JOBS);
+    let told = viewer.ok(&["plan", "-f", "jobs.toml", "--prune", "--from", "-1h"]);
+    assert!(told.contains("3 to add, 0 to change, 0 to remove"), "{told}");
+    assert_eq!(server.keys(), Vec::<String>::new(), "a namespace that is only looked at stays unused");
+    viewer.run(&["apply", "-f", "jobs.toml"]).expect_code(5);
+    let user = user(&server);
+    user.ok(&["apply", "-f", "jobs.toml"]);
+    let written = || server.info("rdb_changes_since_last_save");
+    let before = written();
+    viewer.file("jobs.toml", &JOBS.replace("0 9 *", "30 9 *"));
+    assert_eq!(words(&viewer.json(&["plan", "-f", "jobs.toml"])), ["unchanged", "changed", "unchanged"]);
+    assert_eq!(viewer.ok(&["export"]), user.ok(&["export"]));
+    assert_eq!(written(), before);
 }

@@ -51,8 +51,8 @@ async fn plan_says_exactly_what_apply_then_does() {
                 .iter()
                 .map(|name| ((*name).to_owned(), json!({"dates": [format!("2030-01-{:02}", rng.u8(1..4))]})))
                 .collect();
-            let half = ids.len() / 2;
             let queues = json!({"reports": {"max_running": rng.u8(3..6), "rate": format!("{}/1m", rng.u8(3..5))}});
+            let half = ids.len() / 2;
             let mut entries = |ids: &[String]| -> Value {
                 ids.iter().map(|id| (id.clone(), Value::Object(drawn::fields(&mut rng, true)))).collect()
             };
@@ -68,9 +68,20 @@ async fn plan_says_exactly_what_apply_then_does() {
             let planned = bed.service.plan_files(&request(), files(), &options).await.unwrap();
             let asked = bed.service.apply_files(&dry(), files(), &options).await.unwrap();
             let done = bed.service.apply_files(&request(), files(), &options).await.unwrap();
+            // One that follows a calendar of the file has no overdue fire times any more once it is its turn.
+            let follow: Vec<&str> =
+                done.calendars.iter().flat_map(|one| &one.entries).map(|one| one.id.as_str()).collect();
+            let told = |one: &ChangeView| {
+                let mut told = told(one);
+                told.4[0] = told.4[0].filter(|_| !follow.contains(&one.id.as_str()));
+                told
+            };
             let expected: Vec<_> = done.changes.iter().map(told).collect();
             let found: Vec<_> = planned.changes.iter().map(|one| told(&one.change)).collect();
-            assert_eq!(found, expected, "seed {seed}, round {round}");
+            for (found, expected) in found.iter().zip(&expected) {
+                assert_eq!(found, expected, "seed {seed}, round {round}");
+            }
+            assert_eq!(found.len(), expected.len(), "seed {seed}, round {round}");
             assert_eq!((&planned.queues, &asked.queues), (&done.queues, &done.queues), "seed {seed}, round {round}");
             assert_eq!(planned.warnings, done.warnings, "seed {seed}, round {round}");
             let words = |changes: &[ChangeView]| -> Vec<_> {
@@ -78,7 +89,9 @@ async fn plan_says_exactly_what_apply_then_does() {
             };
             assert_eq!(words(&asked.changes), words(&done.changes), "seed {seed}, round {round}");
             let calendars = |changes: &[upbeat::service::CalendarChange]| -> Vec<_> {
-                let entries = |one: &upbeat::service::CalendarChange| one.entries.iter().map(told).collect::<Vec<_>>();
+                let entries = |one: &upbeat::service::CalendarChange| {
+                    one.entries.iter().map(|one| (one.id.clone(), one.change, one.revision)).collect::<Vec<_>>()
+                };
                 changes.iter().map(|one| (one.calendar.clone(), one.change, one.revision, entries(one))).collect()
             };
             assert_eq!(calendars(&planned.calendars), calendars(&done.calendars), "seed {seed}, round {round}");
