@@ -34,6 +34,8 @@ mod habits;
 mod help;
 #[path = "cli/interrupted.rs"]
 mod interrupted;
+#[path = "cli/lint.rs"]
+mod lint;
 #[path = "cli/looks.rs"]
 mod looks;
 #[path = "cli/man.rs"]
@@ -46,6 +48,8 @@ mod plan;
 mod queues;
 #[path = "cli/repeats.rs"]
 mod repeats;
+#[path = "cli/revisions.rs"]
+mod revisions;
 #[path = "cli/snapshots.rs"]
 mod snapshots;
 #[path = "cli/transcripts.rs"]

@@ -44,6 +44,8 @@ mod plans;
 mod prunes;
 #[path = "service/requests.rs"]
 mod requests;
+#[path = "service/rollback.rs"]
+mod rollback;
 #[path = "service/runs.rs"]
 mod runs;
 #[path = "service/skips.rs"]

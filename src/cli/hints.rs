@@ -11,8 +11,7 @@ use crate::domain::nearest::nearest;
 use crate::error::{Error, Problem};
 
 /// Commands of the contract that are not built yet.
-const LATER_COMMANDS: &[&str] =
-    &["schema", "revisions", "rollback", "alerts", "tokens", "top", "simulate", "healthcheck"];
+const LATER_COMMANDS: &[&str] = &["alerts", "tokens", "top", "simulate", "healthcheck"];
 
 /// Flags of the contract that are not built yet.
 pub const LATER_FLAGS: &[&str] = &["--listen", "--apply", "--take-over", "--exporter"];

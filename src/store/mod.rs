@@ -64,7 +64,7 @@ pub use once::OnceCall;
 pub use outputs::{OUTPUTS_MAX_BYTES, Output, Watch, Watched};
 pub use planning::Planned;
 pub use queues::{QueueAnswer, QueueCall, QueueState, QueueVerb};
-pub use read::{Place, StoredEntry};
+pub use read::{Place, REVISIONS_KEPT, StoredEntry};
 pub use rebuild::Rebuilt;
 pub use rights::{AclOf, Role};
 pub use server::ServerReport;

@@ -76,6 +76,7 @@ proptest! {
 
     #[test]
     fn a_definition_is_read_back_from_its_json(fields in valid_fields()) {
+        crate::schemas::assert_fits(&json!({"entries": {"a": fields}}));
         let entry = Entry::parse(fields).unwrap();
         let back: Value = serde_json::from_str(&entry.to_json()).unwrap();
         let back = Entry::parse(back.as_object().unwrap().clone()).unwrap();

@@ -5,7 +5,9 @@ use serde_json::{Map, Value};
 use super::{CalendarSource, FileCalendar, FileEntry, ScheduleFile};
 use crate::domain::calendar::Calendar;
 use crate::domain::entry::{Entry, take_paused};
-use crate::domain::fields::{DEFAULT_FIELDS, FIELDS, SECTIONS, is_later, looks_like_entry, not_yet, unknown_field};
+use crate::domain::fields::{
+    DEFAULT_FIELDS, FIELDS, SECTIONS, is_later, is_later_section, keys_of, looks_like_entry, not_yet, unknown_field,
+};
 use crate::domain::id::{CalendarName, EntryId, Namespace, Owner};
 use crate::domain::nearest::nearest;
 use crate::domain::policy::Delivery;
@@ -94,7 +96,7 @@ pub(super) fn read(document: Map<String, Value>, complaints: &mut Complaints) ->
                 }
             }
             "queues" => file.queues = FileQueue::read_all(&value, complaints),
-            "alerts" => complaints.0.push(not_yet(section)),
+            later if is_later_section(later) => complaints.0.push(not_yet(section)),
             _ => complaints.0.push(unknown_section(&section, &value)),
         }
     }
@@ -107,7 +109,7 @@ pub(super) fn read(document: Map<String, Value>, complaints: &mut Complaints) ->
 fn read_calendar(place: &str, name: &str, value: &Value) -> Result<FileCalendar> {
     let name = CalendarName::parse(place, name)?;
     let fields = table(place, value)?;
-    known_keys(place, fields, &["file", "dates"])?;
+    known_keys(place, fields, keys_of("calendars"))?;
     let source = match (fields.get("file"), fields.get("dates")) {
         (Some(path), None) => {
             let field = inside(place, "file");
