@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "cli/acl.rs"]
+mod acl;
 #[path = "cli/asked.rs"]
 mod asked;
 #[path = "cli/audit.rs"]
@@ -16,18 +18,26 @@ mod completion;
 mod config;
 #[path = "cli/dead.rs"]
 mod dead;
+#[path = "cli/doctor.rs"]
+mod doctor;
 #[path = "cli/events.rs"]
 mod events;
+#[path = "cli/forecast.rs"]
+mod forecast;
 #[path = "cli/formats.rs"]
 mod formats;
 #[path = "cli/habits.rs"]
 mod habits;
 #[path = "cli/help.rs"]
 mod help;
+#[path = "cli/keys.rs"]
+mod keys_of_others;
 #[path = "cli/looks.rs"]
 mod looks;
 #[path = "cli/man.rs"]
 mod man;
+#[path = "cli/namespaces.rs"]
+mod namespaces;
 #[path = "cli/repeats.rs"]
 mod repeats;
 #[path = "cli/snapshots.rs"]
@@ -330,13 +340,11 @@ fn what_comes_later_is_refused_by_name() {
     let user = Upbeat::at("redis://127.0.0.1:1");
     for args in [
         &["lint", "-f", "x"][..],
-        &["plan"],
         &["doctor"],
         &["rollback", "a", "--to", "1"],
         &["nodes", "drain", "x"],
         &["queues", "pause", "q"],
         &["import", "celery", "x.json"],
-        &["apply", "-f", "x", "--prune"],
         &["node", "--listen", "127.0.0.1:1"],
     ] {
         let (line, _) = refused(&user, 2, args);
