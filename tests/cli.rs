@@ -34,6 +34,8 @@ mod habits;
 mod help;
 #[path = "cli/interrupted.rs"]
 mod interrupted;
+#[path = "cli/keys.rs"]
+mod keys_of_others;
 #[path = "cli/lint.rs"]
 mod lint;
 #[path = "cli/looks.rs"]

@@ -58,6 +58,9 @@ fn with_value(command: &str, arg: Arg) -> Arg {
         (None, "file") => arg.help("A file, or - for standard input"),
         _ => arg,
     };
+    // Flags that were flattened in before it would give it their head.
+    let is_command = arg.is_positional() && matches!(arg.get_id().as_str(), "argv" | "args");
+    let arg = if is_command { arg.help_heading(None::<&str>) } else { arg };
     match (Kind::of(command, &arg), arg.get_id().as_str()) {
         (Some(kind), _) => arg
             .add(ArgValueCompleter::new(move |typed: &std::ffi::OsStr| candidates::of(kind, &typed.to_string_lossy()))),

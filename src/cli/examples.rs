@@ -75,21 +75,6 @@ Queued runs end cancelled, running ones end by themselves, records stay; what is
 An expression or a rule needs no Redis.",
     ),
     (
-        "apply",
-        "Examples:
-  upbeat apply -f jobs.toml --reason 'new report'
-  upbeat apply -f jobs/ --dry-run
-  upbeat export | upbeat apply -f - -n staging
-Twice is once. An invalid file changes nothing, exit 2; exit 4 when an entry changed meanwhile or is another owner's.",
-    ),
-    (
-        "export",
-        "Examples:
-  upbeat export > jobs.toml
-  upbeat export --owner growth
-  upbeat export report nightly -o json",
-    ),
-    (
         "import",
         "Examples:
   upbeat import crontab /var/spool/cron/ana --tz Europe/Berlin > jobs.toml
@@ -208,11 +193,6 @@ The same run, its next attempt; upbeat dead retry reopens many.",
         "calendars rm",
         "Examples:
   upbeat calendars rm closed",
-    ),
-    (
-        "doctor",
-        "Examples:
-  upbeat doctor --accept-clock --dry-run           by how much each shard would go back",
     ),
     (
         "bench",

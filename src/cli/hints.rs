@@ -46,8 +46,14 @@ pub fn command(words: &[String]) -> Error {
     let cli = help::command();
     let known = names(&cli);
     let later = LATER_COMMANDS.iter().copied();
-    match nearest(word, known.iter().map(String::as_str).chain(later)) {
-        Some(meant) => refuse(format!("did you mean {meant}? upbeat help lists all")),
+    if let Some(meant) = nearest(word, known.iter().map(String::as_str).chain(later)) {
+        return refuse(format!("did you mean {meant}? upbeat help lists all"));
+    }
+    let of_others =
+        synonyms::COMMANDS.iter().flat_map(|(synonyms, hint)| synonyms.split(' ').map(move |one| (one, hint)));
+    let meant = nearest(word, of_others.clone().map(|(one, _)| one));
+    match of_others.into_iter().find(|(one, _)| Some(*one) == meant) {
+        Some((meant, hint)) => refuse(format!("{meant} is here {hint}")),
         None => refuse("upbeat help lists all".to_owned()),
     }
 }
