@@ -38,11 +38,11 @@ pub struct Common {
     /// Tenant [env: UPBEAT_NAMESPACE] [default: default]
     #[arg(short, long, global = true, value_name = "NS")]
     pub namespace: Option<String>,
-    /// For people, or for programs [env: UPBEAT_OUTPUT]
-    #[arg(short, long, global = true, value_enum, value_name = "FORMAT")]
+    /// table, or for programs json, jsonl or id [env: UPBEAT_OUTPUT]
+    #[arg(short, long, global = true, value_enum, value_name = "FORMAT", hide_possible_values = true)]
     pub output: Option<Format>,
-    /// Colours: on a terminal, always or never [env: UPBEAT_COLOR]
-    #[arg(long, global = true, value_enum, value_name = "WHEN")]
+    /// Colours: auto, on a terminal; always or never [env: UPBEAT_COLOR]
+    #[arg(long, global = true, value_enum, value_name = "WHEN", hide_possible_values = true)]
     pub color: Option<Colors>,
     /// Say nothing beside answers, warnings and errors
     #[arg(short, long, global = true)]
@@ -211,10 +211,10 @@ pub enum Command {
         #[command(subcommand)]
         other: Option<Other>,
     },
-    /// List queues
+    /// List queues, limit or pause one
     Queues {
         #[command(subcommand)]
-        other: Option<Other>,
+        command: Option<super::queues::QueuesCommand>,
     },
     /// List calendars: dates that entries exclude
     Calendars {
@@ -232,8 +232,13 @@ pub enum Command {
     Acl(super::acl::AclArgs),
     /// Measure what the race costs on a Redis that nothing else uses
     Bench(super::bench::BenchArgs),
-    /// Print completions for a shell
-    Completions { shell: clap_complete::Shell },
+    /// Print what a shell needs to complete commands, entries, runs, queues
+    Completions {
+        /// bash, zsh, fish, elvish or powershell
+        shell: clap_complete::Shell,
+    },
+    /// Print a man page, or write all of them
+    Man(super::man::ManArgs),
 
     /// Words that are no command; told apart by `hints`.
     #[command(external_subcommand)]

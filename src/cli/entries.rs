@@ -8,7 +8,7 @@ use crate::cli::fields::Fields;
 use crate::cli::output::Ended;
 use crate::cli::request::{request, until_answered};
 use crate::cli::times::Wall;
-use crate::cli::{clock, entry_words, hints, moments, selection};
+use crate::cli::{clock, entry_words, moments, selection, stray};
 use crate::domain::cron::Cron;
 use crate::domain::entry::{Entry, take_paused};
 use crate::domain::id::{EntryId, Owner};
@@ -101,17 +101,21 @@ fn field_name(written: &str) -> String {
 }
 
 /// Words that stand where none belongs: an expression without quotes, or a mistake.
-fn refuse_stray(command: &str, id: &str, fields: &Fields, stray: &[String], exec: &[String]) -> Result<()> {
-    let Some(first) = stray.first() else { return Ok(()) };
+fn refuse_stray(command: &str, id: &str, fields: &Fields, words: &[String], exec: &[String]) -> Result<()> {
+    let Some(first) = words.first() else { return Ok(()) };
     match fields.crons() {
         [cron] if cron.split_whitespace().count() < 5 && !cron.starts_with('@') => {
-            Err(hints::unquoted(command, id, cron, stray, &files_here(), exec))
+            Err(stray::unquoted(command, id, cron, words, &files_here(), exec))
         }
-        _ => Err(Error::Invalid(
-            Problem::bare(format!("{first:?} is one word too many"))
-                .value(first.as_str())
-                .hint("a command stands behind --, an expression in quotes"),
-        )),
+        _ => {
+            let has_schedule = ["cron", "every", "at", "rrule"].iter().any(|field| fields.text(field).is_some());
+            let sorted = stray::sorted_out(command, id, has_schedule, words, exec);
+            Err(Error::Invalid(
+                Problem::bare(format!("{first:?} is one word too many"))
+                    .value(first.as_str())
+                    .hint(sorted.unwrap_or_else(|| "a command stands behind --, an expression in quotes".to_owned())),
+            ))
+        }
     }
 }
 
@@ -281,7 +285,7 @@ pub async fn next(app: &App, args: NextArgs) -> Ended {
             return Err(error.hint("upbeat next ID, upbeat next --cron '0 9 * * mon-fri' --tz Europe/Berlin").into());
         }
         (Some(id), [cron, ..]) if cron.split_whitespace().count() < 5 && !cron.starts_with('@') => {
-            return Err(hints::unquoted("next", "", cron, std::slice::from_ref(id), &files_here(), &[]).into());
+            return Err(stray::unquoted("next", "", cron, std::slice::from_ref(id), &files_here(), &[]).into());
         }
         (Some(_), [_, ..]) => return Err(Error::invalid("cron", "goes without an entry").into()),
         (Some(_), []) if args.tz.is_some() => {
@@ -362,7 +366,7 @@ fn refuse_next_stray(args: &NextArgs, id: &str) -> Result<()> {
     stray.extend(args.stray.iter().cloned());
     match &args.cron[..] {
         [cron] if cron.split_whitespace().count() < 5 => {
-            Err(hints::unquoted("next", "", cron, &stray, &files_here(), &[]))
+            Err(stray::unquoted("next", "", cron, &stray, &files_here(), &[]))
         }
         _ => Err(Error::Invalid(
             Problem::bare(format!("{:?} is one word too many", args.stray[0])).hint("one entry at a time"),

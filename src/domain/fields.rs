@@ -52,7 +52,7 @@ pub const FIELDS: &[&str] = &[
 pub const SECTIONS: &[&str] = &["owner", "namespace", "defaults", "entries", "queues", "calendars", "alerts"];
 
 /// Those that come later.
-const LATER_SECTIONS: &[&str] = &["queues", "alerts"];
+const LATER_SECTIONS: &[&str] = &["alerts"];
 
 /// The fields that say *when*; an entry has exactly one.
 pub const SCHEDULE_KINDS: &[&str] = &["cron", "every", "at", "rrule", "after"];
@@ -79,6 +79,12 @@ pub const DEFAULT_FIELDS: &[&str] = &[
     "note",
     "paused",
 ];
+
+/// Whether a table has what only an entry has.
+pub(crate) fn looks_like_entry(value: &Value) -> bool {
+    let kinds = SCHEDULE_KINDS.iter().chain(ACTION_KINDS);
+    value.as_object().is_some_and(|table| kinds.into_iter().any(|kind| table.contains_key(*kind)))
+}
 
 /// The keys of a table: a field's, or a section's.
 pub(crate) fn keys_of(table: &str) -> &'static [&'static str] {

@@ -29,6 +29,7 @@ pub mod node;
 pub mod one_off;
 pub mod plan;
 pub mod policy;
+pub mod queue;
 pub mod reading;
 pub mod record;
 pub mod retry;

@@ -71,7 +71,7 @@ fn of_section(section: &str) -> Option<Value> {
             "additionalProperties": calendar(),
         }),
         "queues" => json!({
-            "description": "Limits of queues; one that is not named goes.",
+            "description": "Limits of queues; one that is not named stays as it is.",
             "type": "object",
             "propertyNames": { "pattern": NAME },
             "additionalProperties": queue(),

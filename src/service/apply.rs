@@ -46,7 +46,7 @@ impl Service {
         self.apply_files(request, vec![OwnedFile { file, owner }], &options).await
     }
 
-    /// Writes the calendars of the files, then adds and changes entries as they say, then, where that is asked for, removes what
+    /// Writes the calendars of the files and limits their queues, then adds and changes entries as they say, then, where that is asked for, removes what
     /// their owners have beside them. Entries of another owner are `refused`, as are those that somebody else changes
     /// meanwhile; the rest is written. Nothing is paused or resumed that exists, no calendar is removed.
     ///
@@ -71,6 +71,7 @@ impl Service {
         for (name, calendar) in &wanted.calendars {
             calendars.push(self.put_calendar(request, name, calendar).await?);
         }
+        let queues = self.apply_queues(request, &wanted.queues).await?;
         if !calendars.is_empty() && !request.is_dry_run {
             against.calendars = self.calendars_of_files(&wanted, against.clocks[0]).await?.1;
         }
@@ -105,7 +106,7 @@ impl Service {
         for pruned in &pruned {
             changes.extend(self.prune(&removal, pruned).await?);
         }
-        Ok(Changes { changes, calendars, warnings })
+        Ok(Changes { changes, calendars, queues, warnings })
     }
 
     /// Writes one batch. Returns what became of its entries, and warnings.
