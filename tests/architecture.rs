@@ -34,6 +34,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("anstyle", &["cli"]),
     ("indicatif", &["cli"]),
     ("comfy_table", &["cli"]),
+    ("terminal_size", &["cli"]),
     ("rrule", &["domain/rrule"]),
     ("reqwest", &["node/action/http.rs", "node/action/address.rs"]),
 ];

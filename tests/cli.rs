@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "cli/acl.rs"]
+mod acl;
 #[path = "cli/asked.rs"]
 mod asked;
 #[path = "cli/audit.rs"]
@@ -12,8 +14,14 @@ mod audit;
 mod calendars;
 #[path = "cli/dead.rs"]
 mod dead;
+#[path = "cli/doctor.rs"]
+mod doctor;
 #[path = "cli/events.rs"]
 mod events;
+#[path = "cli/forecast.rs"]
+mod forecast;
+#[path = "cli/namespaces.rs"]
+mod namespaces;
 #[path = "cli/queues.rs"]
 mod queues;
 #[path = "cli/repeats.rs"]
@@ -314,12 +322,10 @@ fn what_comes_later_is_refused_by_name() {
     let user = Upbeat::at("redis://127.0.0.1:1");
     for args in [
         &["lint", "-f", "x"][..],
-        &["plan"],
         &["doctor"],
         &["rollback", "a", "--to", "1"],
         &["nodes", "drain", "x"],
         &["import", "celery", "x.json"],
-        &["apply", "-f", "x", "--prune"],
         &["node", "--listen", "127.0.0.1:1"],
     ] {
         let (line, _) = refused(&user, 2, args);

@@ -20,8 +20,12 @@ mod bed;
 mod calendars;
 #[path = "service/changes.rs"]
 mod changes;
+#[path = "service/doctor.rs"]
+mod doctor;
 #[path = "service/events.rs"]
 mod events;
+#[path = "service/forecast.rs"]
+mod forecast;
 #[path = "service/once.rs"]
 mod once;
 #[path = "service/overdue.rs"]

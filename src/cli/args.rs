@@ -141,9 +141,17 @@ pub enum Command {
     #[command(after_help = BACKFILL_EXAMPLES)]
     Backfill(BackfillArgs),
 
+    /// Say what is wrong with schedule files, without Redis
+    #[command(after_help = super::lint::LINT_EXAMPLES)]
+    Lint(super::lint::LintArgs),
+    /// Show what `apply` would do, by reading alone
+    #[command(after_help = super::plan::PLAN_EXAMPLES)]
+    Plan(super::plan::PlanArgs),
     /// Make the entries of files so: apply -f FILE|DIR|-
-    Apply(ApplyArgs),
+    #[command(after_help = super::apply::APPLY_EXAMPLES)]
+    Apply(super::apply::ApplyArgs),
     /// Print entries as a file for `apply`
+    #[command(after_help = super::export::EXPORT_EXAMPLES)]
     Export {
         /// Entries, one by one
         #[arg(value_name = "ID")]
@@ -181,6 +189,9 @@ pub enum Command {
     /// Prove that no fire time is missing and none too many
     #[command(after_help = super::audit::AUDIT_EXAMPLES)]
     Audit(super::audit::AuditArgs),
+    /// What comes: runs by minute, the worst one, the slots it needs, and what spreading would change
+    #[command(after_help = super::forecast::FORECAST_EXAMPLES)]
+    Forecast(super::forecast::ForecastArgs),
 
     /// List nodes
     Nodes {
@@ -197,14 +208,15 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<super::calendars::CalendarsCommand>,
     },
-    /// Take Redis' clock as it is, after one that had run ahead
-    Doctor {
-        /// Do it; prints by how much each shard goes back
-        #[arg(long)]
-        accept_clock: bool,
-        #[command(flatten)]
-        changing: Changing,
-    },
+    /// Say on one page whether all is well, and what to type where it is not
+    #[command(after_help = super::doctor::DOCTOR_EXAMPLES)]
+    Doctor(super::doctor::DoctorArgs),
+    /// List the namespaces of this Redis
+    #[command(after_help = super::namespaces::NAMESPACES_EXAMPLES)]
+    Namespaces,
+    /// Print users of Redis with least rights for nodes, operators and viewers
+    #[command(after_help = super::acl::ACL_EXAMPLES)]
+    Acl(super::acl::AclArgs),
     /// Measure what the race costs on a Redis that nothing else uses
     Bench(super::bench::BenchArgs),
     /// Print completions for a shell
@@ -310,21 +322,6 @@ pub struct NextArgs {
     /// How many
     #[arg(long, default_value_t = 5, value_parser = whole::<u32>(0, 10_000), allow_negative_numbers = true)]
     pub count: u32,
-}
-
-#[derive(Debug, Args)]
-pub struct ApplyArgs {
-    /// A file, a folder of files, or - for standard input
-    #[arg(short = 'f', long = "file", value_name = "FILE", required = true)]
-    pub files: Vec<String>,
-    /// Take entries over from other owners
-    #[arg(long)]
-    pub take: bool,
-    /// New entries owe their fire times from then on: an instant, 02:00, -8h
-    #[arg(long, value_name = "T", allow_hyphen_values = true)]
-    pub from: Option<String>,
-    #[command(flatten)]
-    pub changing: Changing,
 }
 
 #[derive(Debug, Subcommand)]

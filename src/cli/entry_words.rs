@@ -4,12 +4,13 @@ use serde_json::{Map, Value};
 
 use crate::cli::output::{Cell, Format, Printer, complain, facts, print, printable, table};
 use crate::cli::times::{Wall, took};
-use crate::cli::{App, output, palette, zone_words};
+use crate::cli::{App, output, palette};
 use crate::domain::entry::Entry;
 use crate::domain::id::EntryId;
 use crate::domain::schedule::When;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
+use crate::domain::zone_words;
 use crate::error::{Error, Result};
 use crate::service::{ChangeView, Changes, EntryDetail, EntryView, Service};
 

@@ -1,30 +1,39 @@
 //! The command line: translates words into one call of the service each, and prints the answer.
 
+mod acl;
 mod actor;
+mod apply;
 mod args;
 mod asked;
 mod asked_args;
 mod audit;
 mod bench;
 mod calendars;
+mod chart;
 mod clock;
 mod completions;
 mod config_file;
 mod connect;
 mod dead;
 mod dev;
+mod doctor;
 mod entries;
 mod entry_words;
 mod events;
+mod export;
 mod fields;
-mod files;
 mod fleet;
+mod forecast;
 mod hints;
+mod import;
+mod lint;
 mod logs;
 mod moments;
+mod namespaces;
 mod node_command;
 mod output;
 mod palette;
+mod plan;
 mod playground;
 mod progress;
 mod queues;
@@ -34,21 +43,22 @@ mod run_args;
 mod run_words;
 mod runs;
 mod schedule_files;
+mod schedule_source;
 mod selection;
 mod show_run;
 mod times;
 mod waiting;
 mod why;
-mod zone_words;
 mod zoneinfo;
 
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use clap::Parser;
 use clap::error::ErrorKind;
 
 use args::{Cli, Command, ImportFrom, Other};
-use output::{Ended, Failure, Format, Printer};
+use output::{Ended, Format, Printer};
 use run_args::RunsCommand;
 
 use crate::error::{Error, Result};
@@ -101,57 +111,73 @@ fn run(cli: Cli, printer: Printer) -> Ended {
 struct App {
     common: args::Common,
     printer: Printer,
+    /// The service, once a command has asked for it.
+    opened: OnceLock<Service>,
 }
 
 impl App {
     /// The service over the namespace that is meant.
     async fn service(&self) -> Result<Service> {
-        connect::service(&self.common, self.printer).await
+        let service = connect::service(&self.common, self.printer).await?;
+        Ok(self.opened.get_or_init(|| service).clone())
     }
 }
 
 async fn dispatch(cli: Cli, printer: Printer) -> Ended {
-    let app = App { common: cli.common, printer };
-    match cli.command {
-        Command::Dev(args) => dev::run(&app, args).await,
-        Command::Node(args) => node_command::run(&app, args).await,
-        Command::Add(args) => entries::add(&app, args).await,
-        Command::Set(args) => entries::set(&app, args).await,
-        Command::Show { id } => entries::show(&app, &id).await,
-        Command::Ls(args) => entries::ls(&app, args).await,
-        Command::Rm(args) => entries::change(&app, entries::Verb::Remove, args).await,
-        Command::Pause(args) => entries::change(&app, entries::Verb::Pause(args.until), args.selected).await,
-        Command::Resume(args) => entries::change(&app, entries::Verb::Resume(args.from), args.selected).await,
-        Command::Next(args) => entries::next(&app, args).await,
-        Command::Trigger(args) => requested::trigger(&app, args).await,
-        Command::Once(args) => requested::once(&app, args).await,
-        Command::Skip(args) => asked::skip(&app, args).await,
-        Command::Backfill(args) => asked::backfill(&app, args).await,
-        Command::Why(args) => why::why(&app, args).await,
-        Command::Apply(args) => files::apply(&app, args).await,
-        Command::Export { ids, select } => files::export(&app, &ids, &select).await,
-        Command::Import { from: ImportFrom::Crontab { file, tz } } => files::import_crontab(&app, &file, tz.as_deref()),
+    let app = App { common: cli.common, printer, opened: OnceLock::new() };
+    let says_it_itself = matches!(cli.command, Command::Doctor(_) | Command::Namespaces);
+    let ended = command(&app, cli.command).await;
+    match app.opened.get() {
+        Some(service) if !says_it_itself => namespaces::say_unused(&app, service, ended).await,
+        _ => ended,
+    }
+}
+
+async fn command(app: &App, command: Command) -> Ended {
+    match command {
+        Command::Dev(args) => dev::run(app, args).await,
+        Command::Node(args) => node_command::run(app, args).await,
+        Command::Add(args) => entries::add(app, args).await,
+        Command::Set(args) => entries::set(app, args).await,
+        Command::Show { id } => entries::show(app, &id).await,
+        Command::Ls(args) => entries::ls(app, args).await,
+        Command::Rm(args) => entries::change(app, entries::Verb::Remove, args).await,
+        Command::Pause(args) => entries::change(app, entries::Verb::Pause(args.until), args.selected).await,
+        Command::Resume(args) => entries::change(app, entries::Verb::Resume(args.from), args.selected).await,
+        Command::Next(args) => entries::next(app, args).await,
+        Command::Trigger(args) => requested::trigger(app, args).await,
+        Command::Once(args) => requested::once(app, args).await,
+        Command::Skip(args) => asked::skip(app, args).await,
+        Command::Backfill(args) => asked::backfill(app, args).await,
+        Command::Why(args) => why::why(app, args).await,
+        Command::Lint(args) => lint::run(app, &args),
+        Command::Plan(args) => plan::plan(app, args).await,
+        Command::Apply(args) => apply::apply(app, args).await,
+        Command::Export { ids, select } => export::export(app, &ids, &select).await,
+        Command::Import { from: ImportFrom::Crontab { file, tz } } => import::import_crontab(app, &file, tz.as_deref()),
         Command::Import { from: ImportFrom::Other(words) } => Err(hints::subcommand("import", &words).into()),
         Command::Runs(args) => match args.command {
-            None => runs::list(&app, args).await,
-            Some(RunsCommand::Show { run }) => show_run::show(&app, &run).await,
-            Some(RunsCommand::Logs(args)) => logs::print(&app, args).await,
-            Some(RunsCommand::Cancel(args)) => runs::cancel(&app, args).await,
-            Some(RunsCommand::Retry(args)) => dead::retry(&app, &args.run, &args.changing).await,
+            None => runs::list(app, args).await,
+            Some(RunsCommand::Show { run }) => show_run::show(app, &run).await,
+            Some(RunsCommand::Logs(args)) => logs::print(app, args).await,
+            Some(RunsCommand::Cancel(args)) => runs::cancel(app, args).await,
+            Some(RunsCommand::Retry(args)) => dead::retry(app, &args.run, &args.changing).await,
         },
-        Command::Logs(args) => logs::print(&app, args).await,
-        Command::Cancel(args) => runs::cancel(&app, args).await,
-        Command::Retry(args) => dead::retry(&app, &args.run, &args.changing).await,
-        Command::Dead { command } => dead::run(&app, command).await,
-        Command::Events(args) => events::run(&app, args).await,
-        Command::Calendars { command } => calendars::run(&app, command).await,
-        Command::Audit(args) => audit::run(&app, args).await,
-        Command::Nodes { other: None } => fleet::nodes(&app).await,
-        Command::Queues { command } => queues::run(&app, command).await,
+        Command::Logs(args) => logs::print(app, args).await,
+        Command::Cancel(args) => runs::cancel(app, args).await,
+        Command::Retry(args) => dead::retry(app, &args.run, &args.changing).await,
+        Command::Dead { command } => dead::run(app, command).await,
+        Command::Events(args) => events::run(app, args).await,
+        Command::Calendars { command } => calendars::run(app, command).await,
+        Command::Audit(args) => audit::run(app, args).await,
+        Command::Forecast(args) => forecast::run(app, args).await,
+        Command::Nodes { other: None } => fleet::nodes(app).await,
+        Command::Queues { command } => queues::run(app, command).await,
         Command::Nodes { other: Some(Other::Word(words)) } => Err(hints::subcommand("nodes", &words).into()),
-        Command::Doctor { accept_clock: true, changing } => fleet::accept_clock(&app, &changing).await,
-        Command::Doctor { .. } => Err(Failure::from(hints::not_yet("doctor").hint("upbeat doctor --accept-clock is"))),
-        Command::Bench(args) => bench::run(&app, args).await,
+        Command::Doctor(args) => doctor::doctor(app, args).await,
+        Command::Acl(args) => acl::acl(app, args).await,
+        Command::Namespaces => namespaces::namespaces(app).await,
+        Command::Bench(args) => bench::run(app, args).await,
         Command::Completions { shell } => completions::print(shell),
         Command::Other(words) => Err(hints::command(&words).into()),
     }

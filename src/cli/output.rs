@@ -110,12 +110,13 @@ impl Printer {
 }
 
 /// `error: field: message`, and the way out below.
-fn words(error: &Error) -> String {
+pub fn words(error: &Error) -> String {
     let hint = error.problem().hint.as_deref().map(|hint| format!("\n  {}", hint.replace('\n', "\n  ")));
     format!("{} {}{}", palette::error(), printable(&error.to_string()), printable(&hint.unwrap_or_default()))
 }
 
-fn object(error: &Error) -> Value {
+/// The error object.
+pub fn object(error: &Error) -> Value {
     let problem = error.problem();
     let mut object = json!({
         "code": error.code(),

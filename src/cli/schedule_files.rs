@@ -1,14 +1,17 @@
 //! Schedule files on disk: one file, a folder of them, or standard input, with the calendars that they name.
 
+use std::cell::LazyCell;
 use std::collections::HashMap;
 use std::io::Read;
 use std::path::Path;
+use std::rc::Rc;
 
 use crate::cli::output::{Ended, Failure};
 use crate::domain::calendar::Calendar;
 use crate::domain::file::{CalendarSource, FILE_MAX_BYTES, Places, ScheduleFile};
-use crate::domain::id::Owner;
+use crate::domain::id::{Namespace, Owner};
 use crate::error::{Error, Problem, Result};
+use crate::service::OwnedFile;
 
 /// One text of schedules, as far as it can be read.
 pub struct Source {
@@ -18,29 +21,46 @@ pub struct Source {
     pub file: ScheduleFile,
     /// What is wrong with it, each with its line.
     pub errors: Vec<Error>,
-    /// Where its fields stand.
-    pub places: Places,
+    /// Where its fields stand; looked for once somebody asks, because that reads the whole text again.
+    pub places: LazyPlaces,
 }
+
+/// The places of a text that is kept for it.
+pub type LazyPlaces = Rc<LazyCell<Places, Box<dyn FnOnce() -> Places>>>;
 
 impl Source {
     /// `error` with its line in this source.
     pub fn placed(&self, error: Error) -> Error {
-        let Problem { place, field, value, .. } = error.problem();
-        let line = field.as_deref().and_then(|field| self.places.line(field, value.as_deref()));
-        if place.is_some() { error } else { error.at(&self.name, line) }
+        placed(error, &self.name, &self.places)
     }
 }
 
-/// The entries of a file or a folder, and who applies them where it does not say so itself.
-pub fn schedule_file(path: &str) -> Ended<(ScheduleFile, Owner)> {
-    let sources = sources(path)?;
-    let owner = owner_of_path(path);
-    let (file, errors) = joined(sources, &mut Ids::default());
-    if !errors.is_empty() {
-        return Err(Failure(errors));
+fn placed(error: Error, name: &str, places: &Places) -> Error {
+    let Problem { place, field, value, .. } = error.problem();
+    if place.is_some() {
+        return error;
     }
-    let owner = file.owner.clone().unwrap_or(owner);
-    Ok((file, owner))
+    let line = field.as_deref().and_then(|field| places.line(field, value.as_deref()));
+    error.at(name, line)
+}
+
+/// All files that a command names, each with who applies it; all are read before anything is done.
+///
+/// # Errors
+///
+/// All complaints about all of them.
+pub fn owned_files(paths: &[String]) -> Ended<Vec<OwnedFile>> {
+    let (mut files, mut errors, mut ids) = (Vec::new(), Vec::new(), Ids::default());
+    for path in paths {
+        match sources(path) {
+            Ok(mut sources) => {
+                errors.extend(complaints(&mut sources, &mut ids));
+                files.push(OwnedFile { file: joined(sources), owner: owner_of_path(path) });
+            }
+            Err(why) => errors.push(why),
+        }
+    }
+    if errors.is_empty() { Ok(files) } else { Err(Failure(errors)) }
 }
 
 /// Who applies what stands there, where it does not say so itself.
@@ -69,76 +89,82 @@ pub fn sources(path: &str) -> Result<Vec<Source>> {
 
 /// `folder` is where files of calendars are looked for.
 fn source(name: &str, path: &str, folder: &Path) -> Result<Source> {
-    let mut source =
-        Source { name: name.to_owned(), file: ScheduleFile::default(), errors: Vec::new(), places: Places::default() };
-    let text = match text_of(path) {
-        Ok(text) => text,
-        // It could be read and is no text.
-        Err(why) if why.problem().place.is_some() => {
-            source.errors.push(why);
-            return Ok(source);
+    let name = name.to_owned();
+    let (text, (mut file, mut errors)) = match text_of(path) {
+        Ok(text) => {
+            let read = ScheduleFile::parse_most(&name, &text);
+            (text, read)
         }
+        // It could be read and is no text.
+        Err(why) if why.problem().place.is_some() => (String::new(), (ScheduleFile::default(), vec![why])),
         Err(why) => return Err(why),
     };
-    let (file, mut errors) = ScheduleFile::parse_most(name, &text);
-    source.file = file;
-    source.places = Places::of(name, &text);
-    errors.extend(read_calendars(&mut source.file, folder));
-    source.errors = errors.into_iter().map(|error| source.placed(error)).collect();
-    Ok(source)
+    errors.extend(read_calendars(&mut file, folder));
+    let named = name.clone();
+    let places: LazyPlaces = Rc::new(LazyCell::new(Box::new(move || Places::of(&named, &text))));
+    let errors = errors.into_iter().map(|error| placed(error, &name, &places)).collect();
+    Ok(Source { name, file, errors, places })
 }
 
 /// Where each id and calendar was met first.
 #[derive(Default)]
-pub struct Ids(HashMap<String, Error>);
+pub struct Ids(HashMap<String, (String, LazyPlaces)>);
 
 impl Ids {
     /// The complaint about `field`, where it was met before: with both places.
     fn twice(&mut self, field: String, source: &Source) -> Option<Error> {
-        let here = source.placed(Error::invalid(&field, ""));
-        let Some(first) = self.0.get(&field) else {
-            self.0.insert(field, here);
+        let Some((name, places)) = self.0.get(&field) else {
+            self.0.insert(field, (source.name.clone(), source.places.clone()));
             return None;
         };
-        let place = first.problem().place.as_deref();
-        let first = place.map(|place| place.to_string()).unwrap_or_default();
+        let first = placed(Error::invalid(&field, ""), name, places);
+        let first = first.problem().place.as_deref().map(|place| place.to_string()).unwrap_or_default();
         let why = format!("stands in {first} too");
         let hint = "an id belongs to one file: rename one of them, or take it out";
         Some(source.placed(Error::invalid(field, why).hint(hint)))
     }
 }
 
-/// All sources of a path as one file, with all complaints. `ids` are those of paths before it.
-pub fn joined(sources: Vec<Source>, ids: &mut Ids) -> (ScheduleFile, Vec<Error>) {
-    let mut whole = ScheduleFile::default();
+/// All that is wrong with the sources of one path, by themselves and together. `ids` are those of paths before it.
+pub fn complaints(sources: &mut [Source], ids: &mut Ids) -> Vec<Error> {
     let mut errors = Vec::new();
-    for mut source in sources {
+    let (mut owner, mut namespace) = (None::<Owner>, None::<Namespace>);
+    for source in sources {
         errors.append(&mut source.errors);
-        let twice = source.file.calendars.iter().map(|one| format!("calendars.{}", one.name));
-        let twice = twice.chain(source.file.queues.iter().map(|one| format!("queues.{}", one.name)));
-        let twice = twice.chain(source.file.entries.iter().map(|one| format!("entries.{}", one.id)));
-        let twice: Vec<Error> = twice.filter_map(|field| ids.twice(field, &source)).collect();
-        errors.extend(twice);
-        let file = std::mem::take(&mut source.file);
-        if let (Some(one), Some(other)) = (&whole.owner, &file.owner)
-            && one != other
-        {
-            let why = format!("another file of the folder names another owner, {one}");
-            errors.push(source.placed(Error::invalid("owner", why).value(other.as_str())));
+        let file = &source.file;
+        let twice = file.calendars.iter().map(|one| format!("calendars.{}", one.name));
+        let twice = twice.chain(file.queues.iter().map(|one| format!("queues.{}", one.name)));
+        let twice = twice.chain(file.entries.iter().map(|one| format!("entries.{}", one.id)));
+        errors.extend(twice.filter_map(|field| ids.twice(field, source)));
+        let mut differs = |field: &str, one: String, other: String| {
+            if one != other {
+                let why = format!("another file of the folder names another {field}, {one}");
+                errors.push(source.placed(Error::invalid(field, why).value(other)));
+            }
+        };
+        if let (Some(one), Some(other)) = (&owner, &file.owner) {
+            differs("owner", one.to_string(), other.to_string());
         }
-        if let (Some(one), Some(other)) = (&whole.namespace, &file.namespace)
-            && one != other
-        {
-            let why = format!("another file of the folder names another one, {one}");
-            errors.push(source.placed(Error::invalid("namespace", why).value(other.as_str())));
+        if let (Some(one), Some(other)) = (&namespace, &file.namespace) {
+            differs("namespace", one.to_string(), other.to_string());
         }
+        owner = owner.or(file.owner.clone());
+        namespace = namespace.or(file.namespace.clone());
+    }
+    errors
+}
+
+/// The sources of one path as one file.
+fn joined(sources: Vec<Source>) -> ScheduleFile {
+    let mut whole = ScheduleFile::default();
+    for file in sources.into_iter().map(|source| source.file) {
         whole.owner = whole.owner.or(file.owner);
         whole.namespace = whole.namespace.or(file.namespace);
         whole.calendars.extend(file.calendars);
         whole.queues.extend(file.queues);
         whole.entries.extend(file.entries);
     }
-    (whole, errors)
+    whole
 }
 
 /// The `.toml` and `.json` files of a folder, by name.
@@ -204,7 +230,7 @@ mod tests {
         let path = folder.path().join("x.toml");
         std::fs::write(&path, text).unwrap();
         let path = path.to_str().unwrap();
-        let Err(Failure(errors)) = schedule_file(path) else { panic!("it is accepted") };
+        let Err(Failure(errors)) = owned_files(&[path.to_owned()]) else { panic!("it is accepted") };
         assert_eq!(errors.len(), 1);
         assert!(errors[0].to_string().starts_with(&format!("{path}:6: entries.b.cron: ")), "{}", errors[0]);
     }

@@ -15,8 +15,8 @@ use crate::error::{Error, Problem, Result};
 
 pub use places::Places;
 
-/// Greatest file, bytes.
-pub const FILE_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Greatest file, bytes: 100,000 entries of 600 bytes each.
+pub const FILE_MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// What `apply` reads and `export` writes.
 #[derive(Debug, Clone, PartialEq, Default)]

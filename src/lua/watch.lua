@@ -14,15 +14,16 @@
 -- ARGV[5] channel of nudges
 -- ARGV[6] 1: its node may not know yet
 -- ARGV[7] runs watched in a shard, at most
+-- ARGV[8] 1: say so; 0: the caller may only read, and tells nobody
 -- Returns { 'new', now, live record or '', bytes written in all, those that are new } | { 'full' } (too many runs are watched)
 local clock_key, live_key, watched_key, outputs_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local run_id, field, known, ttl_ms, channel = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
-local is_news, most = ARGV[6] == '1', tonumber(ARGV[7])
+local is_news, most, is_said = ARGV[6] == '1', tonumber(ARGV[7]), ARGV[8] == '1'
 -- use clock nudge
 local record = redis.call('HGET', live_key, run_id) or ''
 local ends = tonumber(redis.call('HGET', watched_key, run_id)) or 0
 local output = redis.call('HGET', outputs_key, field) or ''
-if record ~= '' and ends - now < ttl_ms / 2 then
+if is_said and record ~= '' and ends - now < ttl_ms / 2 then
   if ends == 0 and redis.call('HLEN', watched_key) >= most then
     local all, over = redis.call('HGETALL', watched_key), {}
     for i = 1, #all, 2 do
@@ -36,7 +37,7 @@ if record ~= '' and ends - now < ttl_ms / 2 then
   is_news = is_news or ends <= now
 end
 -- Who holds it looks at its leases.
-if record ~= '' and is_news then nudge(channel, 'cancel') end
+if is_said and record ~= '' and is_news then nudge(channel, 'cancel') end
 local total, first = string.match(output, '^(%d+)\n()')
 if not total then return { 'new', now, record, 0, '' } end
 local kept_from = tonumber(total) - (#output - first + 1)

@@ -89,7 +89,7 @@ impl Store {
     pub async fn snapshot(&self, shard: u16, ids: &[EntryId]) -> Result<Vec<Snapshot>> {
         let keys = self.keys(shard).all(SNAPSHOT_KEYS);
         let args = ids.iter().map(|id| id.as_str().into()).collect();
-        let mut reply = Reply::list(self.eval(&self.scripts().snapshot, &keys, args).await?)?;
+        let mut reply = Reply::list(self.look(&self.scripts().snapshot, &keys, args).await?)?;
         let now = Timestamp(reply.number()?);
         reply.rest().into_iter().map(|one| read(one, now)).collect()
     }

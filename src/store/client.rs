@@ -71,17 +71,35 @@ impl Client {
     ///
     /// As [`Client::command`]; [`Error::Corrupt`] where the script met keys of another type.
     pub async fn eval(&self, script: &Script, keys: &[String], args: Vec<Value>) -> Result<Value> {
-        let mut all = Vec::with_capacity(2 + keys.len() + args.len());
-        all.push(Value::from(script.sha.as_str()));
-        all.push(Value::from(keys.len() as i64));
-        all.extend(keys.iter().map(|key| Value::from(key.as_str())));
-        all.extend(args);
-        match self.send("EVALSHA", all.clone()).await {
+        let all = words(&script.sha, keys, args);
+        let reply = match self.send("EVALSHA", all.clone()).await {
             // Proof that this call did not run: it can be sent again.
             Err(why) if why.details().starts_with("NOSCRIPT") => {
                 self.command("SCRIPT", vec!["LOAD".into(), script.text.as_str().into()]).await?;
-                self.command("EVALSHA", all).await
+                self.send("EVALSHA", all).await
             }
+            reply => reply,
+        };
+        self.answer(script, reply)
+    }
+
+    /// Runs a script that changes nothing; Redis sees to it. It takes no right to write, and none to load scripts.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::eval`].
+    pub async fn look(&self, script: &Script, keys: &[String], args: Vec<Value>) -> Result<Value> {
+        let reply = match self.send("EVALSHA_RO", words(&script.sha, keys, args.clone())).await {
+            Err(why) if why.details().starts_with("NOSCRIPT") => {
+                self.send("EVAL_RO", words(&script.text, keys, args)).await
+            }
+            reply => reply,
+        };
+        self.answer(script, reply)
+    }
+
+    fn answer(&self, script: &Script, reply: Result<Value, FredError>) -> Result<Value> {
+        match reply {
             Err(why) if why.details().starts_with("ERR") && why.details().contains("script") => {
                 Err(Error::Internal(Problem::bare(format!("script {} failed: {}", script.name, why.details()))))
             }
@@ -126,6 +144,25 @@ impl Client {
         refused(&self.connection, why)
     }
 }
+
+/// A script, its keys and its arguments, as Redis takes them.
+fn words(script: &str, keys: &[String], args: Vec<Value>) -> Vec<Value> {
+    let mut all = Vec::with_capacity(2 + keys.len() + args.len());
+    all.push(Value::from(script));
+    all.push(Value::from(keys.len() as i64));
+    all.extend(keys.iter().map(|key| Value::from(key.as_str())));
+    all.extend(args);
+    all
+}
+
+/// Whether Redis refused the call because this user may not do it, or because it does not do it for anybody.
+pub fn is_refused(error: &Error) -> bool {
+    let message = &error.problem().message;
+    matches!(error, Error::Unavailable(_)) && (message.contains(REFUSED) || message.contains("unknown command"))
+}
+
+/// What [`is_refused`] looks for.
+const REFUSED: &str = "not permitted: ";
 
 /// Connects the one subscriber of a process.
 pub async fn subscriber(connection: &Connection) -> Result<SubscriberClient> {
@@ -204,6 +241,23 @@ fn tls(connection: &Connection) -> Result<Option<TlsConfig>> {
     Ok(Some(TlsConfig::from(config)))
 }
 
+/// Which right is missing, and to whom: Redis says `this user has no permissions to run the 'x' command`, in a script `The user
+/// executing the script can't ...`, and newer ones name the user.
+fn not_permitted(connection: &Connection, details: &str) -> Error {
+    let user = connection.username.as_deref().unwrap_or("default");
+    let lower = details.to_lowercase();
+    let command =
+        ["to run the '", "run the '"].iter().find_map(|before| details.split(before).nth(1)?.split('\'').next());
+    let what = match command {
+        Some(command) => format!("run {command}"),
+        None if lower.contains("channel") => "use the channel of this namespace".to_owned(),
+        None if lower.contains("key") => "use the keys of this namespace".to_owned(),
+        None => format!("do this ({details})"),
+    };
+    let message = format!("{REFUSED}user {user} may not {what}");
+    connection.unavailable(message).hint("upbeat acl prints the rights that nodes, operators and viewers need")
+}
+
 /// fred's error as ours, by its first word: Redis' own codes are prefixes of the text.
 fn refused(connection: &Connection, why: &FredError) -> Error {
     let details = why.details();
@@ -217,7 +271,7 @@ fn refused(connection: &Connection, why: &FredError) -> Error {
             "login refused: wrong user or password".to_owned(),
             "put them into the URL, or the password into a file and UPBEAT_REDIS_PASSWORD_FILE",
         ),
-        "NOPERM" => unavailable(format!("not permitted: {details}"), "the ACL of this user is too narrow"),
+        "NOPERM" => not_permitted(connection, details),
         "READONLY" => unavailable("it is a read-only replica".to_owned(), "name the master"),
         "LOADING" => unavailable("it is loading its data".to_owned(), "try again in a moment"),
         "OOM" => unavailable("its memory is full (maxmemory)".to_owned(), ""),

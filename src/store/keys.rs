@@ -1,6 +1,6 @@
 //! Every key name of upbeat, in one place.
 
-use crate::domain::id::{EntryId, Namespace};
+use crate::domain::id::{EntryId, KEY_PREFIX, Namespace};
 
 /// The keys of a shard that have a fixed name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,6 +199,20 @@ impl ShardKeys {
 /// hash: what is fixed when a namespace is first used.
 pub fn settings(namespace: &Namespace) -> String {
     format!("upbeat:{{{namespace}}}:settings")
+}
+
+/// Patterns of all keys of a namespace.
+pub fn patterns(namespace: &Namespace) -> impl Iterator<Item = String> {
+    [format!("{KEY_PREFIX}{{{namespace}:*}}:*"), format!("{KEY_PREFIX}{{{namespace}}}:*")].into_iter()
+}
+
+/// Pattern of [`settings`] of all namespaces.
+pub const ALL_SETTINGS: &str = "upbeat:{*}:settings";
+
+/// The namespace whose [`settings`] this key is.
+pub fn namespace_of(settings: &str) -> Option<Namespace> {
+    let name = settings.strip_prefix(KEY_PREFIX)?.strip_prefix('{')?.strip_suffix("}:settings")?;
+    Namespace::parse("namespace", name).ok()
 }
 
 /// Channel of nudges; a message is a hint and nothing more.

@@ -8,16 +8,20 @@ mod ageing;
 mod ask;
 mod audit;
 mod backfill;
+mod beginning;
 mod calendars;
 mod change;
 mod claim;
 mod client;
 mod dead;
+mod forecast;
+mod health;
 mod kept;
 mod keys;
 mod lease;
 mod log;
 mod measure;
+mod namespaces;
 mod once;
 mod outputs;
 mod planning;
@@ -26,6 +30,7 @@ mod read;
 mod read_runs;
 mod rebuild;
 mod reply;
+mod rights;
 mod sabotage;
 mod scripts;
 mod server;
@@ -34,6 +39,7 @@ mod wake;
 mod work;
 mod zones;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 
 use fred::types::Value;
@@ -43,19 +49,24 @@ pub use ageing::Aged;
 pub use ask::{Asked, CancelAnswer, CancelledBefore, Made, TriggerAnswer, TriggerCall, Unique};
 pub use audit::{KeptCalendar, SNAPSHOT_ENTRIES, Snapshot};
 pub use backfill::{BACKFILL_MAX, Backfill, BackfillAnswer, BackfillCall};
+pub use beginning::{Beginning, BeginningCall, FileNote};
 pub use calendars::{CALENDAR_VERSION, CalendarAnswer, CalendarCall};
 pub use change::{Change, ChangeCall, ChangeWord, Changed, PutAnswer, Replan, ReplanAnswer, Verb};
 pub use claim::{Claim, ClaimCall, ClaimReply, Started};
+pub use client::is_refused;
 pub use dead::{LetterWord, LettersAnswer, PURGE_MAX, RETRY_MAX};
+pub use health::{Counts, Seen, ServerInfo};
 pub use lease::{Renewed, Rescued};
 pub use log::{EndedLine, Log, LogLine, Position};
 pub use measure::Spent;
+pub use namespaces::{NamespaceUse, Namespaces};
 pub use once::OnceCall;
 pub use outputs::{OUTPUTS_MAX_BYTES, Output, Watch, Watched};
 pub use planning::Planned;
 pub use queues::{QueueAnswer, QueueCall, QueueState, QueueVerb};
 pub use read::{Place, StoredEntry};
 pub use rebuild::Rebuilt;
+pub use rights::{AclOf, Role};
 pub use server::ServerReport;
 pub use skip::{SKIPS_MAX, Skip, SkipAnswer, SkipCall};
 pub use wake::{HintReader, Nudge, Nudges};
@@ -66,14 +77,16 @@ use crate::config::Connection;
 use crate::domain::id::{EntryId, Namespace};
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
-use crate::error::{Error, Result};
+use crate::error::{Error, Problem, Result};
 use client::{Client, Use};
 use keys::{Key, ShardKeys};
-use reply::Reply;
+use reply::{Reply, maybe_bytes};
 use scripts::{Script, Scripts};
 
 /// Shards of a namespace that is used for the first time.
 pub const DEFAULT_SHARDS: u16 = 1;
+/// How the keys of a namespace are laid out.
+const LAYOUT: i64 = 1;
 
 /// A namespace in Redis; cheap to clone.
 #[derive(Clone)]
@@ -89,6 +102,8 @@ struct Inner {
     scripts: Scripts,
     namespace: Namespace,
     shards: Vec<Shard>,
+    /// Whether anything was ever written in the namespace.
+    is_used: AtomicBool,
 }
 
 /// One shard: its names, and the waiting lists that its registry named last.
@@ -98,40 +113,73 @@ struct Shard {
 }
 
 impl Store {
-    /// Connects, checks that the server can be used, and fixes the number of shards where the namespace is new.
+    /// Connects, and checks that the server can be used. A namespace that is new stays unused until something is written.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`] where the server can't be reached, refuses the login, is too old or read-only.
     pub async fn open(connection: Connection, namespace: Namespace) -> Result<Self> {
-        Self::open_with_shards(connection, namespace, DEFAULT_SHARDS).await
-    }
-
-    /// As [`Store::open`]; a namespace that is new gets this many shards, 1 to 1,024.
-    pub async fn open_with_shards(connection: Connection, namespace: Namespace, shards: u16) -> Result<Self> {
         let connection = Arc::new(connection);
         let client = Client::connect(connection.clone(), Use::Commands).await?;
         server::check(&client, &connection).await?;
-        let scripts = Scripts::new(sabotage::apply);
-        let settings = keys::settings(&namespace);
-        let fixed = client.eval(&scripts.open_namespace, &[settings], vec![i64::from(shards).into()]).await?;
-        let mut fixed = Reply::list(fixed)?;
-        let count = fixed.number()?;
-        let layout = fixed.number()?;
-        if layout != 1 {
-            return Err(Error::Conflict(crate::error::Problem::bare(format!(
+        let args = vec![keys::settings(&namespace).into(), "shards".into(), "layout".into()];
+        let mut fixed = Reply::list(client.command("HMGET", args).await?)?;
+        let (shards, layout) = (maybe_bytes(fixed.next()?)?, maybe_bytes(fixed.next()?)?);
+        let number = |bytes: &[u8]| String::from_utf8_lossy(bytes).parse::<i64>().ok();
+        let shards = shards.as_deref().and_then(number).filter(|_| layout.is_some());
+        if let Some(layout) = layout.as_deref().and_then(number).filter(|layout| *layout != LAYOUT) {
+            return Err(Error::Conflict(Problem::bare(format!(
                 "namespace {namespace} has layout {layout}: a newer upbeat wrote it"
             ))));
         }
-        let shards = (0..u16::try_from(count).unwrap_or(1).max(1))
-            .map(|number| Shard { keys: ShardKeys::new(&namespace, number), lists: RwLock::default() })
-            .collect();
-        let inner = Inner { client, connection, scripts, namespace, shards };
-        let store = Self { inner: Arc::new(inner), zone_data: Zone::data_version().into() };
-        for shard in store.shards() {
-            store.refresh_lists(shard).await?;
+        let store = Self::with(client, connection, namespace, shards.unwrap_or(i64::from(DEFAULT_SHARDS)));
+        store.inner.is_used.store(shards.is_some(), Ordering::Relaxed);
+        if shards.is_some() {
+            for shard in store.shards() {
+                store.refresh_lists(shard).await?;
+            }
         }
         Ok(store)
+    }
+
+    /// As [`Store::open`]; a namespace that is new gets this many shards at once, 1 to 1,024.
+    pub async fn open_with_shards(connection: Connection, namespace: Namespace, shards: u16) -> Result<Self> {
+        let store = Self::open(connection, namespace).await?;
+        if store.is_used() {
+            return Ok(store);
+        }
+        let Inner { client, connection, namespace, .. } = &*store.inner;
+        let store = Self::with(client.clone(), connection.clone(), namespace.clone(), i64::from(shards));
+        store.begin_to_use().await?;
+        Ok(store)
+    }
+
+    fn with(client: Client, connection: Arc<Connection>, namespace: Namespace, shards: i64) -> Self {
+        let shards = (0..u16::try_from(shards).unwrap_or(1).max(1))
+            .map(|number| Shard { keys: ShardKeys::new(&namespace, number), lists: RwLock::default() })
+            .collect();
+        let scripts = Scripts::new(sabotage::apply);
+        let inner = Inner { client, connection, scripts, namespace, shards, is_used: AtomicBool::new(false) };
+        Self { inner: Arc::new(inner), zone_data: Zone::data_version().into() }
+    }
+
+    /// Whether anything was ever written in this namespace, by whomever, as far as this store knows.
+    pub fn is_used(&self) -> bool {
+        self.inner.is_used.load(Ordering::Relaxed)
+    }
+
+    /// Fixes the number of shards of a namespace that is new.
+    async fn begin_to_use(&self) -> Result<()> {
+        let settings = keys::settings(self.namespace());
+        let args = vec![i64::from(self.shards().end).into()];
+        let fixed = self.inner.client.eval(&self.scripts().open_namespace, &[settings], args).await?;
+        if Reply::list(fixed)?.number()? != i64::from(self.shards().end) {
+            let why =
+                format!("namespace {} was first used a moment ago, with another number of shards", self.namespace());
+            return Err(Error::Conflict(Problem::bare(why).hint("repeat the command")));
+        }
+        self.inner.is_used.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// The namespace.
@@ -171,19 +219,23 @@ impl Store {
 
     /// The shard's time: the greater of Redis' clock and what the shard has seen.
     pub async fn now(&self, shard: u16) -> Result<Timestamp> {
-        let reply = self.accept_clock_call(shard, false).await?;
-        Ok(reply.0)
+        Ok(self.clocks(shard).await?.0)
+    }
+
+    /// The shard's time and Redis' own.
+    pub async fn clocks(&self, shard: u16) -> Result<(Timestamp, Timestamp)> {
+        let reply = self.look(&self.scripts().now, &[self.key(shard, Key::Clock)], Vec::new()).await?;
+        let mut reply = Reply::list(reply)?;
+        Ok((Timestamp(reply.number()?), Timestamp(reply.number()?)))
     }
 
     /// The shard's time and Redis' own; `is_real` makes the shard take Redis' clock as it is.
     pub async fn accept_clock(&self, shard: u16, is_real: bool) -> Result<(Timestamp, Timestamp)> {
-        self.accept_clock_call(shard, is_real).await
-    }
-
-    async fn accept_clock_call(&self, shard: u16, is_real: bool) -> Result<(Timestamp, Timestamp)> {
+        if !is_real {
+            return self.clocks(shard).await;
+        }
         let keys = self.keys(shard).all(&[Key::Clock, Key::Leases, Key::Events]);
-        let args = vec![i64::from(is_real).into()];
-        let mut reply = Reply::list(self.eval(&self.scripts().accept_clock, &keys, args).await?)?;
+        let mut reply = Reply::list(self.eval(&self.scripts().accept_clock, &keys, Vec::new()).await?)?;
         Ok((Timestamp(reply.number()?), Timestamp(reply.number()?)))
     }
 
@@ -209,7 +261,15 @@ impl Store {
     }
 
     async fn eval(&self, script: &Script, keys: &[String], args: Vec<Value>) -> Result<Value> {
+        if !self.is_used() {
+            self.begin_to_use().await?;
+        }
         self.inner.client.eval(script, keys, sabotage::with_clock(args)).await
+    }
+
+    /// Runs a script that changes nothing.
+    async fn look(&self, script: &Script, keys: &[String], args: Vec<Value>) -> Result<Value> {
+        self.inner.client.look(script, keys, sabotage::with_clock(args)).await
     }
 
     /// Keys of lists and, in shard 0, of their hints, as scripts take them.

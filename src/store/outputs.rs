@@ -6,6 +6,7 @@ use crate::domain::record::LiveRun;
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Problem, Result};
 use crate::store::Store;
+use crate::store::client::is_refused;
 use crate::store::keys::{self, Key};
 use crate::store::reply::{Reply, bytes, maybe_bytes};
 
@@ -95,14 +96,15 @@ impl Store {
         }
     }
 
-    /// Says that somebody follows the output of a run, for 10 s from now, and reads what is new of one attempt.
+    /// Says that somebody follows the output of a run, for 10 s from now, and reads what is new of one attempt. A user who may
+    /// only read says nothing: then the output is there once the attempt has ended, or while others follow it.
     ///
     /// # Errors
     ///
     /// [`Error::Conflict`] where 1,000 other runs of the shard are watched.
     pub async fn watch(&self, shard: u16, watch: &Watch<'_>) -> Result<Watched> {
         let keys = self.keys(shard).all(&[Key::Clock, Key::Live, Key::Watched, Key::Outputs]);
-        let args = vec![
+        let args: Vec<Value> = vec![
             watch.run_id.into(),
             field(watch.run_id, watch.attempt).into(),
             watch.known.to_string().into(),
@@ -111,7 +113,12 @@ impl Store {
             i64::from(watch.is_news).into(),
             WATCHED_MAX.into(),
         ];
-        let mut reply = Reply::list(self.eval(&self.scripts().watch, &keys, args).await?)?;
+        let saying = |is_said: bool| [args.as_slice(), &[i64::from(is_said).into()]].concat();
+        let answer = match self.eval(&self.scripts().watch, &keys, saying(true)).await {
+            Err(why) if is_refused(&why) => self.look(&self.scripts().watch, &keys, saying(false)).await?,
+            answer => answer?,
+        };
+        let mut reply = Reply::list(answer)?;
         match reply.text()?.as_str() {
             "new" => {
                 let now = Timestamp(reply.number()?);

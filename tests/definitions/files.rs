@@ -114,7 +114,7 @@ fn an_id_with_a_dot_that_is_not_quoted_is_noticed() {
     let text = "[entries.billing.close-month]\nevery = '5m'\nshell = 'x'\n";
     let errors = ScheduleFile::parse("jobs.toml", text).unwrap_err();
     assert_eq!(errors.len(), 1, "{errors:?}");
-    assert!(errors[0].to_string().starts_with("entries.billing.close-month: unknown field"));
+    assert!(errors[0].to_string().starts_with("entries.billing: unknown field \"close-month\""));
     let hint = errors[0].problem().hint.as_deref().unwrap();
     assert_eq!(hint, "an id with a dot is quoted: [entries.\"billing.close-month\"]");
 }

@@ -90,6 +90,21 @@ impl Bed {
         Self { redis, service }
     }
 
+    /// On a server that the test has started.
+    pub async fn on(redis: RedisServer) -> Self {
+        let service = connect(&redis, 1).await;
+        Self { redis, service }
+    }
+
+    /// As this user, `NAME:PASSWORD`, of a namespace that is used already.
+    pub async fn as_user(redis: RedisServer, user: &str) -> Self {
+        drop(connect(&redis, 1).await);
+        let connection = Connection::parse(&redis.url().replace("unix://", &format!("unix://{user}@")), None).unwrap();
+        let namespace = Namespace::parse("namespace", "test").unwrap();
+        let service = Service::new(Store::open(connection, namespace).await.unwrap());
+        Self { redis, service }
+    }
+
     /// Another process on the same Redis.
     pub async fn another(&self) -> Service {
         connect(&self.redis, 1).await

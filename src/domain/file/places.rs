@@ -84,6 +84,13 @@ impl Places {
         walk(&self.root, field).end.is_some()
     }
 
+    /// The entry that the field of a complaint belongs to, as its key is written.
+    pub fn entry<'f>(&self, field: &'f str) -> Option<&'f str> {
+        let (Node { inner: Inner::Table(entries), .. }, rest) = self.step("entries", field)? else { return None };
+        let (_, behind) = step(entries, rest)?;
+        Some(rest[..rest.len() - behind.len()].trim_end_matches('.'))
+    }
+
     fn step<'p, 'f>(&'p self, key: &str, field: &'f str) -> Option<(&'p Node, &'f str)> {
         let rest = field.strip_prefix(key)?.strip_prefix('.')?;
         Some((self.root.get(key)?, rest))
@@ -92,7 +99,14 @@ impl Places {
 
 impl Node {
     fn line_of_value(&self, value: Option<&str>) -> usize {
-        let Inner::List(items) = &self.inner else { return self.line };
+        let items = match &self.inner {
+            Inner::List(items) => items,
+            // A value of a table that is in question is one of its keys.
+            Inner::Table(table) => {
+                return value.and_then(|key| table.get(&shown_key(key))).map_or(self.line, |key| key.line);
+            }
+            Inner::Plain(_) => return self.line,
+        };
         let is_it = |item: &&Node| matches!((&item.inner, value), (Inner::Plain(text), Some(value)) if text == value);
         items.iter().find(is_it).map_or(self.line, |item| item.line)
     }
@@ -294,6 +308,8 @@ plain = { every = "5m", exec = ["a",
             assert_eq!(places.line(field, value), Some(line), "{field} {value:?}");
         }
         assert_eq!(places.line("nothing", None), None);
+        assert_eq!(places.entry("entries.billing.close.retry.within"), Some("billing.close"));
+        assert_eq!((places.entry("entries.plain"), places.entry("defaults.tz")), (Some("plain"), None));
     }
 
     #[test]

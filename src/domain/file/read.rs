@@ -179,7 +179,8 @@ fn refuse_dotted_ids(key: &str, place: &str, fields: &mut Map<String, Value>, co
         fields.shift_remove(&name);
         let id = toml_text::key(&format!("{key}.{name}"));
         let hint = format!("an id with a dot is quoted: [entries.{id}]");
-        complaints.0.push(unknown_field(&name).under(place).hint(hint));
+        let why = format!("unknown field {name:?}");
+        complaints.0.push(Error::invalid(place, why).value(name).hint(hint));
     }
 }
 

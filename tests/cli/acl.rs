@@ -1,0 +1,404 @@
+//! The users that `acl` prints, each at work under its own rights: enough for all that its role does, and for nothing else.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::support::cli::Upbeat;
+use crate::support::node::{NodeOptions, node};
+use crate::support::redis::RedisServer;
+use crate::support::wait::{DEADLINE, wait_for};
+use crate::user_of;
+
+/// A server with the three users of namespace `test`, their password in no line.
+struct Bed {
+    server: RedisServer,
+    /// The default user, who may do everything.
+    root: Upbeat,
+}
+
+impl Bed {
+    fn new() -> Self {
+        let server = RedisServer::fresh();
+        let root = user_of(&server);
+        root.file("password", "geheim\n");
+        let lines = root.ok(&["acl", "--targets", "app:*", "--password-file", "password"]);
+        assert_eq!(lines.lines().count(), 3);
+        assert!(!lines.contains("geheim"), "{lines}");
+        for line in lines.lines() {
+            assert_eq!(server.cli(&line.split_whitespace().collect::<Vec<_>>()), "OK", "{line}");
+        }
+        Self { server, root }
+    }
+
+    fn url(&self, role: &str) -> String {
+        self.server.url().replace("unix://", &format!("unix://upbeat-test-{role}:geheim@"))
+    }
+
+    fn role(&self, role: &str) -> Upbeat {
+        Upbeat::at(self.url(role))
+    }
+
+    fn node(&self, name: &str) -> NodeOptions {
+        node(name, self.url("node"))
+    }
+
+    /// Nobody was refused anything since the last time.
+    #[track_caller]
+    fn nothing_was_refused(&self) {
+        let log = self.server.cli(&["ACL", "LOG"]);
+        assert_eq!(log.trim(), "", "refused");
+    }
+
+    /// Everything under upbeat's keys, as it stands.
+    fn everything(&self) -> BTreeMap<String, String> {
+        let dump = |key: String| {
+            let text = self.server.cli(&["DUMP", &key]);
+            (key, text)
+        };
+        self.server.keys().into_iter().map(dump).collect()
+    }
+
+    /// How often each command ran since `CONFIG RESETSTAT`.
+    fn calls(&self) -> BTreeMap<String, i64> {
+        let stats = self.server.cli(&["INFO", "commandstats"]);
+        let line = |line: &str| {
+            let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+            Some((name.to_owned(), rest.split(',').next()?.parse().ok()?))
+        };
+        stats.lines().filter_map(line).collect()
+    }
+
+    /// Rights of the role that nothing of what just ran has used.
+    fn unused(&self, role: &str, calls: &BTreeMap<String, i64>) -> Vec<String> {
+        self.rights(role).into_iter().filter(|command| calls.get(command).is_none_or(|calls| *calls == 0)).collect()
+    }
+
+    fn rights(&self, role: &str) -> Vec<String> {
+        let users = self.root.json(&["acl", "--user", role]);
+        let rules = users["users"][0]["rules"].as_array().unwrap().clone();
+        rules.iter().filter_map(|rule| rule.as_str().unwrap().strip_prefix('+').map(str::to_owned)).collect()
+    }
+}
+
+/// Each of these ends well.
+#[track_caller]
+fn walk(user: &Upbeat, commands: &[&[&str]]) {
+    for args in commands {
+        user.run(args).expect_code(0);
+    }
+}
+
+#[test]
+fn the_lines_are_for_pasting_and_tell_no_secret() {
+    let user = Upbeat::at("redis://127.0.0.1:1").namespace("prod");
+    let lines = user.ok(&["acl"]);
+    let names: Vec<&str> = lines.lines().map(|line| line.split_whitespace().nth(2).unwrap()).collect();
+    assert_eq!(names, ["upbeat-prod-node", "upbeat-prod-operator", "upbeat-prod-viewer"]);
+    assert!(lines.lines().all(|line| line.starts_with("ACL SETUSER ") && line.contains(" reset on >PASSWORD ")));
+    assert!(lines.lines().all(|line| line.contains("~upbeat:{prod:*}:* ") && !line.contains("app:")), "{lines}");
+    let file = user.ok(&["acl", "--acl-file", "--user", "viewer=eve", "--targets", "app:*"]);
+    assert!(file.starts_with("user eve reset on >PASSWORD %R~upbeat:{prod:*}:* "), "{file}");
+    assert!(!file.contains("app:"), "who only reads writes to no target: {file}");
+    let users = user.json(&["acl", "--user", "node", "--targets", "app:*"]);
+    let node = &users["users"][0];
+    assert_eq!((&node["role"], &node["name"]), (&"node".into(), &"upbeat-prod-node".into()));
+    assert!(node["rules"].as_array().unwrap().last().unwrap().as_str().unwrap().starts_with("(~app:* &app:* +llen"));
+    assert_eq!(user.ok(&["-o", "id", "acl", "--user", "node=w"]), "w\n");
+    assert_eq!(user.ok(&["-o", "jsonl", "acl"]).lines().count(), 3);
+    for bad in [&["acl", "--user", "admin"][..], &["acl", "--targets", "up*"], &["acl", "--password-file", "none"]] {
+        assert_eq!(user.error(2, bad)["code"], "invalid", "{bad:?}");
+    }
+}
+
+#[test]
+fn a_file_of_users_is_one_that_redis_reads() {
+    let bed = Bed::new();
+    let lines = bed.root.ok(&["acl", "--acl-file", "--targets", "app:*", "--targets", "jobs"]);
+    let file = bed.server.dir().join("users.acl");
+    std::fs::write(&file, format!("user default on nopass ~* &* +@all\n{lines}")).unwrap();
+    let args = ["--aclfile".to_owned(), file.display().to_string()].to_vec();
+    let other = RedisServer::start(crate::support::redis::Options { args, ..Default::default() });
+    assert!(other.cli(&["ACL", "USERS"]).contains("upbeat-test-node"));
+}
+
+#[test]
+fn a_viewer_reads_everything_and_can_change_nothing() {
+    let bed = Bed::new();
+    let root = &bed.root;
+    root.file("holidays.txt", "2026-12-25\n");
+    root.ok(&["calendars", "put", "holidays", "-f", "holidays.txt"]);
+    root.ok(&["add", "tick", "--every", "1s", "--overlap", "allow", "--", "echo", "hello"]);
+    root.ok(&["add", "broken", "--every", "1s", "--list", "app:text"]);
+    root.ok(&["add", "later", "--cron", "0 2 * * *", "--exclude", "holidays", "--", "true"]);
+    root.ok(&["set", "later", "--timeout", "1m"]);
+    bed.server.cli(&["SET", "app:text", "no list"]);
+    let mut node = node("n", bed.server.url()).start();
+    wait_for("it ran and failed", DEADLINE, || {
+        let has = |args: &[&str]| !root.json(args).as_array().unwrap().is_empty();
+        has(&["runs", "tick", "--state", "succeeded"]) && has(&["dead", "ls"])
+    });
+    root.ok(&["pause", "tick", "broken"]);
+    node.sigterm();
+    node.wait_end(DEADLINE);
+    let waiting = root.json(&["trigger", "later"])["run_id"].as_str().unwrap().to_owned();
+    let done = root.json(&["runs", "tick", "--state", "succeeded"])[0]["run_id"].as_str().unwrap().to_owned();
+    let dead = root.json(&["dead", "ls"])[0]["run_id"].as_str().unwrap().to_owned();
+    let before = bed.everything();
+    bed.server.cli(&["ACL", "LOG", "RESET"]);
+    bed.server.cli(&["CONFIG", "RESETSTAT"]);
+    // Scripts that nobody has loaded yet are sent whole.
+    bed.server.cli(&["SCRIPT", "FLUSH"]);
+
+    let viewer = bed.role("viewer");
+    walk(
+        &viewer,
+        &[
+            &["ls"],
+            &["ls", "--warnings"],
+            &["show", "later"],
+            &["next", "later"],
+            &["runs"],
+            &["runs", "tick"],
+            &["runs", "--state", "queued", "--limit", "0"],
+            &["runs", "show", &done],
+            &["logs", &done],
+            &["logs", "-f", &done],
+            &["why", "tick"],
+            &["why", "later", "--at", "02:00"],
+            &["audit"],
+            &["events"],
+            &["events", "tick"],
+            &["nodes"],
+            &["queues"],
+            &["calendars"],
+            &["calendars", "show", "holidays"],
+            &["dead", "ls"],
+            &["dead", "show", &dead],
+            &["export"],
+            &["add", "more", "--every", "1h", "--dry-run", "--", "true"],
+        ],
+    );
+    assert_eq!(viewer.ok(&["logs", &done]), root.ok(&["logs", &done]));
+    assert_eq!(viewer.json(&["show", "later"]), root.json(&["show", "later"]));
+    bed.nothing_was_refused();
+    let page: Value = serde_json::from_str(&viewer.run(&["-o", "json", "doctor"]).expect_code(1).stdout).unwrap();
+    let rights = page["checks"].as_array().unwrap().iter().find(|check| check["check"] == "rights").unwrap();
+    assert_eq!(rights["value"], "user upbeat-test-viewer may be viewer");
+    assert_eq!(bed.unused("viewer", &bed.calls()), Vec::<String>::new(), "rights that no command needs");
+
+    viewer.file("file.toml", "[entries.new]\nevery = \"1h\"\nexec = [\"true\"]\n");
+    viewer.file("holidays.txt", "2026-12-26\n");
+    let changing: &[&[&str]] = &[
+        &["add", "new", "--every", "1h", "--", "true"],
+        &["set", "later", "--timeout", "2m"],
+        &["rm", "later"],
+        &["pause", "later"],
+        &["resume", "tick"],
+        &["skip", "later"],
+        &["trigger", "later"],
+        &["once", "--", "true"],
+        &["backfill", "tick", "--from", "-1h", "--to", "-1s"],
+        &["apply", "-f", "file.toml"],
+        &["cancel", &waiting],
+        &["retry", &dead],
+        &["dead", "retry", "--all", "-y"],
+        &["dead", "purge", "--all", "-y"],
+        &["calendars", "put", "holidays", "-f", "holidays.txt"],
+        &["doctor", "--accept-clock"],
+    ];
+    for args in changing {
+        let error = viewer.error(5, args);
+        let message = error["message"].as_str().unwrap();
+        assert!(message.ends_with("not permitted: user upbeat-test-viewer may not run evalsha"), "{args:?}: {message}");
+        assert!(error["hint"].as_str().unwrap().starts_with("upbeat acl prints the rights"), "{args:?}: {error}");
+    }
+    assert_eq!(bed.everything(), before, "not a byte is different");
+}
+
+#[test]
+fn an_operator_changes_entries_runs_and_calendars() {
+    let bed = Bed::new();
+    bed.server.cli(&["CONFIG", "RESETSTAT"]);
+    let ops = bed.role("operator");
+    ops.file("holidays.txt", "2026-12-25\n");
+    ops.file("more.txt", "2026-12-26\n");
+    ops.file("file.toml", "[entries.filed]\nevery = \"1h\"\nexec = [\"true\"]\n");
+    walk(
+        &ops,
+        &[
+            &["calendars", "put", "holidays", "-f", "holidays.txt"],
+            &["add", "a", "--every", "1h", "--overlap", "allow", "--max-fires", "9", "--spread", "1m", "--", "true"],
+            &["add", "b", "--cron", "0 2 * * *", "--exclude", "holidays", "--overlap", "buffer_all", "--", "true"],
+            &["add", "list", "--every", "1h", "--list", "app:list"],
+            &["add", "stream", "--every", "1h", "--stream", "app:stream"],
+            &["add", "publish", "--every", "1h", "--publish", "app:channel"],
+            &["add", "old", "--every", "1m", "--from", "-1h", "--start-within", "5m", "--", "true"],
+            &["add", "limited", "--every", "1h", "--overlap", "allow", "--max-running", "1", "--", "true"],
+            &["calendars", "put", "holidays", "-f", "more.txt"],
+            &["apply", "-f", "file.toml"],
+            &["set", "a", "--timeout", "1m"],
+            &["pause", "a", "--until", "+1h"],
+            &["resume", "a"],
+            &["pause", "b"],
+            &["resume", "b", "--from", "-1m"],
+            &["skip", "b"],
+            &["skip", "b", "--undo"],
+            &["trigger", "list"],
+            &["trigger", "stream"],
+            &["trigger", "publish"],
+            &["trigger", "b"],
+            &["trigger", "b"],
+            &["cancel", "b"],
+            &["trigger", "limited"],
+            &["trigger", "limited"],
+            &["trigger", "b", "--overlap", "cancel_other"],
+            &["set", "b", "--overlap", "skip"],
+            &["once", "--in", "1h", "--", "true"],
+            &["once", "--unique", "k", "--", "true"],
+            &["once", "--unique", "k", "--", "true"],
+            &["backfill", "old", "--from", "-50m", "--to", "-40m"],
+            &["rm", "old"],
+            &["rm", "limited"],
+            &["rm", "filed"],
+            &["doctor", "--accept-clock"],
+        ],
+    );
+    // What a target refuses is a dead letter, and can be sent again.
+    ops.ok(&["add", "refused", "--every", "1h", "--list", "app:text"]);
+    let set = bed.server.cli(&["SET", "app:text", "no list"]);
+    assert_eq!(set, "OK");
+    ops.ok(&["trigger", "refused"]);
+    let dead = ops.json(&["dead", "ls"])[0]["run_id"].as_str().unwrap().to_owned();
+    bed.server.cli(&["DEL", "app:text"]);
+    ops.ok(&["retry", &dead]);
+    bed.server.cli(&["DEL", "app:text"]);
+    bed.server.cli(&["SET", "app:text", "no list"]);
+    ops.ok(&["trigger", "refused"]);
+    ops.ok(&["dead", "purge", "--all", "-y"]);
+    assert_eq!(bed.server.cli(&["LLEN", "app:list"]), "1");
+    assert_eq!(bed.server.cli(&["XLEN", "app:stream"]), "1");
+
+    // A run that is executed: followed, and cancelled.
+    let run = ops.json(&["trigger", "a", "--", "sleep", "600"])["run_id"].as_str().unwrap().to_owned();
+    let mut node = bed.node("n").start();
+    wait_for("it runs", DEADLINE, || ops.json(&["runs", "show", &run])["state"] == "running");
+    let mut follow = ops.command().args(["logs", "-f", &run]).spawn().unwrap();
+    wait_for("it is watched", DEADLINE, || bed.server.cli(&["EXISTS", "upbeat:{test:0}:watched"]) == "1");
+    ops.ok(&["cancel", &run]);
+    follow.wait().unwrap();
+    node.kill9();
+
+    walk(
+        &ops,
+        &[&["ls"], &["runs"], &["why", "a"], &["audit"], &["events"], &["nodes"], &["queues"], &["dead"], &["export"]],
+    );
+    ops.run(&["doctor"]);
+    let log = bed.server.cli(&["ACL", "LOG"]);
+    assert!(!log.contains("evalsha") && !log.contains("toplevel\nkey") && !log.contains("\nlua\n"), "{log}");
+}
+
+#[test]
+fn a_node_executes_delivers_plans_takes_over_and_leaves() {
+    let bed = Bed::new();
+    let root = &bed.root;
+    let mut first = bed.node("n1").args(&["--lease", "2s"]).start();
+    let mut second = bed.node("n2").args(&["--lease", "2s"]).start();
+    first.wait_live(root);
+    second.wait_live(root);
+    root.ok(&["add", "exec", "--every", "1s", "--overlap", "allow", "--", "echo", "hello"]);
+    root.ok(&["add", "shell", "--every", "1s", "--shell", "echo $UPBEAT_RUN_ID > $UPBEAT_RESULT"]);
+    root.ok(&["add", "http", "--every", "1s", "--http", "http://127.0.0.1:1/", "--retry", "max_attempts=2,delay=1s"]);
+    root.ok(&["add", "list", "--every", "1s", "--list", "app:list"]);
+    root.ok(&["add", "stream", "--every", "1s", "--stream", "app:stream"]);
+    root.ok(&["add", "publish", "--every", "1s", "--publish", "app:channel"]);
+    root.ok(&["add", "elsewhere", "--every", "1s", "--list", "others"]);
+    root.ok(&["add", "planned", "--cron", "* * * * * *", "--tz", "Europe/Berlin", "--", "true"]);
+    root.ok(&["add", "buffered", "--every", "1s", "--overlap", "buffer_one", "--", "sleep", "1.5"]);
+    root.ok(&["add", "limited", "--every", "1s", "--overlap", "allow", "--max-running", "1", "--", "sleep", "2"]);
+    let ran = |entry: &str, state: &str| {
+        !root.json(&["runs", entry, "--state", state, "--limit", "1"]).as_array().unwrap().is_empty()
+    };
+    for entry in ["exec", "shell", "list", "stream", "publish", "planned", "buffered", "limited"] {
+        wait_for(&format!("{entry} succeeds"), DEADLINE, || ran(entry, "succeeded"));
+    }
+    wait_for("http fails", DEADLINE, || ran("http", "failed"));
+    wait_for("a target that is nobody's is refused", DEADLINE, || ran("elsewhere", "failed"));
+    assert!(root.ok(&["logs", "exec"]).contains("hello"));
+    let refused = root.json(&["runs", "elsewhere", "--state", "failed", "--limit", "1"]);
+    assert_eq!(refused[0]["reason"], "target", "{refused}");
+
+    // Its lease ends, the other takes its runs over.
+    root.ok(&["pause", "limited", "buffered", "exec", "shell", "http"]);
+    let run = root.json(&["trigger", "exec", "--", "sleep", "3"])["run_id"].as_str().unwrap().to_owned();
+    let holder = || root.json(&["runs", "show", &run])["node"].as_str().map(str::to_owned);
+    wait_for("it runs", DEADLINE, || holder().is_some());
+    let (mut gone, mut stays) = if holder().as_deref() == Some("n1") { (first, second) } else { (second, first) };
+    gone.kill9();
+    wait_for("it is taken over and succeeds", DEADLINE, || root.json(&["runs", "show", &run])["state"] == "succeeded");
+    assert_eq!(root.json(&["runs", "show", &run])["lost"], 1);
+
+    // What vanishes is rebuilt, and planned afresh.
+    bed.server.cli(&["DEL", "upbeat:{test:0}:due", "upbeat:{test:0}:plans"]);
+    bed.server.cli(&["HSET", "upbeat:{test:0}:clock", "checked", "0", "aged", "0"]);
+    wait_for("it is rebuilt", DEADLINE, || !root.json(&["events", "--type", "rebuilt"]).as_array().unwrap().is_empty());
+    wait_for("everything is planned again", DEADLINE, || {
+        let entries = root.json(&["ls"]);
+        entries.as_array().unwrap().iter().all(|entry| entry["status"] != "broken")
+    });
+    stays.sigterm();
+    assert!(stays.wait_end(DEADLINE).success(), "{}", stays.log());
+    assert!(
+        root.json(&["nodes"]).as_array().unwrap().iter().all(|node| node["node"] != "n2" || node["state"] == "lost")
+    );
+
+    // Nothing was refused but the target that belongs to others, and settings that a node only likes to know.
+    let log = bed.server.ask(&["ACL", "LOG", "128"]);
+    for line in log.list() {
+        let words: Vec<String> = line.list().iter().map(ToString::to_string).collect();
+        let object = words.iter().position(|word| word == "object").map(|at| words[at + 1].clone()).unwrap();
+        assert!(["others", "config|get"].contains(&object.as_str()), "{words:?}");
+    }
+}
+
+#[test]
+fn no_user_reaches_beyond_its_namespace() {
+    let bed = Bed::new();
+    bed.root.ok(&["add", "a", "--every", "1h", "--", "true"]);
+    bed.root.ok(&["-n", "prod", "add", "a", "--every", "1h", "--", "true"]);
+    for role in ["node", "operator", "viewer"] {
+        let mut client = bed.server.client().unwrap();
+        let name = format!("upbeat-test-{role}");
+        assert_eq!(client.ask(&["AUTH", &name, "geheim"]).unwrap().to_string(), "OK");
+        let beyond: &[&[&str]] = &[
+            &["SET", "other", "1"],
+            &["GET", "other"],
+            &["HGET", "other", "x"],
+            &["HGET", "upbeat:{prod:0}:entries", "a"],
+            &["HGET", "upbeat:{tester:0}:entries", "a"],
+            &["ZRANGE", "app:x", "0", "-1"],
+            &["EVALSHA_RO", "0000000000000000000000000000000000000000", "1", "upbeat:{prod:0}:clock"],
+            &["EVAL_RO", "return redis.call('HGET', 'upbeat:{prod:0}:entries', 'a')", "0"],
+            &["EVAL_RO", "return redis.call('HSET', KEYS[1], 'a', 'b')", "1", "upbeat:{test:0}:entries"],
+            &["PUBLISH", "upbeat:{prod}:nudge", "due"],
+            &["CONFIG", "GET", "requirepass"],
+            &["KEYS", "*"],
+            &["SCAN", "0"],
+            &["FLUSHALL"],
+            &["SCRIPT", "FLUSH"],
+            &["ACL", "LIST"],
+        ];
+        for command in beyond {
+            let reply = client.ask(command).unwrap().to_string();
+            assert!(
+                reply.contains("NOPERM") || reply.contains("ACL failure") || reply.contains("can't"),
+                "{role}: {command:?}: {reply}"
+            );
+        }
+        assert_eq!(client.ask(&["HGET", "upbeat:{test:0}:clock", "x"]).unwrap().to_string(), "(nil)", "{role}");
+    }
+    let stranger = bed.role("operator").namespace("prod");
+    let error = stranger.error(5, &["ls"]);
+    let message = error["message"].as_str().unwrap();
+    assert!(message.ends_with("user upbeat-test-operator may not use the keys of this namespace"), "{message}");
+}
