@@ -75,6 +75,7 @@ impl Service {
         if !calendars.is_empty() && !request.is_dry_run {
             against.calendars = self.calendars_of_files(&wanted, against.clocks[0]).await?.1;
         }
+        let queues = self.apply_queues(request, &wanted.queues).await?;
         let batches = self.batches(&wanted.entries, &against.clocks);
         self.progress.begin(wanted.entries.len(), "entries");
         let written: Vec<(Vec<ChangeView>, Vec<String>)> = stream::iter(&batches)

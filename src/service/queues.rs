@@ -204,11 +204,23 @@ impl Service {
     }
 
     /// Refuses what [`Service::apply_queues`] could not write.
-    pub(super) fn check_queues(&self, queues: &[FileQueue]) -> Result<()> {
+    pub(super) fn check_limits(&self, queues: &[FileQueue]) -> Result<()> {
         if queues.len() > QUEUES_MAX {
             return Err(Error::invalid("queues", format!("{} are too many, {QUEUES_MAX} are the most", queues.len())));
         }
         queues.iter().try_for_each(|one| self.check_shares(&format!("queues.{}", one.name), one.limits))
+    }
+
+    /// What [`Service::apply_queues`] would do; only reads.
+    pub(super) async fn planned_queues(&self, queues: &[FileQueue]) -> Result<Vec<QueueChange>> {
+        let states = if queues.is_empty() { BTreeMap::new() } else { self.store.queue_states(0).await? };
+        let planned = queues.iter().map(|FileQueue { name, limits }| {
+            let before = states.get(name.as_str()).and_then(|state| state.rule.as_ref().ok());
+            let old = before.map(|rule| rule.limits).unwrap_or_default();
+            let pause = before.and_then(|rule| rule.pause.as_ref());
+            change_of(name, *limits != old, (old, pause), (*limits, pause))
+        });
+        Ok(planned.collect())
     }
 
     /// Limits queues as a file says; nothing is paused or resumed, and those that it does not name are left alone.
@@ -340,21 +352,25 @@ fn view_of(
     before: Option<Box<QueueRule>>,
     after: Option<Box<QueueRule>>,
 ) -> QueueChange {
-    let limits = |rule: &Option<Box<QueueRule>>| rule.as_ref().map(|rule| rule.limits).unwrap_or_default();
-    let pause = |rule: &Option<Box<QueueRule>>| rule.as_ref().and_then(|rule| rule.pause.clone());
-    let (old, new) = (limits(&before), limits(&after));
-    let fields = [
-        ("max_running", old.max_running != new.max_running),
-        ("rate", old.rate != new.rate),
-        ("paused", pause(&before) != pause(&after)),
-    ];
+    let stood = |rule: &Option<Box<QueueRule>>| rule.as_ref().map(|rule| rule.limits).unwrap_or_default();
+    let old = (stood(&before), before.as_ref().and_then(|rule| rule.pause.as_ref()));
+    let new = (stood(&after), after.as_ref().and_then(|rule| rule.pause.as_ref()));
+    change_of(queue, is_changed, old, new)
+}
+
+/// Limits and pause before and after a change.
+type Stands<'a> = (QueueLimits, Option<&'a QueuePause>);
+
+fn change_of(queue: &QueueName, is_changed: bool, (old, was): Stands, (new, pause): Stands) -> QueueChange {
+    let fields =
+        [("max_running", old.max_running != new.max_running), ("rate", old.rate != new.rate), ("paused", was != pause)];
     QueueChange {
         id: queue.to_string(),
         change: if is_changed { "changed" } else { "unchanged" },
         fields: fields.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect(),
         max_running: new.max_running,
         rate: new.rate.map(|rate| rate.to_string()),
-        paused_by: paused_by(pause(&after).as_ref()),
+        paused_by: paused_by(pause),
     }
 }
 

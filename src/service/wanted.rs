@@ -171,7 +171,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] where an entry can't be anchored or owed, or names a calendar that nobody has.
+    /// [`Error::Invalid`] where an entry can't be anchored or owed, or names a calendar that nobody has, or a queue can't be limited.
     pub(super) async fn against<'a>(
         &self,
         request: &'a Request,
