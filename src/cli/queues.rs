@@ -129,12 +129,6 @@ pub fn of_file(printer: Printer, changes: &[QueueChange], is_dry_run: bool) {
     }
 }
 
-/// In a plan: `~ queue reports  max_running 5, rate 100/1m`; nothing where it stands so.
-pub fn planned(change: &QueueChange) -> Option<String> {
-    let limits = limits(change.max_running, change.rate.as_deref());
-    (change.change != "unchanged").then(|| format!("~ queue {}  {limits}\n", change.id))
-}
-
 /// `changed queue reports · max_running 5, rate 100/1m`.
 fn said(change: &QueueChange, done: &str, is_dry_run: bool) -> String {
     let would = if is_dry_run && change.change != "unchanged" { "would be " } else { "" };

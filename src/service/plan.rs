@@ -82,7 +82,6 @@ impl PlanView {
     /// Whether Redis stands otherwise than the files say: something would change, or be refused.
     pub fn has_changes(&self) -> bool {
         self.changes.iter().any(|one| one.change.change != "unchanged")
-            || self.queues.iter().any(|one| one.change != "unchanged")
             || self.calendars.iter().any(|one| one.change != "unchanged" || !one.entries.is_empty())
             || self.queues.iter().any(|one| one.change != "unchanged")
     }

@@ -211,18 +211,6 @@ impl Service {
         queues.iter().try_for_each(|one| self.check_shares(&format!("queues.{}", one.name), one.limits))
     }
 
-    /// What [`Service::apply_queues`] would do; only reads.
-    pub(super) async fn planned_queues(&self, queues: &[FileQueue]) -> Result<Vec<QueueChange>> {
-        let states = if queues.is_empty() { BTreeMap::new() } else { self.store.queue_states(0).await? };
-        let planned = queues.iter().map(|FileQueue { name, limits }| {
-            let before = states.get(name.as_str()).and_then(|state| state.rule.as_ref().ok());
-            let old = before.map(|rule| rule.limits).unwrap_or_default();
-            let pause = before.and_then(|rule| rule.pause.as_ref());
-            change_of(name, *limits != old, (old, pause), (*limits, pause))
-        });
-        Ok(planned.collect())
-    }
-
     /// Limits queues as a file says; nothing is paused or resumed, and those that it does not name are left alone.
     pub(super) async fn apply_queues(&self, request: &Request, queues: &[FileQueue]) -> Result<Vec<QueueChange>> {
         let mut changes = Vec::with_capacity(queues.len());

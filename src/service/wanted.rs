@@ -178,7 +178,7 @@ impl Service {
         options: &'a FilesOptions,
         wanted: &mut Wanted,
     ) -> Result<Against<'a>> {
-        self.check_queues(&wanted.queues)?;
+        self.check_limits(&wanted.queues)?;
         let mut clocks = Vec::new();
         for shard in self.store.shards() {
             clocks.push(self.store.now(shard).await?);
