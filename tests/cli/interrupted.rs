@@ -140,7 +140,7 @@ fn an_apply_that_was_killed_at_any_step_is_finished_by_the_next() {
         assert!(proxy.hits(script) > 0, "{script} {nth} was met");
         user.ok(&APPLY);
         assert_eq!(stands(&server, &user), expected, "{script} {nth} {fate:?}");
-        assert_eq!(user.ok(&APPLY), "371 unchanged\n");
+        assert!(user.ok(&APPLY).ends_with("\n371 unchanged\n"), "{script} {nth} {fate:?}");
     }
 }
 
