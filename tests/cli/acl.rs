@@ -210,7 +210,6 @@ fn a_viewer_reads_everything_and_can_change_nothing() {
         &["skip", "later"],
         &["trigger", "later"],
         &["once", "--", "true"],
-        &["backfill", "tick", "--from", "-1h", "--to", "-1s"],
         &["apply", "-f", "file.toml"],
         &["cancel", &waiting],
         &["retry", &dead],
