@@ -59,6 +59,15 @@ pub struct Place {
     pub line: Option<usize>,
 }
 
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{}:{line}", self.file),
+            None => f.write_str(&self.file),
+        }
+    }
+}
+
 impl Problem {
     /// A complaint about `field`.
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
@@ -104,10 +113,8 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.place.as_deref() {
-            Some(Place { file, line: Some(line) }) => write!(f, "{file}:{line}: ")?,
-            Some(Place { file, line: None }) => write!(f, "{file}: ")?,
-            None => {}
+        if let Some(place) = &self.place {
+            write!(f, "{place}: ")?;
         }
         if let Some(field) = &self.field {
             write!(f, "{field}: ")?;

@@ -29,7 +29,12 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("fred", &["store"]),
     ("clap", &["cli", "main.rs"]),
     ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
+    ("anstream", &["cli"]),
+    ("anstyle", &["cli"]),
+    ("indicatif", &["cli"]),
     ("comfy_table", &["cli"]),
+    ("terminal_size", &["cli"]),
     ("rrule", &["domain/rrule"]),
     ("reqwest", &["node/action/http.rs", "node/action/address.rs"]),
 ];

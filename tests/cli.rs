@@ -18,6 +18,8 @@ mod dead;
 mod doctor;
 #[path = "cli/events.rs"]
 mod events;
+#[path = "cli/forecast.rs"]
+mod forecast;
 #[path = "cli/namespaces.rs"]
 mod namespaces;
 #[path = "cli/repeats.rs"]
@@ -318,13 +320,11 @@ fn what_comes_later_is_refused_by_name() {
     let user = Upbeat::at("redis://127.0.0.1:1");
     for args in [
         &["lint", "-f", "x"][..],
-        &["plan"],
         &["doctor"],
         &["rollback", "a", "--to", "1"],
         &["nodes", "drain", "x"],
         &["queues", "pause", "q"],
         &["import", "celery", "x.json"],
-        &["apply", "-f", "x", "--prune"],
         &["node", "--listen", "127.0.0.1:1"],
     ] {
         let (line, _) = refused(&user, 2, args);

@@ -20,6 +20,8 @@ mod ends;
 mod failing;
 #[path = "race/frozen.rs"]
 mod frozen;
+#[path = "race/healing.rs"]
+mod healing;
 #[path = "race/kills.rs"]
 mod kills;
 #[path = "race/late.rs"]

@@ -24,6 +24,8 @@ mod changes;
 mod doctor;
 #[path = "service/events.rs"]
 mod events;
+#[path = "service/forecast.rs"]
+mod forecast;
 #[path = "service/once.rs"]
 mod once;
 #[path = "service/overdue.rs"]

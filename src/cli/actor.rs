@@ -2,12 +2,15 @@
 
 use nix::unistd::{User, getuid};
 
+use crate::cli::config_file;
+
 /// Longest name, characters.
 const ACTOR_MAX_CHARS: usize = 128;
 
-/// The name that was given, else `UPBEAT_ACTOR`, else user@host.
+/// The name that was given, else `UPBEAT_ACTOR`, else what `config.toml` says, else user@host.
 pub fn name(given: Option<&str>) -> String {
     let given = given.map(str::to_owned).or_else(|| variable("UPBEAT_ACTOR"));
+    let given = given.or_else(|| config_file::read().ok()?.actor.clone());
     let name = given.unwrap_or_else(|| format!("{}@{}", user(), host()));
     name.chars().filter(|c| !c.is_control()).take(ACTOR_MAX_CHARS).collect()
 }

@@ -12,11 +12,12 @@ use crate::cli::events::{EVENTS_EXAMPLES, EventsArgs};
 use crate::cli::fields::{Fields, expression, whole};
 use crate::cli::node_command::NodeArgs;
 use crate::cli::output::Format;
+use crate::cli::palette::{Colors, help_styles};
 use crate::cli::run_args::{CancelArgs, LogsArgs, RetryArgs, RunsArgs};
 
 /// The cron of a fleet: identical nodes race on one Redis, every due time fires exactly once.
 #[derive(Debug, Parser)]
-#[command(name = "upbeat", version, subcommand_required = true, arg_required_else_help = true, max_term_width = 120)]
+#[command(name = "upbeat", version, subcommand_required = true, arg_required_else_help = true, max_term_width = 120, styles = help_styles())]
 pub struct Cli {
     #[command(flatten)]
     pub common: Common,
@@ -37,9 +38,12 @@ pub struct Common {
     /// Tenant [env: UPBEAT_NAMESPACE] [default: default]
     #[arg(short, long, global = true, value_name = "NS")]
     pub namespace: Option<String>,
-    /// For people, or for programs
+    /// For people, or for programs [env: UPBEAT_OUTPUT]
     #[arg(short, long, global = true, value_enum, value_name = "FORMAT")]
     pub output: Option<Format>,
+    /// Colours: on a terminal, always or never [env: UPBEAT_COLOR]
+    #[arg(long, global = true, value_enum, value_name = "WHEN")]
+    pub color: Option<Colors>,
     /// Say nothing beside answers, warnings and errors
     #[arg(short, long, global = true)]
     pub quiet: bool,
@@ -137,9 +141,17 @@ pub enum Command {
     #[command(after_help = BACKFILL_EXAMPLES)]
     Backfill(BackfillArgs),
 
+    /// Say what is wrong with schedule files, without Redis
+    #[command(after_help = super::lint::LINT_EXAMPLES)]
+    Lint(super::lint::LintArgs),
+    /// Show what `apply` would do, by reading alone
+    #[command(after_help = super::plan::PLAN_EXAMPLES)]
+    Plan(super::plan::PlanArgs),
     /// Make the entries of files so: apply -f FILE|DIR|-
-    Apply(ApplyArgs),
+    #[command(after_help = super::apply::APPLY_EXAMPLES)]
+    Apply(super::apply::ApplyArgs),
     /// Print entries as a file for `apply`
+    #[command(after_help = super::export::EXPORT_EXAMPLES)]
     Export {
         /// Entries, one by one
         #[arg(value_name = "ID")]
@@ -177,6 +189,9 @@ pub enum Command {
     /// Prove that no fire time is missing and none too many
     #[command(after_help = super::audit::AUDIT_EXAMPLES)]
     Audit(super::audit::AuditArgs),
+    /// What comes: runs by minute, the worst one, the slots it needs, and what spreading would change
+    #[command(after_help = super::forecast::FORECAST_EXAMPLES)]
+    Forecast(super::forecast::ForecastArgs),
 
     /// List nodes
     Nodes {
@@ -307,21 +322,6 @@ pub struct NextArgs {
     /// How many
     #[arg(long, default_value_t = 5, value_parser = whole::<u32>(0, 10_000), allow_negative_numbers = true)]
     pub count: u32,
-}
-
-#[derive(Debug, Args)]
-pub struct ApplyArgs {
-    /// A file, a folder of files, or - for standard input
-    #[arg(short = 'f', long = "file", value_name = "FILE", required = true)]
-    pub files: Vec<String>,
-    /// Take entries over from other owners
-    #[arg(long)]
-    pub take: bool,
-    /// New entries owe their fire times from then on: an instant, 02:00, -8h
-    #[arg(long, value_name = "T", allow_hyphen_values = true)]
-    pub from: Option<String>,
-    #[command(flatten)]
-    pub changing: Changing,
 }
 
 #[derive(Debug, Subcommand)]

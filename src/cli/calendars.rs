@@ -4,10 +4,10 @@ use clap::Subcommand;
 
 use crate::cli::App;
 use crate::cli::args::Changing;
-use crate::cli::files::text_of;
 use crate::cli::hints;
 use crate::cli::output::{Ended, Format, Printer, facts, print, table};
 use crate::cli::request::{request, until_answered};
+use crate::cli::schedule_files::text_of;
 use crate::cli::times::Wall;
 use crate::domain::calendar::Calendar;
 use crate::domain::id::CalendarName;

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::actor::variable;
 use crate::cli::args::Common;
+use crate::cli::config_file;
 use crate::cli::output::Printer;
+use crate::cli::progress;
 use crate::config::{Address, Connection};
 use crate::domain::id::Namespace;
-use crate::domain::nearest::nearest;
 use crate::error::{Error, Result};
 use crate::service::Service;
 use crate::store::Store;
@@ -20,24 +21,13 @@ pub const PLAYGROUND: &str = ".upbeat";
 /// Below [`PLAYGROUND`].
 pub const CONNECTION_FILE: &str = "connection";
 
-/// What `config.toml` says.
-#[derive(Debug, Default)]
-struct ConfigFile {
-    redis: Option<String>,
-    redis_ca: Option<PathBuf>,
-    redis_password_file: Option<String>,
-    namespace: Option<String>,
-}
-
-const CONFIG_KEYS: &[&str] = &["redis", "redis_ca", "redis_password_file", "namespace"];
-
 /// The server and the namespace that are meant.
 ///
 /// # Errors
 ///
 /// [`Error::Invalid`] where a flag, a variable or the file is wrong.
 pub fn target(common: &Common, printer: Printer) -> Result<(Connection, Namespace)> {
-    let config = ConfigFile::read()?;
+    let config = config_file::read()?.clone();
     let namespace = common.namespace.clone().or_else(|| variable("UPBEAT_NAMESPACE")).or(config.namespace);
     let namespace = namespace.map_or_else(|| Ok(Namespace::default()), |name| Namespace::parse("namespace", &name))?;
     let ca = common.redis_ca.clone().or_else(|| variable("UPBEAT_REDIS_CA").map(PathBuf::from)).or(config.redis_ca);
@@ -49,9 +39,15 @@ pub fn target(common: &Common, printer: Printer) -> Result<(Connection, Namespac
         return Ok((Connection::parse(&url, None)?, namespace));
     }
     let connection = Connection::parse(named.as_deref().unwrap_or(DEFAULT_URL), ca)?;
-    let file = variable("UPBEAT_REDIS_PASSWORD_FILE").or(config.redis_password_file);
-    match file.filter(|_| connection.password.is_none()) {
-        Some(file) => Ok((connection.with_password(password(&file)?), namespace)),
+    if connection.password.is_some() {
+        return Ok((connection, namespace));
+    }
+    let (field, file) = match variable("UPBEAT_REDIS_PASSWORD_FILE") {
+        Some(file) => ("UPBEAT_REDIS_PASSWORD_FILE", Some(file)),
+        None => ("redis_password_file", config.redis_password_file),
+    };
+    match file {
+        Some(file) => Ok((connection.with_password(password(field, &file)?), namespace)),
         None => Ok((connection, namespace)),
     }
 }
@@ -65,7 +61,7 @@ pub async fn service(common: &Common, printer: Printer) -> Result<Service> {
     let (connection, namespace) = target(common, printer)?;
     let address = connection.address.clone();
     match Store::open(connection, namespace).await {
-        Ok(store) => Ok(Service::new(store)),
+        Ok(store) => Ok(Service::new(store).with_progress(progress::watched(printer))),
         Err(Error::Unavailable(mut problem)) if problem.hint.is_none() => {
             problem.message = plain(&problem.message);
             Err(Error::Unavailable(problem.hint(match address {
@@ -91,9 +87,10 @@ fn plain(message: &str) -> String {
     quoted("Custom {", "error: \"").map_or_else(|| message.to_owned(), |(front, words)| format!("{front}{words}"))
 }
 
-fn password(file: &str) -> Result<String> {
+fn password(field: &str, file: &str) -> Result<String> {
+    let refuse = |why| Error::invalid(field, format!("{file} can't be read: {why}")).value(file);
     let text = std::fs::read_to_string(file)
-        .map_err(|why| Error::invalid("UPBEAT_REDIS_PASSWORD_FILE", format!("{file} can't be read: {why}")))?;
+        .map_err(|why| refuse(why).hint("it holds the password alone, in its first line"))?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }
 
@@ -115,49 +112,6 @@ pub fn running(playground: &Path) -> Option<String> {
     UnixStream::connect(socket).ok().map(|_| url)
 }
 
-impl ConfigFile {
-    /// `upbeat/config.toml` under `XDG_CONFIG_HOME`, else `~/.config`; an absent file says nothing.
-    fn read() -> Result<Self> {
-        let folder = variable("XDG_CONFIG_HOME").map(PathBuf::from);
-        let Some(folder) = folder.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".config"))) else {
-            return Ok(Self::default());
-        };
-        let path = folder.join("upbeat/config.toml");
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(_) if !path.exists() => return Ok(Self::default()),
-            Err(why) => return Err(Error::invalid(path.display().to_string(), format!("can't be read: {why}"))),
-        };
-        Self::parse(&path.display().to_string(), &text)
-    }
-
-    fn parse(name: &str, text: &str) -> Result<Self> {
-        let table: toml::Table = text
-            .parse()
-            .map_err(|why: toml::de::Error| Error::invalid(name, format!("not TOML: {}", why.message())))?;
-        let mut config = Self::default();
-        for (key, value) in table {
-            let text = value.as_str().map(str::to_owned);
-            let text = text.ok_or_else(|| Error::invalid(format!("{name}: {key}"), format!("{value} is not a text")));
-            match key.as_str() {
-                "redis" => config.redis = Some(text?),
-                "redis_ca" => config.redis_ca = Some(text?.into()),
-                "redis_password_file" => config.redis_password_file = Some(text?),
-                "namespace" => config.namespace = Some(text?),
-                other => {
-                    let error =
-                        Error::invalid(name, format!("unknown key {other:?}; known are {}", CONFIG_KEYS.join(", ")));
-                    return Err(match nearest(other, CONFIG_KEYS.iter().copied()) {
-                        Some(meant) => error.hint(format!("did you mean {meant}?")),
-                        None => error,
-                    });
-                }
-            }
-        }
-        Ok(config)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,14 +126,5 @@ mod tests {
         let words = "redis://h: can't be reached: failed to lookup address information: Name or service not known";
         assert_eq!(plain(raw), words);
         assert_eq!(plain("no answer in time"), "no answer in time");
-    }
-
-    #[test]
-    fn a_key_that_nobody_knows_is_refused_with_the_one_that_is_meant() {
-        let config = ConfigFile::parse("config.toml", "redis = 'redis://h'\nnamespace = 'prod'").unwrap();
-        assert_eq!((config.redis.as_deref(), config.namespace.as_deref()), (Some("redis://h"), Some("prod")));
-        let error = ConfigFile::parse("config.toml", "namspace = 'prod'").unwrap_err();
-        assert_eq!(error.problem().hint.as_deref(), Some("did you mean namespace?"));
-        assert!(ConfigFile::parse("config.toml", "redis = 5").is_err());
     }
 }

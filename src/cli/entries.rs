@@ -8,7 +8,7 @@ use crate::cli::fields::Fields;
 use crate::cli::output::Ended;
 use crate::cli::request::{request, until_answered};
 use crate::cli::times::Wall;
-use crate::cli::{clock, entry_words, hints, moments, selection, zone_words};
+use crate::cli::{clock, entry_words, hints, moments, selection};
 use crate::domain::cron::Cron;
 use crate::domain::entry::{Entry, take_paused};
 use crate::domain::id::{EntryId, Owner};
@@ -17,6 +17,7 @@ use crate::domain::rrule::Rrule;
 use crate::domain::schedule::{Schedule, When};
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::{Dst, Zone};
+use crate::domain::zone_words;
 use crate::error::{Error, Problem, Result};
 use crate::service::{AddOptions, Changes, ListFilter, Service};
 

@@ -2,14 +2,15 @@
 
 use serde_json::{Map, Value};
 
-use crate::cli::output::{Format, Printer, complain, facts, print, printable, table};
+use crate::cli::output::{Cell, Format, Printer, complain, facts, print, printable, table};
 use crate::cli::times::{Wall, took};
-use crate::cli::{App, output, zone_words};
+use crate::cli::{App, output, palette};
 use crate::domain::entry::Entry;
 use crate::domain::id::EntryId;
 use crate::domain::schedule::When;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
+use crate::domain::zone_words;
 use crate::error::{Error, Result};
 use crate::service::{ChangeView, Changes, EntryDetail, EntryView, Service};
 
@@ -40,7 +41,7 @@ pub async fn changes(
             }
             for change in changes.changes.iter().filter(is_refused) {
                 let why = change.message.as_deref().unwrap_or("it changed meanwhile");
-                complain(&format!("refused {}: {}", change.id, printable(why)));
+                complain(&format!("{} {}: {}", palette::state("refused"), change.id, printable(why)));
             }
             if let [change] = &changes.changes[..]
                 && matches!(change.change, "added" | "changed")
@@ -69,7 +70,8 @@ fn lines(changes: &Changes, verb: &str, is_dry_run: bool) -> String {
     let mut text = String::new();
     for change in changes.changes.iter().filter(shown) {
         let would = if change.change == "unchanged" { "" } else { would };
-        text.push_str(&format!("{would}{} {}", worded(change.change), change.id));
+        let sign = palette::of_word(change.change).unwrap_or_default();
+        text.push_str(&format!("{would}{} {}", palette::paint(sign, worded(change.change)), change.id));
         if let Some(revision) = change.revision.filter(|_| change.change != "unchanged") {
             text.push_str(&format!(" · revision {revision}"));
         }
@@ -148,15 +150,15 @@ pub fn list(entries: &[EntryView], now: Timestamp) -> String {
             .as_ref()
             .map(|last| format!("{}, {}", last.state, wall.relative(last.finished_at.unwrap_or(last.fire_at).0)));
         vec![
-            view.id.clone(),
-            match view.paused_until {
+            Cell::from(view.id.clone()),
+            Cell::state(match view.paused_until {
                 Some(until) => format!("{} until {}", view.status, wall.at(until.0)),
                 None => view.status.to_owned(),
-            },
-            entry.as_ref().map(Entry::reads_when).unwrap_or_default(),
-            view.next_fire_at.map(|at| wall.full(at.0)).unwrap_or_default(),
-            last.unwrap_or_else(|| "never".to_owned()),
-            entry.as_ref().map(Entry::reads).unwrap_or_default(),
+            }),
+            entry.as_ref().map(Entry::reads_when).unwrap_or_default().into(),
+            view.next_fire_at.map(|at| wall.full(at.0)).unwrap_or_default().into(),
+            Cell::state(last.unwrap_or_else(|| "never".to_owned())),
+            entry.as_ref().map(Entry::reads).unwrap_or_default().into(),
         ]
     });
     table(&["ENTRY", "STATUS", "WHEN", "NEXT", "LAST RUN", "WHAT"], rows)
@@ -228,7 +230,11 @@ pub fn detail(detail: &EntryDetail, entry: Option<&Entry>, upcoming: &[Timestamp
     let actor = detail.stats["actor"].as_str().unwrap_or_default();
     let reason = detail.stats["reason"].as_str().map(|reason| format!(" ({reason:?})")).unwrap_or_default();
     lines.push(("changed", format!("revision {} by {actor}, {changed}{reason} · owner {}", view.revision, view.owner)));
-    format!("{}\n{}", view.id, output::facts(&lines))
+    let painted = |(name, text): (&'static str, String)| match name {
+        "status" | "last" => (name, Cell::state(text)),
+        _ => (name, Cell::from(text)),
+    };
+    format!("{}\n{}", view.id, output::facts(&lines.into_iter().map(painted).collect::<Vec<_>>()))
 }
 
 /// The entry as far as a list shows it.

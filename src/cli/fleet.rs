@@ -2,7 +2,7 @@
 
 use crate::cli::App;
 use crate::cli::args::Changing;
-use crate::cli::output::{Ended, print, table};
+use crate::cli::output::{Cell, Ended, print, table};
 use crate::cli::times::rough;
 use crate::domain::span::Span;
 use crate::service::{NodeView, QueueView};
@@ -41,18 +41,18 @@ fn older_zone_data(nodes: &[NodeView]) -> Option<String> {
     })
 }
 
-fn node_row(node: &NodeView) -> Vec<String> {
+fn node_row(node: &NodeView) -> Vec<Cell> {
     vec![
-        node.node.clone(),
-        node.state.clone(),
-        format!("{}/{}", node.running, node.concurrency),
-        node.queues.as_ref().map_or_else(|| "all".to_owned(), |queues| queues.join(",")),
-        if node.kinds.is_empty() { "nothing".to_owned() } else { node.kinds.join(",") },
-        node.version.clone(),
-        node.tzdata.clone(),
-        format!("{} ms", node.clock_skew_ms),
-        node.pid.to_string(),
-        node.host.clone(),
+        Cell::from(node.node.clone()),
+        Cell::state(node.state.clone()),
+        format!("{}/{}", node.running, node.concurrency).into(),
+        node.queues.as_ref().map_or_else(|| "all".to_owned(), |queues| queues.join(",")).into(),
+        if node.kinds.is_empty() { "nothing".to_owned() } else { node.kinds.join(",") }.into(),
+        node.version.clone().into(),
+        node.tzdata.clone().into(),
+        format!("{} ms", node.clock_skew_ms).into(),
+        node.pid.to_string().into(),
+        node.host.clone().into(),
     ]
 }
 

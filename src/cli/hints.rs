@@ -8,23 +8,11 @@ use crate::domain::nearest::nearest;
 use crate::error::{Error, Problem};
 
 /// Commands of the contract that are not built yet.
-const LATER_COMMANDS: &[&str] = &[
-    "plan",
-    "lint",
-    "forecast",
-    "schema",
-    "revisions",
-    "rollback",
-    "alerts",
-    "tokens",
-    "top",
-    "simulate",
-    "healthcheck",
-    "man",
-];
+const LATER_COMMANDS: &[&str] =
+    &["schema", "revisions", "rollback", "alerts", "tokens", "top", "simulate", "healthcheck", "man"];
 
 /// Flags of the contract that are not built yet.
-const LATER_FLAGS: &[&str] = &["--prune", "--listen", "--apply", "--take-over", "--exit-code", "--exporter"];
+const LATER_FLAGS: &[&str] = &["--listen", "--apply", "--take-over", "--exporter"];
 
 /// Words of other programs and what to type instead.
 const COMMANDS: &[(&str, &str)] = &[
@@ -55,9 +43,9 @@ const COMMANDS: &[(&str, &str)] = &[
     ("beat", "upbeat node; every node fires, none is the beat"),
     ("info", "upbeat show ID"),
     ("purge", "upbeat rm SELECT"),
-    ("validate", "upbeat apply -f FILE --dry-run"),
-    ("check", "upbeat apply -f FILE --dry-run"),
-    ("diff", "upbeat apply -f FILE --dry-run"),
+    ("validate", "upbeat lint -f FILE"),
+    ("check", "upbeat lint -f FILE, upbeat plan -f FILE"),
+    ("diff", "upbeat plan -f FILE"),
     ("load", "upbeat apply -f FILE"),
     ("dump", "upbeat export"),
     ("calendar", "upbeat calendars, upbeat calendars put NAME -f FILE"),
@@ -280,7 +268,7 @@ mod tests {
             panic!("{word} is a flag of add");
         }
         assert_eq!(refused(&["upbeat", "ls", "--timzone"]).field.as_deref(), Some("--timzone"));
-        assert_eq!(refused(&["upbeat", "apply", "-f", "a", "--prune"]).message, "not in this version yet");
+        assert_eq!(refused(&["upbeat", "node", "--listen", "a"]).message, "not in this version yet");
     }
 
     #[test]

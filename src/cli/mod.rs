@@ -2,14 +2,17 @@
 
 mod acl;
 mod actor;
+mod apply;
 mod args;
 mod asked;
 mod asked_args;
 mod audit;
 mod bench;
 mod calendars;
+mod chart;
 mod clock;
 mod completions;
+mod config_file;
 mod connect;
 mod dead;
 mod dev;
@@ -17,27 +20,34 @@ mod doctor;
 mod entries;
 mod entry_words;
 mod events;
+mod export;
 mod fields;
-mod files;
 mod fleet;
+mod forecast;
 mod hints;
+mod import;
+mod lint;
 mod logs;
 mod moments;
 mod namespaces;
 mod node_command;
 mod output;
+mod palette;
+mod plan;
 mod playground;
+mod progress;
 mod request;
 mod requested;
 mod run_args;
 mod run_words;
 mod runs;
+mod schedule_files;
+mod schedule_source;
 mod selection;
 mod show_run;
 mod times;
 mod waiting;
 mod why;
-mod zone_words;
 mod zoneinfo;
 
 use std::process::ExitCode;
@@ -55,22 +65,28 @@ use crate::service::Service;
 
 /// Runs the program with these words, the first of them its own name; returns its exit code.
 pub fn main(words: Vec<String>) -> ExitCode {
-    let format = Format::among(&words);
+    let (looks, is_known) = config_file::looks(&words);
+    let format = looks.format;
     let printer = Printer { format, is_quiet: false };
+    palette::choose(looks.colors, format == Format::Table);
     let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,
         Err(asked) if matches!(asked.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            output::print(&asked.to_string());
+            output::print(&asked.render().ansi().to_string());
             return ExitCode::SUCCESS;
         }
         Err(asked) if asked.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand && !printer.is_json() => {
-            output::complain(&asked.to_string());
+            output::complain(&asked.render().ansi().to_string());
             return ExitCode::from(2);
         }
         Err(refused) => return ExitCode::from(printer.failure(&hints::usage(&refused).into())),
     };
     let printer = Printer { format, is_quiet: cli.common.quiet };
+    if let Err(refused) = is_known {
+        return ExitCode::from(printer.failure(&refused.into()));
+    }
     let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(cli, printer)));
+    progress::end();
     ExitCode::from(match ended {
         Ok(Ok(code)) => code,
         Ok(Err(failure)) => printer.failure(&failure),
@@ -133,9 +149,11 @@ async fn command(app: &App, command: Command) -> Ended {
         Command::Skip(args) => asked::skip(app, args).await,
         Command::Backfill(args) => asked::backfill(app, args).await,
         Command::Why(args) => why::why(app, args).await,
-        Command::Apply(args) => files::apply(app, args).await,
-        Command::Export { ids, select } => files::export(app, &ids, &select).await,
-        Command::Import { from: ImportFrom::Crontab { file, tz } } => files::import_crontab(app, &file, tz.as_deref()),
+        Command::Lint(args) => lint::run(app, &args),
+        Command::Plan(args) => plan::plan(app, args).await,
+        Command::Apply(args) => apply::apply(app, args).await,
+        Command::Export { ids, select } => export::export(app, &ids, &select).await,
+        Command::Import { from: ImportFrom::Crontab { file, tz } } => import::import_crontab(app, &file, tz.as_deref()),
         Command::Import { from: ImportFrom::Other(words) } => Err(hints::subcommand("import", &words).into()),
         Command::Runs(args) => match args.command {
             None => runs::list(app, args).await,
@@ -151,6 +169,7 @@ async fn command(app: &App, command: Command) -> Ended {
         Command::Events(args) => events::run(app, args).await,
         Command::Calendars { command } => calendars::run(app, command).await,
         Command::Audit(args) => audit::run(app, args).await,
+        Command::Forecast(args) => forecast::run(app, args).await,
         Command::Nodes { other: None } => fleet::nodes(app).await,
         Command::Queues { other: None } => fleet::queues(app).await,
         Command::Nodes { other: Some(Other::Word(words)) } => Err(hints::subcommand("nodes", &words).into()),

@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::fields::whole;
 use crate::cli::output::{Ended, Printer};
-use crate::cli::{App, actor, connect};
+use crate::cli::{App, actor, connect, schedule_source};
 use crate::domain::action::Kind;
 use crate::domain::id::{Namespace, QueueName};
 use crate::domain::nearest::not_one_of;
@@ -62,6 +62,9 @@ pub struct NodeArgs {
     /// Folder of secrets that are no variables
     #[arg(long, env = "UPBEAT_SECRETS_DIR", hide_env_values = true, value_name = "DIR")]
     secrets_dir: Option<PathBuf>,
+    /// Put the entries of this file or folder back when the namespace was flushed; may be repeated
+    #[arg(long, env = "UPBEAT_SCHEDULE_FILE", hide_env_values = true, value_name = "FILE")]
+    schedule_file: Vec<String>,
     /// Log lines for people or for programs
     #[arg(long, env = "UPBEAT_LOG", hide_env_values = true, value_enum, default_value_t = LogForm::Text)]
     log: LogForm,
@@ -94,13 +97,18 @@ enum LogLevel {
 pub async fn run(app: &App, args: NodeArgs) -> Ended {
     let config = config(&args)?;
     let (connection, namespace) = connect::target(&app.common, app.printer)?;
+    let files: Vec<String> = filled(&args.schedule_file).map(str::to_owned).collect();
+    let source = schedule_source::source(&files, &namespace)?;
     log(args.log, args.log_level);
     if args.log == LogForm::Text {
         greet(app.printer, &config, &namespace);
+        if let Some(source) = &source {
+            app.printer.note(format!("  {}  put back when the namespace was flushed", source.shown));
+        }
     }
     let (trigger, shutdown) = shutdown::channel();
     tokio::spawn(stop_on_signal(trigger, args.stop_with_parent));
-    node::run(config, connection, namespace, shutdown).await?;
+    node::run_healing(config, connection, namespace, shutdown, source).await?;
     Ok(0)
 }
 

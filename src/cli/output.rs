@@ -7,6 +7,8 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::cli::palette::{self, HEAD};
+use crate::cli::progress;
 use crate::error::Error;
 
 /// For whom is printed.
@@ -43,23 +45,6 @@ pub struct Printer {
     pub format: Format,
     /// Whether notes are left out.
     pub is_quiet: bool,
-}
-
-impl Format {
-    /// What the words of the command line ask for, also where they can't be understood otherwise.
-    pub fn among(words: &[String]) -> Self {
-        let mut words = words.iter().take_while(|word| *word != "--");
-        let mut format = Self::Table;
-        while let Some(word) = words.next() {
-            let value = match word.as_str() {
-                "-o" | "--output" => words.next().map(String::as_str),
-                word => word.strip_prefix("--output=").or_else(|| word.strip_prefix("-o")),
-            };
-            let value = value.map(|value| value.trim_start_matches('='));
-            format = value.and_then(|value| Self::from_str(value, true).ok()).unwrap_or(format);
-        }
-        format
-    }
 }
 
 impl Printer {
@@ -101,7 +86,7 @@ impl Printer {
 
     /// What deserves a look; its way out, behind a line break, is indented.
     pub fn warning(&self, text: &str) {
-        complain(&format!("warning: {}", printable(text).replace('\n', "\n  ")));
+        complain(&format!("{} {}", palette::warning(), printable(text).replace('\n', "\n  ")));
     }
 
     /// What went wrong, on standard error; the exit code of the first complaint.
@@ -125,12 +110,13 @@ impl Printer {
 }
 
 /// `error: field: message`, and the way out below.
-fn words(error: &Error) -> String {
+pub fn words(error: &Error) -> String {
     let hint = error.problem().hint.as_deref().map(|hint| format!("\n  {}", hint.replace('\n', "\n  ")));
-    format!("error: {error}{}", hint.unwrap_or_default())
+    format!("{} {}{}", palette::error(), printable(&error.to_string()), printable(&hint.unwrap_or_default()))
 }
 
-fn object(error: &Error) -> Value {
+/// The error object.
+pub fn object(error: &Error) -> Value {
     let problem = error.problem();
     let mut object = json!({
         "code": error.code(),
@@ -146,25 +132,83 @@ fn object(error: &Error) -> Value {
     object
 }
 
+/// A cell of a table, or the value of a fact.
+#[derive(Debug, Clone)]
+pub struct Cell {
+    text: String,
+    is_state: bool,
+}
+
+impl Cell {
+    /// A text whose first word names a state, shown in the colour of that.
+    pub fn state(text: impl Into<String>) -> Self {
+        Self { text: text.into(), is_state: true }
+    }
+
+    fn painted(&self, text: &str) -> String {
+        if self.is_state { palette::state(text) } else { text.to_owned() }
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self { text, is_state: false }
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self::from(text.to_owned())
+    }
+}
+
 /// A table without lines; columns are as wide as they need to be, nothing is cut.
-pub fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+pub fn table<C: Into<Cell>>(head: &[&str], rows: impl IntoIterator<Item = Vec<C>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(head.iter().map(|word| (*word).to_owned()));
+    let mut drawn = Vec::new();
     for row in rows {
-        table.add_row(row.into_iter().map(|cell| printable(&cell.replace(['\n', '\r'], " "))));
+        let clean = |cell: C| {
+            let cell: Cell = cell.into();
+            Cell { text: printable(&cell.text.replace(['\n', '\r'], " ")), ..cell }
+        };
+        let row: Vec<Cell> = row.into_iter().map(clean).collect();
+        table.add_row(row.iter().map(|cell| cell.text.clone()));
+        drawn.push(row);
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
+    // Painted when it is laid out: colours have no width.
     let text = table.to_string();
-    text.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    let mut lines = text.lines().map(str::trim_end);
+    let head = lines.next().map(|line| format!("{}\n", palette::paint(HEAD, line)));
+    let rows = lines.zip(&drawn).map(|(line, row)| format!("{}\n", painted(line, row)));
+    head.into_iter().chain(rows).collect()
+}
+
+/// A line of a table with its cells painted; between two of them are blanks only.
+fn painted(line: &str, row: &[Cell]) -> String {
+    let (mut text, mut rest) = (String::with_capacity(line.len()), line);
+    for cell in row {
+        let shown = cell.text.trim();
+        let Some((before, after)) = rest.split_once(shown).filter(|_| !shown.is_empty()) else { continue };
+        text.push_str(before);
+        text.push_str(&cell.painted(shown));
+        rest = after;
+    }
+    text + rest
 }
 
 /// Lines of `name  value`, the values in one column.
-pub fn facts(facts: &[(&str, String)]) -> String {
+pub fn facts<C: Clone + Into<Cell>>(facts: &[(&str, C)]) -> String {
     let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max(5);
-    facts.iter().map(|(name, value)| format!("  {name:width$}  {}\n", printable(value))).collect()
+    let line = |(name, value): &(&str, C)| {
+        let cell: Cell = value.clone().into();
+        format!("  {name:width$}  {}\n", cell.painted(&printable(&cell.text)))
+    };
+    facts.iter().map(line).collect()
 }
 
 /// The text with what would steer a terminal made visible: `\u{1b}[2J`.
@@ -182,11 +226,12 @@ pub fn printable(text: &str) -> String {
 
 /// Writes to standard output; a reader that has seen enough ends the program.
 pub fn print(text: &str) {
-    print_bytes(text.as_bytes());
+    print_bytes(palette::for_stdout(text).as_bytes());
 }
 
-/// As [`print()`], for what need not be text.
+/// As [`print()`], for what need not be text and has no colours of ours.
 pub fn print_bytes(bytes: &[u8]) {
+    progress::clear();
     let mut out = std::io::stdout().lock();
     if let Err(why) = out.write_all(bytes).and_then(|()| out.flush()) {
         if why.kind() != ErrorKind::BrokenPipe {
@@ -198,7 +243,8 @@ pub fn print_bytes(bytes: &[u8]) {
 
 /// Writes a line to standard error; there is nobody to tell when that fails.
 pub fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    progress::clear();
+    let _ = writeln!(std::io::stderr(), "{}", palette::for_stderr(text));
 }
 
 fn document<T: Serialize + ?Sized>(value: &T) {
@@ -214,20 +260,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_format_is_known_before_the_rest_is_understood() {
-        let among = |line: &str| Format::among(&line.split(' ').map(str::to_owned).collect::<Vec<_>>());
-        assert_eq!(among("ls -o json"), Format::Json);
-        assert_eq!(among("-ojsonl lss"), Format::Jsonl);
-        assert_eq!(among("--output=id ls"), Format::Id);
-        assert_eq!(among("add a -- cmd -o json"), Format::Table);
-        assert_eq!(among("ls -o xml"), Format::Table);
+    fn a_table_ends_its_lines_where_their_words_end() {
+        let plain = |text: &str| anstream::adapter::strip_str(text).to_string();
+        let text = |text: &str| text.to_owned();
+        assert_eq!(plain(&table(&["A", "BB"], [vec![text("xyz"), String::new()]])), "A    BB\nxyz\n");
+        assert_eq!(facts(&[("when", "now")]), "  when   now\n");
+        assert_eq!(facts(&[("note", "a\u{1b}[2Jé")]), "  note   a\\u{1b}[2Jé\n");
+        assert_eq!(plain(&table(&["A"], [vec!["a\u{1b}[2J\u{9b}"]])), "A\na\\u{1b}[2J\\u{9b}\n");
     }
 
     #[test]
-    fn a_table_ends_its_lines_where_their_words_end() {
-        assert_eq!(table(&["A", "BB"], [vec!["xyz".into(), String::new()]]), "A    BB\nxyz\n");
-        assert_eq!(facts(&[("when", "now".to_owned())]), "  when   now\n");
-        assert_eq!(facts(&[("note", "a\u{1b}[2Jé".to_owned())]), "  note   a\\u{1b}[2Jé\n");
-        assert_eq!(table(&["A"], [vec!["a\u{1b}[2J\u{9b}".into()]]), "A\na\\u{1b}[2J\\u{9b}\n");
+    fn colours_have_no_width_in_a_table() {
+        let row = |state: &str| vec![Cell::from("running"), Cell::state(state), Cell::from("日 running")];
+        let text = table(&["ID", "STATE", ""], [row("running"), row("succeeded, 3 min ago")]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[1], "running  \u{1b}[36mrunning\u{1b}[0m               日 running");
+        assert_eq!(lines[2], "running  \u{1b}[32msucceeded\u{1b}[0m, 3 min ago  日 running");
+        assert_eq!(facts(&[("state", Cell::state("failed: no"))]), "  state  \u{1b}[31mfailed\u{1b}[0m: no\n");
     }
 }

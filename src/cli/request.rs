@@ -24,6 +24,11 @@ pub fn request(changing: &Changing) -> Request {
     }
 }
 
+/// Who asks where nothing is changed.
+pub fn asking() -> Request {
+    Request { id: uuid::Uuid::new_v4().to_string(), actor: actor::name(None), reason: None, is_dry_run: true }
+}
+
 /// Asks until an answer comes, for 10 s; the same request gets the same answer, so nothing is done twice.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::cli::output::{printable, table};
+use crate::cli::output::{Cell, printable, table};
 use crate::cli::times::{Wall, took};
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
@@ -44,7 +44,7 @@ impl Words {
         text.split_once('\n').map_or(String::new(), |(_, rows)| rows.to_owned())
     }
 
-    fn row(&self, run: &RunView) -> Vec<String> {
+    fn row(&self, run: &RunView) -> Vec<Cell> {
         let wall = self.wall(run);
         let fire_time = match run.fires {
             1 => wall.at(run.fire_at.0),
@@ -52,19 +52,19 @@ impl Words {
         };
         let late = run.started_at.map(|started| took((started.0.0 - run.due_at.0.0).max(0)));
         let mut row = vec![
-            fire_time,
-            run.state.to_owned(),
-            run.node.clone().unwrap_or_default(),
-            if run.attempt == 0 { String::new() } else { run.attempt.to_string() },
-            run.duration_ms.map(took).unwrap_or_default(),
-            late.unwrap_or_default(),
+            Cell::from(fire_time),
+            Cell::state(run.state),
+            run.node.clone().unwrap_or_default().into(),
+            if run.attempt == 0 { String::new() } else { run.attempt.to_string() }.into(),
+            run.duration_ms.map(took).unwrap_or_default().into(),
+            late.unwrap_or_default().into(),
             match run.stuck {
-                true => format!("stuck: upbeat why {}", run.entry_id),
-                false => remark(run, &wall),
+                true => Cell::state(format!("stuck: upbeat why {}", run.entry_id)),
+                false => remark(run, &wall).into(),
             },
         ];
         if self.has_entry {
-            row.insert(1, run.entry_id.clone());
+            row.insert(1, run.entry_id.clone().into());
         }
         row
     }

@@ -54,7 +54,7 @@ fn table(why: &WhyView) -> String {
 }
 
 /// The zone of this machine, or of whoever set `TZ`; `None` where it can't be told.
-fn here() -> Option<Zone> {
+pub fn here() -> Option<Zone> {
     let named = std::env::var("TZ").ok().filter(|name| !name.is_empty());
     let linked = || {
         let target = std::fs::read_link("/etc/localtime").ok()?;

@@ -10,6 +10,7 @@ mod hashed;
 mod hints;
 mod next;
 mod period;
+mod traps;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use self::days::{MonthDays, WeekDays};
 pub(in crate::domain) use self::describe::MONTHS;
 use self::field::{Field, Refusal};
 use self::next::Part;
+pub use self::traps::Trap;
 use crate::domain::id::EntryId;
 use crate::error::{Error, Result};
 
@@ -113,6 +115,12 @@ impl Cron {
         let is_doubtful = matches!(words[..], [_, _, _, _, _, day] if day.bytes().any(|byte| byte.is_ascii_digit()));
         is_doubtful
             .then_some("six fields begin with seconds; days of the week count from 0, Sunday, not from 1 as in Quartz")
+    }
+
+    /// The minute of the hour, where there is only one; that of `H` is the entry's.
+    pub(in crate::domain) fn only_minute(&self) -> Option<u32> {
+        let minutes = self.compiled.fields.minutes;
+        (minutes.count_ones() == 1).then(|| minutes.trailing_zeros())
     }
 
     /// Whether it stands for the same fire times, however it is written.

@@ -82,6 +82,12 @@ pub struct Removed {
     pub reason: Option<String>,
 }
 
+/// All that a program has to understand of what a newer one wrote.
+#[derive(Deserialize)]
+struct Version {
+    v: u64,
+}
+
 impl Definition {
     /// Reads what stands in Redis.
     ///
@@ -89,7 +95,7 @@ impl Definition {
     ///
     /// [`Error::Corrupt`] where it is damaged, [`Error::Conflict`] where only a newer program can read it.
     pub fn read(id: &EntryId, text: &[u8]) -> Result<Self> {
-        let version = serde_json::from_slice::<Value>(text).ok().and_then(|value| value["v"].as_u64());
+        let version = serde_json::from_slice::<Version>(text).ok().map(|version| version.v);
         if version.is_some_and(|version| version > u64::from(DEFINITION_VERSION)) {
             let message = format!("{id} was written by a newer upbeat and can't be changed by this one");
             return Err(Error::Conflict(Problem::new("entry", message).value(id.as_str()).hint("update upbeat")));
@@ -99,6 +105,17 @@ impl Definition {
                 Problem::new("entry", format!("the definition of {id} is damaged: {why}")).value(id.as_str()),
             )
         })
+    }
+
+    /// Only who applies it; `None` where that can't be read.
+    pub fn owner_in(text: &[u8]) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Owned {
+            v: u32,
+            owner: String,
+        }
+        let owned: Owned = serde_json::from_slice(text).ok()?;
+        (owned.v <= DEFINITION_VERSION).then_some(owned.owner)
     }
 
     /// From when its fire times count.

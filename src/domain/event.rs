@@ -31,6 +31,7 @@
 //! | `broken` | an entry can't be claimed: its plan is missing or damaged | entry_id, message |
 //! | `mended` | such an entry was planned afresh | entry_id |
 //! | `rebuilt` | what an eviction or a `DEL` took was put back | count, message |
+//! | `recreated` | a node put back the entries of its schedule file: the namespace had been flushed, or was new | node, count, message (the file) |
 //! | `calendar_changed` | a calendar was written | message (its name), actor, reason |
 //! | `calendar_removed` | a calendar was removed | message (its name), actor, reason |
 //! | `zone_data` | a node brought newer zone data: plans are made with it | node, message (its release) |
@@ -96,6 +97,7 @@ types!(
     Broken = "broken",
     Mended = "mended",
     Rebuilt = "rebuilt",
+    Recreated = "recreated",
     CalendarChanged = "calendar_changed",
     CalendarRemoved = "calendar_removed",
     ZoneData = "zone_data",

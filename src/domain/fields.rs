@@ -47,6 +47,9 @@ pub const FIELDS: &[&str] = &[
     "paused",
 ];
 
+/// Every section of a schedule file, whether this version delivers it or not.
+pub const SECTIONS: &[&str] = &["owner", "namespace", "defaults", "entries", "queues", "calendars", "alerts"];
+
 /// The fields that say *when*; an entry has exactly one.
 pub const SCHEDULE_KINDS: &[&str] = &["cron", "every", "at", "rrule", "after"];
 /// The fields that say *what*; an entry has exactly one.

@@ -9,6 +9,7 @@ use crate::domain::action::{Action, Direct, DirectForm};
 use crate::domain::entry::Entry;
 use crate::domain::id::{EntryId, Namespace};
 use crate::domain::policy::{CatchUp, Delivery, Overlap};
+use crate::domain::span::Span;
 use crate::domain::timestamp::Timestamp;
 
 /// The least version of a program that can read the plans made here.
@@ -79,21 +80,26 @@ pub fn run_id_suffix(namespace: &Namespace, id: &EntryId, birth: u64) -> String 
     format!("-8{first:03x}-{:04x}-{:012x}", tail >> 48, tail & 0xffff_ffff_ffff)
 }
 
+/// How long after its fire times the runs of an entry with this `spread` are due, ms.
+///
+/// The first 8 bytes of SHA-256 over namespace and id, each followed by a 0 byte, modulo `spread`.
+pub fn spread_delay_ms(namespace: &Namespace, id: &EntryId, spread: Span) -> i64 {
+    if spread.0 == 0 {
+        return 0;
+    }
+    let mut hash = Sha256::new();
+    for part in [namespace.as_str(), id.as_str()] {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    let front = hash.finalize().iter().take(8).fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+    i64::try_from(front % spread.0).unwrap_or(0)
+}
+
 impl Registered<'_> {
     /// How long after each fire time it is due, ms: constant per entry, the same on every node, less than its `spread`.
-    ///
-    /// The first 8 bytes of SHA-256 over namespace and id, each followed by a 0 byte, modulo `spread`.
     pub fn delay_ms(&self) -> i64 {
-        let Some(spread) = self.entry.spread.filter(|spread| spread.0 > 0) else {
-            return 0;
-        };
-        let mut hash = Sha256::new();
-        for part in [self.namespace.as_str(), self.id.as_str()] {
-            hash.update(part.as_bytes());
-            hash.update([0]);
-        }
-        let front = hash.finalize().iter().take(8).fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
-        i64::try_from(front % spread.0).unwrap_or(0)
+        self.entry.spread.map_or(0, |spread| spread_delay_ms(self.namespace, self.id, spread))
     }
 
     /// Compiles the entry with its fire times from `from` on, `from` included; at most `times` where they are listed.

@@ -113,6 +113,21 @@ impl Retry {
     }
 }
 
+impl Retry {
+    /// The attempts that can begin within `within` when each fails at once, without jitter.
+    pub fn attempts_within(&self) -> u16 {
+        let Some(within) = self.within else { return self.max_attempts };
+        let mut elapsed_ms: u64 = 0;
+        for failed in 1..self.max_attempts {
+            elapsed_ms = elapsed_ms.saturating_add(self.backoff.wait(self.delay, failed.into()).min(self.max_delay).0);
+            if elapsed_ms > within.0 {
+                return failed;
+            }
+        }
+        self.max_attempts
+    }
+}
+
 impl Backoff {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Exponential, Self::Linear, Self::Constant];

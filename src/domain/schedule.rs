@@ -100,6 +100,17 @@ impl Schedule {
         }
     }
 
+    /// Why nothing is left to fire after `now`; `None` where something is.
+    pub fn over(&self, now: Timestamp) -> Option<String> {
+        match self.when {
+            _ if self.next_after(now).is_some() => None,
+            When::At(at) if at > now => Some(format!("at {} lies on a date that is excluded", at.to_rfc3339())),
+            When::At(at) => Some(format!("at {} has passed", at.to_rfc3339())),
+            _ if self.end.is_none() => Some("no fire time is left".to_owned()),
+            _ => Some("no fire time is left before its end".to_owned()),
+        }
+    }
+
     /// All fire times after `after`, ascending; may be endless.
     pub fn times_after(&self, after: Timestamp) -> impl Iterator<Item = Timestamp> + '_ {
         iter::successors(self.next_after(after), |last| self.next_after(*last))

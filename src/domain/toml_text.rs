@@ -18,32 +18,6 @@ pub(crate) fn parse(name: &str, text: &str) -> Result<Map<String, Value>, Vec<Er
     table(document.get_ref(), &lines).map_err(|error| vec![error])
 }
 
-/// The line, counted from 1, where a field of a complaint stands, `entries.nightly.tz`; the nearest table around it
-/// where it is missing.
-pub fn line_of(text: &str, field: &str) -> Option<usize> {
-    let (document, _) = DeTable::parse_recoverable(text);
-    let mut table = document.get_ref();
-    let mut rest = field;
-    let mut found = None;
-    while !rest.is_empty() {
-        // Ids may hold dots: the longest key that fits is the one.
-        let inner = table
-            .iter()
-            .filter(|(key, _)| {
-                rest.strip_prefix(key.get_ref().as_ref()).is_some_and(|r| r.is_empty() || r.starts_with('.'))
-            })
-            .max_by_key(|(key, _)| key.get_ref().len());
-        let Some((key, value)) = inner else { break };
-        found = Some(Lines { name: "", text }.line(key.span().start));
-        rest = rest[key.get_ref().len()..].trim_start_matches('.');
-        match value.get_ref() {
-            DeValue::Table(inner) => table = inner,
-            _ => break,
-        }
-    }
-    found
-}
-
 struct Lines<'t> {
     name: &'t str,
     text: &'t str,

@@ -72,15 +72,7 @@ local first = 9 + list_count
 local before = answered(request, digest)
 if before == 'other' then return { 'other' } end
 if before then return { 'done', now, before } end
-local items = {}
-for at = first, #ARGV - 11, 12 do
-  items[#items + 1] = { id = ARGV[at], verb = ARGV[at + 1], birth = tonumber(ARGV[at + 2]), revision = tonumber(ARGV[at + 3]),
-    definition = ARGV[at + 4], plan = ARGV[at + 5], message = ARGV[at + 6], list = ARGV[at + 7],
-    is_paused = ARGV[at + 8] == 'paused', fields = ARGV[at + 9], till = tonumber(ARGV[at + 10]), from = tonumber(ARGV[at + 11]) }
-  if items[#items].till == 0 then items[#items].till = nil end
-  if items[#items].from == 0 then items[#items].from = nil end
-  if items[#items].verb == 'discard' then items[#items].verb, items[#items].is_discarded = 'remove', true end
-end
+local items = items_asked(first)
 zones.read(redis.call('HMGET', clock_key, 'zone', 'zone_at', 'zone_done'))
 local again, results = read_items(items), {}
 if #again == 0 then

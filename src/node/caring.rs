@@ -34,6 +34,8 @@ pub fn care(shared: &Arc<Shared>, shard: u16, claim: &Claim) {
         tokio::spawn(async move { report("planning by newer zone data", walk_zones(&shared, shard).await) });
     }
     if claim.ages {
+        // A shard that never aged is new.
+        shared.may_be_flushed();
         let shared = shared.clone();
         tokio::spawn(async move { report("dropping old records", age(&shared, shard).await) });
     }

@@ -10,6 +10,7 @@ mod claiming;
 mod clock;
 mod config;
 mod execution;
+mod healing;
 mod hints;
 mod outcome;
 mod renewing;
@@ -21,17 +22,20 @@ mod timer;
 mod working;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
 pub use config::NodeConfig;
+pub use healing::{Recreate, RecreateCall, Recreated, ScheduleSource};
 
 use crate::config::Connection;
 use crate::domain::id::Namespace;
 use crate::error::{Error, Result};
 use crate::node::action::{Executor, ExecutorConfig, Stop};
+use crate::node::healing::Healing;
 use crate::node::state::{Lane, Parts, Shared};
 use crate::node::timer::Timer;
 use crate::shutdown::Shutdown;
@@ -49,11 +53,21 @@ const TELL: Duration = Duration::from_millis(700);
 /// # Errors
 ///
 /// [`Error::Unavailable`] where Redis refuses the login, is too old or read-only; a Redis that can't be reached is waited for.
-pub async fn run(
+pub async fn run(config: NodeConfig, connection: Connection, namespace: Namespace, shutdown: Shutdown) -> Result<()> {
+    run_healing(config, connection, namespace, shutdown, None).await
+}
+
+/// As [`run`]; the entries of `source` are put back when the namespace was flushed.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn run_healing(
     config: NodeConfig,
     connection: Connection,
     namespace: Namespace,
     mut shutdown: Shutdown,
+    source: Option<ScheduleSource>,
 ) -> Result<()> {
     let store = tokio::select! {
         store = connect(&connection, &namespace) => store?,
@@ -63,6 +77,10 @@ pub async fn run(
     let mut loops = JoinSet::new();
     let shared = begin(config, store, shutdown.clone(), &nudges, &mut loops).await?;
     say_hello(&shared).await;
+    if let Some(source) = source {
+        shared.heals.store(true, Ordering::Relaxed);
+        loops.spawn(Healing::new(shared.clone(), source).run());
+    }
     tokio::select! {
         () = shutdown.draining() => {}
         Some(ended) = loops.join_next() => {

@@ -34,6 +34,10 @@ pub struct Shared {
     pub to_plan: mpsc::Sender<EntryId>,
     /// Notified whenever a slot becomes free.
     pub slot_freed: Notify,
+    /// A schedule file is put back after a flush.
+    pub heals: AtomicBool,
+    /// Notified when the namespace may have been flushed.
+    pub look_at_beginning: Notify,
     is_ready: AtomicBool,
     skew_ms: AtomicI64,
     shard_ms: AtomicI64,
@@ -99,6 +103,8 @@ impl Shared {
             shard_ms: AtomicI64::new(parts.started_at.0),
             is_ready: AtomicBool::new(true),
             slot_freed: Notify::new(),
+            heals: AtomicBool::new(false),
+            look_at_beginning: Notify::new(),
             store: parts.store,
             config: parts.config,
             name: parts.name,
@@ -138,6 +144,7 @@ impl Shared {
         }
         if is_ready {
             tracing::info!(node.id = %self.incarnation, "ready again");
+            self.may_be_flushed();
         } else {
             tracing::warn!(node.id = %self.incarnation, why = %why, "not ready: what runs goes on, nothing new is taken");
         }

@@ -134,11 +134,16 @@ impl Service {
             Some(Select::Ids(ids)) => Some(ids.clone()),
             Some(select) => Some(self.select(select).await?),
         };
+        let mut of_shards: Vec<(u16, Vec<EntryId>)> = Vec::new();
         for shard in self.store.shards() {
-            let ids: Vec<EntryId> = match &selected {
+            let ids = match &selected {
                 None => self.store.known_ids(shard).await?.into_iter().collect(),
                 Some(ids) => ids.iter().filter(|id| self.store.shard_of(id) == shard).cloned().collect(),
             };
+            of_shards.push((shard, ids));
+        }
+        self.progress.begin(of_shards.iter().map(|(_, ids)| ids.len()).sum(), "entries");
+        for (shard, ids) in of_shards {
             for page in ids.chunks(SNAPSHOT_ENTRIES) {
                 let snapshots = self.store.snapshot(shard, page).await?;
                 let histories = self.histories(shard, page, &snapshots, from.max(reach), &mut calendars).await?;
@@ -152,6 +157,7 @@ impl Service {
                         false => {}
                     }
                 }
+                self.progress.advance(page.len());
             }
         }
         let outages = self.outages(from.max(reach)).await?;

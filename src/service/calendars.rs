@@ -282,7 +282,7 @@ impl Service {
     }
 
     /// Shows every entry to `look`, in pages of one shard.
-    async fn each_page(&self, mut look: impl AsyncFnMut(Vec<StoredEntry>) -> Result<()>) -> Result<()> {
+    pub(super) async fn each_page(&self, mut look: impl AsyncFnMut(Vec<StoredEntry>) -> Result<()>) -> Result<()> {
         for shard in self.store.shards() {
             let mut cursor = None;
             loop {
@@ -360,7 +360,8 @@ pub(super) fn named(definition: &Definition) -> Vec<CalendarName> {
     names.filter_map(|name| CalendarName::parse("exclude", name).ok()).collect()
 }
 
-fn is_behind(stored: &StoredEntry, name: &CalendarName, revision: u64) -> bool {
+/// Whether an entry names a calendar and does not follow this revision of it yet.
+pub(super) fn is_behind(stored: &StoredEntry, name: &CalendarName, revision: u64) -> bool {
     let Ok(definition) = &stored.definition else { return false };
     let follows = definition.calendars.get(name.as_str()) == Some(&revision);
     !follows && named(definition).contains(name) && definition.parse(&stored.id).is_ok()

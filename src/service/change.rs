@@ -131,14 +131,9 @@ impl Service {
 
     /// From when a new entry of this id counts: its ledger may have settled some of it before it was removed. With the warning
     /// about that.
-    pub(super) async fn after_ledger(&self, id: &EntryId, from: Timestamp) -> Result<(Timestamp, Option<String>)> {
+    async fn after_ledger(&self, id: &EntryId, from: Timestamp) -> Result<(Timestamp, Option<String>)> {
         let text = self.store.ledger(self.store.shard_of(id), id).await?;
-        let end = ledger::read(&text).and_then(|stretches| ledger::end(&stretches));
-        let Some(end) = end.filter(|end| *end >= from) else { return Ok((from, None)) };
-        let at = end.to_rfc3339();
-        let hint = format!("upbeat backfill {id} --from T --to {at} runs what is on record as missed or skipped");
-        let why = format!("{id}: fire times up to {at} are on record from before it was removed, it counts after them");
-        Ok((Timestamp(end.0 + 1), Some(format!("{why}\n{hint}"))))
+        Ok(beyond_ledger(id, from, ledger::read(&text).and_then(|stretches| ledger::end(&stretches))))
     }
 
     /// Changes fields of an entry, or takes them away.
@@ -253,6 +248,7 @@ impl Service {
                 steps.push((shard, number, content, stored));
             }
         }
+        self.progress.begin(steps.iter().map(|(.., stored)| stored.len()).sum(), "entries");
         for (shard, number, content, stored) in steps {
             let step = Step { request, shard, number, content: &content };
             let now = self.store.now(shard).await?;
@@ -276,6 +272,7 @@ impl Service {
                 done = vec![only_one(done, revision)?];
             }
             views.extend(done.into_iter().map(|changed| (changed.id.clone(), write::view(changed, Vec::new))));
+            self.progress.advance(stored.len());
         }
         let changes = ids.iter().filter_map(|id| views.remove(id.as_str())).collect();
         Ok(Changes { changes, warnings, ..Changes::default() })
@@ -289,7 +286,7 @@ impl Service {
         now: Timestamp,
     ) -> Result<Changes> {
         for (entry, change) in written.iter().zip(&changes.changes) {
-            if let Some(why) = decide::over(entry, now) {
+            if let Some(why) = entry.schedule.over(now) {
                 changes.warnings.push(format!("{}: {why}: it is stored finished", change.id));
             }
         }
@@ -309,6 +306,15 @@ impl Service {
             format!("zone data here is {own}, nodes have {newest} and fire by it: times shown here may be others; update tzdata or upbeat")
         }))
     }
+}
+
+/// From when an entry counts whose ledger ends there; with the warning about what it settled.
+pub(super) fn beyond_ledger(id: &EntryId, from: Timestamp, end: Option<Timestamp>) -> (Timestamp, Option<String>) {
+    let Some(end) = end.filter(|end| *end >= from) else { return (from, None) };
+    let at = end.to_rfc3339();
+    let hint = format!("upbeat backfill {id} --from T --to {at} runs what is on record as missed or skipped");
+    let why = format!("{id}: fire times up to {at} are on record from before it was removed, it counts after them");
+    (Timestamp(end.0 + 1), Some(format!("{why}\n{hint}")))
 }
 
 fn decide_one(request: &Request, each: Each<'_>, stored: &StoredEntry, now: Timestamp) -> Result<Option<Decided>> {
@@ -338,7 +344,7 @@ fn decide_one(request: &Request, each: Each<'_>, stored: &StoredEntry, now: Time
     })
 }
 
-fn readable(stored: &StoredEntry) -> Result<&crate::domain::definition::Definition> {
+pub(super) fn readable(stored: &StoredEntry) -> Result<&crate::domain::definition::Definition> {
     stored.definition.as_ref().map_err(Clone::clone)
 }
 

@@ -155,6 +155,7 @@ impl Service {
                 changes.extend(letters.iter().map(|(_, letter)| change(Some(letter), verb.intent(letter))));
                 continue;
             }
+            self.progress.begin(letters.len(), "dead letters");
             for page in letters.chunks(verb.batch()) {
                 let ids: Vec<String> = page.iter().map(|(_, letter)| letter.live.run_id.clone()).collect();
                 let name = request.step(shard, step);
@@ -165,6 +166,7 @@ impl Service {
                     changes.push(LetterChange { run_id, ..change(letter, word) });
                 }
                 step += 1;
+                self.progress.advance(page.len());
             }
         }
         Ok(changes)

@@ -69,6 +69,22 @@ impl Decided {
         }
     }
 
+    /// The entry that is there afterwards.
+    pub fn entry(&self) -> Option<&Entry> {
+        match &self.outcome {
+            Outcome::Stands(_, entry) => Some(entry),
+            Outcome::Gone(_) => None,
+        }
+    }
+
+    /// Who applies it afterwards.
+    pub fn owner(&self) -> Option<&str> {
+        match &self.outcome {
+            Outcome::Stands(definition, _) => Some(&definition.owner),
+            Outcome::Gone(_) => None,
+        }
+    }
+
     /// The pause that the entry is in afterwards.
     pub fn pause(&self) -> Option<&Paused> {
         match &self.outcome {
@@ -306,11 +322,23 @@ pub(super) fn fields_when_added(entry: &Entry) -> Vec<String> {
 /// The entry with the anchor that it keeps: where `every` or `rrule` has no `start`, the one on record, else, for a new entry, its own,
 /// else `now`, cut to a whole second unless `every` is shorter.
 pub(super) fn anchored(entry: Entry, on_record: Option<&Map<String, Value>>, now: Timestamp) -> Result<Entry> {
+    match anchored_fields(&entry, on_record, now) {
+        Some(fields) => entry.with_fields(fields),
+        None => Ok(entry),
+    }
+}
+
+/// The fields of [`anchored`], where they are others than those of the entry.
+pub(super) fn anchored_fields(
+    entry: &Entry,
+    on_record: Option<&Map<String, Value>>,
+    now: Timestamp,
+) -> Option<Map<String, Value>> {
     let (kind, cut_ms) = match &entry.schedule.when {
         When::Every(every) if every.0 < 1000 => ("every", 1),
         When::Every(_) => ("every", 1000),
         When::Rrule(_) => ("rrule", 1000),
-        When::Cron(_) | When::At(_) => return Ok(entry),
+        When::Cron(_) | When::At(_) => return None,
     };
     let own = entry.fields().get("anchor");
     let kept = on_record.filter(|fields| fields.contains_key(kind)).and_then(|fields| fields.get("anchor"));
@@ -321,25 +349,14 @@ pub(super) fn anchored(entry: Entry, on_record: Option<&Map<String, Value>>, now
         (None, _) => Some(Value::from(Timestamp(now.0.div_euclid(cut_ms) * cut_ms).to_rfc3339())),
     };
     if own == anchor.as_ref() {
-        return Ok(entry);
+        return None;
     }
     let mut fields = entry.fields().clone();
     match anchor {
         Some(anchor) => fields.insert("anchor".to_owned(), anchor),
         None => fields.shift_remove("anchor"),
     };
-    entry.with_fields(fields)
-}
-
-/// Why an entry will never fire, where its times have passed.
-pub(super) fn over(entry: &Entry, now: Timestamp) -> Option<String> {
-    match entry.schedule.when {
-        _ if entry.schedule.next_after(now).is_some() => None,
-        When::At(at) if at > now => Some(format!("at {} lies on a date that is excluded", at.to_rfc3339())),
-        When::At(at) => Some(format!("at {} has passed", at.to_rfc3339())),
-        _ if entry.schedule.end.is_none() => Some("no fire time is left".to_owned()),
-        _ => Some("no fire time is left before its end".to_owned()),
-    }
+    Some(fields)
 }
 
 /// Refuses a single instant that has passed, unless it stands there already.

@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 
 use crate::domain::action::Kind;
+use crate::domain::calendar::StoredCalendar;
 use crate::domain::entry::Entry;
 use crate::domain::file::{CalendarSource, FileCalendar, FileEntry, ScheduleFile};
-use crate::domain::id::{CalendarName, EntryId, Owner};
+use crate::domain::id::{CalendarName, Owner};
 use crate::domain::node::NodeInfo;
 use crate::domain::timestamp::Timestamp;
 use crate::error::Result;
-use crate::service::Service;
+use crate::service::{Select, Service};
 
+/// Entries that a warning names, at most.
+const NAMED: usize = 10;
 /// A node that has not been heard of for this long is lost.
 const LOST_AFTER_MS: i64 = 10_000;
 
@@ -23,35 +26,75 @@ pub struct WhereToRun {
     pub warnings: Vec<String>,
 }
 
+/// Entries as a file.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Exported {
+    /// The file: applied to an empty namespace it gives the same fire times.
+    pub file: ScheduleFile,
+    /// What it can't say.
+    pub warnings: Vec<String>,
+}
+
+/// What no file can say, with the entries that it is about.
+#[derive(Default)]
+struct Unsaid {
+    pauses: Vec<String>,
+    skips: Vec<String>,
+    limits: Vec<String>,
+}
+
 impl Service {
-    /// Entries as a file: their fields, the anchor included, the calendars that they name; the owner where all have the same. With them all owners.
+    /// Entries as a file, by id: their fields, the anchor included, and the calendars that they name, all of them with all
+    /// entries; the owner where they have the same.
     ///
     /// # Errors
     ///
     /// [`crate::error::Error::NotFound`] about `entry`; [`crate::error::Error::Corrupt`] where one can't be read.
-    pub async fn export(&self, ids: &[EntryId]) -> Result<(ScheduleFile, BTreeSet<String>)> {
+    pub async fn export(&self, select: &Select) -> Result<Exported> {
         let mut file = ScheduleFile::default();
+        let ids = self.select(select).await?;
         let now = self.store.now(0).await?;
         let mut owners = BTreeSet::new();
-        for (id, stored) in ids.iter().zip(self.store.entries(ids).await?) {
-            let Some(stored) = stored else { return Err(self.no_entry(id).await?) };
+        let mut unsaid = Unsaid::default();
+        for (id, stored) in ids.iter().zip(self.store.entries(&ids).await?) {
+            // One of those that are not named by id may be removed meanwhile.
+            let Some(stored) = stored else { continue };
             let definition = stored.definition?;
             let entry = definition.parse(id)?;
-            file.entries.push(FileEntry { id: id.clone(), entry, is_paused: definition.paused_at(now).is_some() });
+            let paused = definition.paused_at(now);
+            if paused.is_some_and(|paused| paused.until.is_some()) {
+                unsaid.pauses.push(id.to_string());
+            }
+            if stored.skips.iter().any(|skip| skip.fire_at > now) {
+                unsaid.skips.push(id.to_string());
+            }
+            if entry.max_fires.is_some() && self.store.fires_of(id).await? > 0 {
+                unsaid.limits.push(id.to_string());
+            }
+            file.entries.push(FileEntry { id: id.clone(), entry, is_paused: paused.is_some() });
             owners.insert(definition.owner);
         }
-        let mut names: Vec<CalendarName> =
-            file.entries.iter().flat_map(|one| one.entry.schedule.exclude.calendars().iter().cloned()).collect();
-        names.sort();
-        names.dedup();
-        let calendars = self.store.calendars(&names).await?.0.into_iter();
-        let calendars =
-            calendars.map(|(name, stored)| FileCalendar { name, source: CalendarSource::Dates(stored.dates) });
+        let calendars = match select {
+            Select::All => self.store.all_calendars().await?,
+            _ => {
+                let named = file.entries.iter().flat_map(|one| one.entry.schedule.exclude.calendars());
+                let named: BTreeSet<CalendarName> = named.cloned().collect();
+                self.store.calendars(&named.into_iter().collect::<Vec<_>>()).await?
+            }
+        };
+        let dates = |stored: StoredCalendar| CalendarSource::Dates(stored.dates);
+        let calendars = calendars.0.into_iter().map(|(name, stored)| FileCalendar { name, source: dates(stored) });
         file.calendars = calendars.collect();
-        if let (Some(owner), 1) = (owners.first(), owners.len()) {
-            file.owner = Some(Owner::parse("owner", owner)?);
+        let mut warnings = unsaid.warnings();
+        match owners.first() {
+            Some(owner) if owners.len() == 1 => file.owner = Some(Owner::parse("owner", owner)?),
+            Some(_) => {
+                let owners = owners.into_iter().collect::<Vec<_>>().join(", ");
+                warnings.push(format!("entries of owners {owners}: owner is left out; --owner O exports one"));
+            }
+            None => {}
         }
-        Ok((file, owners))
+        Ok(Exported { file, warnings })
     }
 
     /// Which live nodes can run an entry. A direct action needs none.
@@ -79,6 +122,22 @@ impl Service {
         let (nodes, now) = tokio::try_join!(self.store.nodes(), self.store.now(0))?;
         let is_live = |node: &NodeInfo, seen: Timestamp| node.state == "live" && now.0 - seen.0 <= LOST_AFTER_MS;
         Ok(nodes.into_iter().filter(|(node, seen)| is_live(node, *seen)).map(|(node, _)| node).collect())
+    }
+}
+
+impl Unsaid {
+    fn warnings(self) -> Vec<String> {
+        let what = [
+            (self.pauses, "paused until an instant: the file says paused, without an end"),
+            (self.skips, "fire times to come are to be skipped: a file can't say so"),
+            (self.limits, "max_fires: where it is added anew it counts from 0 again"),
+        ];
+        let about = |ids: &[String]| match ids.len().saturating_sub(NAMED) {
+            0 => ids.join(", "),
+            more => format!("{} and {more} more", ids[..NAMED].join(", ")),
+        };
+        let what = what.iter().filter(|(ids, _)| !ids.is_empty());
+        what.map(|(ids, why)| format!("{}: {why}", about(ids))).collect()
     }
 }
 

@@ -16,12 +16,18 @@ mod doctor;
 mod events;
 mod export;
 mod follow;
+mod forecast;
+mod foresight;
 mod list;
 mod namespaces;
 mod nodes;
 mod once;
 mod outages;
 mod outputs;
+mod plan;
+mod progress;
+mod prune;
+mod recreate;
 mod request;
 mod run_ref;
 mod run_views;
@@ -31,6 +37,7 @@ mod skip;
 mod stuck;
 mod trigger;
 mod view;
+mod wanted;
 mod why;
 mod write;
 
@@ -45,19 +52,28 @@ pub use change::AddOptions;
 pub use dead::{LetterChange, LetterVerb, Letters};
 pub use doctor::{Check, CheckState, DoctorView};
 pub use events::{EventFilter, EventList, EventView, FollowEvents};
-pub use export::WhereToRun;
+pub use export::{Exported, WhereToRun};
 pub use follow::Follow;
+pub use forecast::{
+    EntryRuns, ForecastOptions, ForecastView, KindForecast, LeftOut, MinuteForecast, MinuteRuns, QueueForecast,
+    SkipForecast, SpreadChange, SpreadView, WorstMinute,
+};
 pub use list::ListFilter;
 pub use namespaces::{NamespaceList, NamespaceView};
 pub use once::{AskedRun, OnceWhen, OnlyOne};
 pub use outages::Outage;
 pub use outputs::{FollowOutput, Piece};
+pub use plan::{NextFive, PlanView, PlannedChange};
+pub use progress::{Progress, Reached};
+pub use prune::Pruned;
+pub use recreate::Recreation;
 pub use request::{Request, Said};
 pub use run_ref::RunRef;
 pub use runs::{RunFilter, RunList};
 pub use select::Select;
 pub use trigger::TriggerOptions;
 pub use view::{At, ChangeView, Changes, EntryDetail, EntryView, LastRun, NodeView, QueueView, RunView};
+pub use wanted::{FilesOptions, OwnedFile};
 pub use why::{Answer, Fact, WhyView};
 
 use crate::store::Store;
@@ -66,12 +82,19 @@ use crate::store::Store;
 #[derive(Clone)]
 pub struct Service {
     store: Store,
+    progress: Progress,
 }
 
 impl Service {
     /// The service over a namespace.
     pub fn new(store: Store) -> Self {
-        Self { store }
+        Self { store, progress: Progress::default() }
+    }
+
+    /// The same service; whoever holds `progress` sees how far its requests are.
+    #[must_use]
+    pub fn with_progress(self, progress: Progress) -> Self {
+        Self { progress, ..self }
     }
 
     /// The namespace in Redis.

@@ -45,6 +45,19 @@ impl Fleet {
         Some(Unserved { queue: queue.to_owned(), kind: kind.to_owned(), serving })
     }
 
+    /// Attempts that those can run at once that are alive and serve one of these lists.
+    pub(super) fn slots(&self, lists: &[&str]) -> u64 {
+        let serving = self.live().filter(|node| lists.iter().any(|list| node.serves.has(list)));
+        serving.map(|node| node.concurrency as u64).sum()
+    }
+
+    /// Starts a node that runs so many attempts of `list` at once.
+    pub(super) fn start_command(&self, list: &str, concurrency: u64) -> String {
+        let (queue, kind) = list.rsplit_once(':').unwrap_or((list, ""));
+        let unserved = Unserved { queue: queue.to_owned(), kind: kind.to_owned(), serving: None };
+        format!("{} --concurrency {concurrency}", unserved.command())
+    }
+
     /// Names of those that are alive.
     pub(super) fn live_names(&self) -> Vec<String> {
         self.live().map(|node| node.node.clone()).collect()

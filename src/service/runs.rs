@@ -241,7 +241,9 @@ impl<'a> Found<'a> {
         }
         let reads = ids.iter().zip(&stored).map(|(id, stored)| service.ended(id, stored.as_ref()));
         let mut pages = stream::iter(reads).buffer_unordered(AT_ONCE);
+        service.progress.begin(ids.len(), "entries");
         while let Some(page) = pages.try_next().await? {
+            service.progress.advance(1);
             let page = last_endings(page).into_iter().filter(|run| !self.is_reopened(run));
             page.collect::<Vec<_>>().into_iter().for_each(|run| self.add(run));
         }

@@ -116,8 +116,7 @@ impl Service {
         now: Timestamp,
     ) -> Result<Vec<String>> {
         let id = &stored.id;
-        let is_gone = |at: Timestamp| at > now && entry.schedule.next_after(Timestamp(at.0 - 1)) != Some(at);
-        let times: Vec<Timestamp> = stored.skips.iter().map(|skip| skip.fire_at).filter(|at| is_gone(*at)).collect();
+        let times = lost_skips(stored, entry, now);
         let Some(birth) = stored.definition.as_ref().ok().map(|definition| definition.birth) else {
             return Ok(Vec::new());
         };
@@ -142,10 +141,19 @@ impl Service {
             };
             self.store.skip(shard, &call).await?;
         }
-        let warning =
-            |at: &Timestamp| format!("{id}: {} is no fire time any more, so it is not skipped", at.to_rfc3339());
-        Ok(times.iter().map(warning).collect())
+        Ok(times.iter().map(|at| skip_is_lost(id, *at)).collect())
     }
+}
+
+/// Fire times to come that somebody asked to skip and that the entry, as it will be, does not have.
+pub(super) fn lost_skips(stored: &StoredEntry, entry: &Entry, now: Timestamp) -> Vec<Timestamp> {
+    let is_gone = |at: &Timestamp| *at > now && entry.schedule.next_after(Timestamp(at.0 - 1)) != Some(*at);
+    stored.skips.iter().map(|skip| skip.fire_at).filter(is_gone).collect()
+}
+
+/// The warning about one of them.
+pub(super) fn skip_is_lost(id: &EntryId, at: Timestamp) -> String {
+    format!("{id}: {} is no fire time any more, so it is not skipped", at.to_rfc3339())
 }
 
 /// Which fire time is meant, and what comes next with it and without.

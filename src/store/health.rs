@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::store::is_refused;
 use crate::store::keys::Key;
-use crate::store::reply::{Reply, maybe_bytes, pairs, text};
+use crate::store::reply::{Reply, pairs, text};
 
 /// What was asked, or why it could not be seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -196,12 +196,6 @@ impl Store {
         counts.oldest = Some(first).filter(|(id, _)| !id.is_empty());
         counts.late = oldest.number()?;
         Ok(counts)
-    }
-
-    /// The ledgers of entries of one shard, packed.
-    pub async fn ledgers(&self, shard: u16, ids: &[EntryId]) -> Result<Vec<Vec<u8>>> {
-        let found = self.many("HMGET", shard, Key::Ledger, ids).await?;
-        found.into_iter().map(|text| Ok(maybe_bytes(text)?.unwrap_or_default())).collect()
     }
 
     /// The first entries of a place that is looked at from time to time, each with when.

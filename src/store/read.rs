@@ -213,6 +213,18 @@ impl Store {
         Ok((ids, next))
     }
 
+    /// Ids of all entries of a shard with their definitions as they are written; pages as of [`Store::entry_ids`], where an id may
+    /// come twice.
+    pub async fn definitions(
+        &self,
+        shard: u16,
+        cursor: Option<String>,
+    ) -> Result<(Vec<(EntryId, Vec<u8>)>, Option<String>)> {
+        let (pairs, next) = self.scan(shard, Key::Entries, cursor).await?;
+        let with_id = |(id, text): (String, Vec<u8>)| Some((EntryId::parse("entry", &id).ok()?, text));
+        Ok((pairs.into_iter().filter_map(with_id).collect(), next))
+    }
+
     /// One page of `HSCAN`.
     pub(super) async fn scan(
         &self,
@@ -259,6 +271,12 @@ impl Store {
     pub async fn ledger(&self, shard: u16, id: &EntryId) -> Result<Vec<u8>> {
         let args = vec![self.key(shard, Key::Ledger).into(), id.as_str().into()];
         Ok(maybe_bytes(self.inner.client.command("HGET", args).await?)?.unwrap_or_default())
+    }
+
+    /// The ledgers of entries of one shard, packed.
+    pub async fn ledgers(&self, shard: u16, ids: &[EntryId]) -> Result<Vec<Vec<u8>>> {
+        let found = self.many("HMGET", shard, Key::Ledger, ids).await?;
+        found.into_iter().map(|text| Ok(maybe_bytes(text)?.unwrap_or_default())).collect()
     }
 
     /// What the last run of an entry left for the next.

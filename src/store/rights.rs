@@ -87,6 +87,7 @@ fn scripts_of(scripts: &Scripts, role: Role) -> Vec<&Script> {
         aged,
         age_runs,
         backfill,
+        beginning,
         cancel,
         claim,
         compact_ledger,
@@ -121,6 +122,7 @@ fn scripts_of(scripts: &Scripts, role: Role) -> Vec<&Script> {
         Node => vec![
             aged,
             age_runs,
+            beginning,
             claim,
             compact_ledger,
             forget_removed,

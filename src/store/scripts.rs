@@ -91,6 +91,7 @@ scripts![
     aged,
     age_runs,
     backfill,
+    beginning,
     cancel,
     claim,
     compact_ledger,

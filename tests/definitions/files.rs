@@ -1,6 +1,6 @@
 //! Schedule files.
 
-use upbeat::domain::file::{ScheduleFile, line_of};
+use upbeat::domain::file::{Places, ScheduleFile};
 use upbeat::domain::policy::Overlap;
 use upbeat::domain::span::Span;
 
@@ -101,6 +101,7 @@ fn syntax_is_refused_with_its_line() {
 
 #[test]
 fn lines_of_complaints_can_be_found() {
+    let line_of = |text: &str, field: &str| Places::of("jobs.toml", text).line(field, None);
     assert_eq!(line_of(EXAMPLE, "entries.daily-report.timeout"), Some(18));
     assert_eq!(line_of(EXAMPLE, "entries.reports.done.http.method"), Some(31));
     assert_eq!(line_of(EXAMPLE, "entries.daily-report.nothing"), Some(9));
@@ -113,7 +114,7 @@ fn an_id_with_a_dot_that_is_not_quoted_is_noticed() {
     let text = "[entries.billing.close-month]\nevery = '5m'\nshell = 'x'\n";
     let errors = ScheduleFile::parse("jobs.toml", text).unwrap_err();
     assert_eq!(errors.len(), 1, "{errors:?}");
-    assert!(errors[0].to_string().starts_with("entries.billing.close-month: unknown field"));
+    assert!(errors[0].to_string().starts_with("entries.billing: unknown field \"close-month\""));
     let hint = errors[0].problem().hint.as_deref().unwrap();
     assert_eq!(hint, "an id with a dot is quoted: [entries.\"billing.close-month\"]");
 }

@@ -121,7 +121,7 @@ async fn what_is_exported_can_be_applied_again() {
     bed.service.apply(&request(), file(FILE), owned_by("x")).await.unwrap();
     bed.pause("sync").await;
     let ids = bed.service.select(&Select::All).await.unwrap();
-    let (exported, _) = bed.service.export(&ids).await.unwrap();
+    let exported = bed.service.export(&Select::All).await.unwrap().file;
     assert_eq!(exported.owner.as_ref().map(|owner| owner.as_str()), Some("growth"));
     let toml = ScheduleFile::parse("x.toml", &exported.to_toml()).unwrap();
     let json = ScheduleFile::parse("x.json", &exported.to_json().to_string()).unwrap();
@@ -137,7 +137,7 @@ async fn what_is_exported_can_be_applied_again() {
     assert_eq!(words(&restored), ["added"; 5]);
     assert_eq!(bed.definition("sync").await.entry["anchor"], anchor, "a restored entry keeps its phase");
     assert!(bed.definition("sync").await.paused.is_some());
-    assert_eq!(bed.service.export(&[id("nope")]).await.unwrap_err().exit_code(), 3);
+    assert_eq!(bed.service.export(&Select::Ids(vec![id("nope")])).await.unwrap_err().exit_code(), 3);
     bed.is_conserved();
 }
 

@@ -9,6 +9,7 @@ use upbeat::domain::ledger::Stretch;
 use upbeat::domain::timestamp::Timestamp;
 use upbeat::error::Error;
 use upbeat::service::CalendarChange;
+use upbeat::service::Select;
 use upbeat::store::{CALENDAR_VERSION, CalendarAnswer, CalendarCall, Place, Planned};
 
 use crate::bed::{Bed, dry, file, id, named, owned_by, request, words};
@@ -289,7 +290,7 @@ async fn a_file_brings_its_calendars_and_export_gives_them_back() {
     assert_eq!(bed.definition("a").await.calendars["cn.holidays"], 1);
     let again = bed.service.apply(&request(), file(&text), owned_by("o")).await.unwrap();
     assert_eq!((words(&again), again.calendars[0].change), (vec!["unchanged"], "unchanged"));
-    let (exported, _) = bed.service.export(&[id("a")]).await.unwrap();
+    let exported = bed.service.export(&Select::Ids(vec![id("a")])).await.unwrap().file;
     assert_eq!(file(&exported.to_toml()), exported);
     let again = bed.service.apply(&request(), file(&exported.to_toml()), owned_by("o")).await.unwrap();
     assert_eq!((words(&again), again.calendars[0].change), (vec!["unchanged"], "unchanged"));

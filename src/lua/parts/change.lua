@@ -15,6 +15,24 @@ local function is_short(p, t)
   return not p[P_IS_ARITHMETIC] and not p[P_IS_FINAL] and (p[P_PHASE] == 0 or struct.unpack('>I6', p[P_TEXT], #p[P_TEXT] - 5) <= t)
 end
 
+-- The changes that are asked for, from the arguments from `first` on.
+local function items_asked(first)
+  local items, count = {}, 0
+  for at = first, #ARGV - 11, 12 do
+    local verb, till, from = ARGV[at + 1], tonumber(ARGV[at + 10]), tonumber(ARGV[at + 11])
+    local is_discarded = verb == 'discard'
+    if is_discarded then verb = 'remove' end
+    if till == 0 then till = nil end
+    if from == 0 then from = nil end
+    count = count + 1
+    items[count] = { id = ARGV[at], verb = verb, birth = tonumber(ARGV[at + 2]), revision = tonumber(ARGV[at + 3]),
+      definition = ARGV[at + 4], plan = ARGV[at + 5], message = ARGV[at + 6], list = ARGV[at + 7], is_paused = ARGV[at + 8] == 'paused',
+      fields = ARGV[at + 9], till = till, from = from }
+    if is_discarded then items[count].is_discarded = true end
+  end
+  return items
+end
+
 -- Reads the entry as it stands. Returns why it can't be changed yet, or nil.
 local function read_item(item, definition, plan)
   if not definition then return nil end
@@ -84,8 +102,8 @@ local function read_items(items)
     local why = read_item(item, definitions[i], plans[i])
     item.new = item.verb ~= 'remove' and read_plan(item.plan) or nil
     if not why and item.new then
-      local _, left = time_after(item.new, (item.from or now + 1) - 1)
-      if left == 'dry' or (not item.from and is_short(item.new, now)) then why = 'short' end
+      item.first, item.left = time_after(item.new, (item.from or now + 1) - 1)
+      if item.left == 'dry' or (not item.from and is_short(item.new, now)) then why = 'short' end
     end
     if why then append(again, item.id, why) end
     if item.old and item.old.is_meant then
@@ -225,13 +243,17 @@ local function first_time(item, pending)
     if t == pending then return t, left end
     pass_over(item.id, old.plan, pending, pending, 1, pending, MISSED, CHANGED)
   end
-  return time_after(p, (item.from or now + 1) - 1)
+  return item.first, item.left
 end
 
--- The text of a definition or of what is left of one, with this step's instant in it: from then on it holds.
+-- The text of a definition or of what is left of one, with this step's instant in it: from then on it holds. With it its revision.
 local function stamped(text, is_new)
-  if is_new then text = string.gsub(text, '^({"v":%d+,"birth":%d+,"revision":%d+,"at":%d+,"created":)%d+', '%1' .. score(now)) end
-  return (string.gsub(text, '^({"v":%d+,"birth":%d+,"revision":%d+,"at":)%d+', '%1' .. score(now)))
+  local revision, from, to = string.match(text, '^{"v":%d+,"birth":%d+,"revision":(%d+),"at":()%d+()')
+  if not from then return text, tonumber(string.match(text, '"revision":(%d+)')) end
+  local instant = score(now)
+  if is_new then to = string.match(text, '^,"created":%d+()', to) or to end
+  local created = is_new and ',"created":' .. instant or ''
+  return string.sub(text, 1, from - 1) .. instant .. created .. string.sub(text, to), tonumber(revision)
 end
 
 -- Decides one change and gathers its writes. Returns { id, word, next before, next after, revision, fields that differ }.
@@ -241,8 +263,8 @@ local function change(item)
   if old and (not old.is_meant or (item.from and old.place ~= paused_key)) then
     return { id, item.revision == 0 and 'exists' or 'conflict', -1, -1, old.revision, '' }
   end
-  local revision = tonumber(string.match(item.definition, '"revision":(%d+)'))
-  item.definition = stamped(item.definition, not old)
+  local revision
+  item.definition, revision = stamped(item.definition, not old)
   local next_before, back, pace_at, look, pending
   if old then
     next_before, back, pace_at, look, pending = settle_old(item)

@@ -4,6 +4,7 @@ use crate::domain::definition::Paused;
 use crate::domain::fields::SCHEDULE_KINDS;
 use crate::domain::run::Reason;
 use crate::domain::timestamp::Timestamp;
+use crate::service::prune::PRUNE_REASON;
 use crate::service::why::answer::Answer;
 use crate::service::why::finding::NotDue;
 use crate::service::why::tale::{Tale, Teller, counted, quoted};
@@ -198,13 +199,14 @@ impl Teller<'_> {
         let records = self.records;
         let on = at.map(|at| format!("did not exist on {}: it ", self.dated(at))).unwrap_or_default();
         let sentence = records.removed.as_ref().map_or_else(String::new, |removed| {
-            format!(
-                "{on}was removed by {} on {}{}, revision {}",
-                removed.actor,
-                self.wall.moment(removed.at),
-                quoted(removed.reason.as_ref()),
-                removed.revision
-            )
+            let (actor, at, revision) = (&removed.actor, self.wall.moment(removed.at), removed.revision);
+            match removed.reason.as_deref().filter(|reason| reason.starts_with(PRUNE_REASON)) {
+                Some(pruned) => format!("{on}was removed by {actor} on {at} ({pruned}, revision {revision})"),
+                None => {
+                    let reason = quoted(removed.reason.as_ref());
+                    format!("{on}was removed by {actor} on {at}{reason}, revision {revision}")
+                }
+            }
         });
         let again = records.current().map(|current| {
             let definition = &current.definition;

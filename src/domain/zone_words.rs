@@ -16,7 +16,7 @@ const COUNTED: usize = 1000;
 /// The next change of the zone's clocks within a year after `now` and what happens then: the first that leaves out, moves or
 /// doubles a fire time, else the first of all. Nothing for `every` and `at`, which no change concerns.
 pub fn next_change(schedule: &Schedule, now: Timestamp) -> Option<String> {
-    touching_change(schedule, now).or_else(|| {
+    touching_changes(schedule, now).into_iter().next().or_else(|| {
         let is_concerned = matches!(schedule.when, When::Cron(_) | When::Rrule(_));
         let at = schedule.zone.next_offset_change(now).filter(|at| is_concerned && at.0 - now.0 <= REACH_MS)?;
         schedule.next_after(at)?;
@@ -25,20 +25,17 @@ pub fn next_change(schedule: &Schedule, now: Timestamp) -> Option<String> {
     })
 }
 
-fn touching_change(schedule: &Schedule, now: Timestamp) -> Option<String> {
+/// The changes of the zone's clocks within a year after `now` that leave out, move or double fire times, in their order.
+pub fn touching_changes(schedule: &Schedule, now: Timestamp) -> Vec<String> {
     let all: Vec<Times> = match &schedule.when {
         When::Cron(crons) => crons.iter().map(Times::Cron).collect(),
         When::Rrule(rule) => vec![Times::Rule(rule)],
-        When::Every(_) | When::At(_) => return None,
+        When::Every(_) | When::At(_) => return Vec::new(),
     };
-    let mut at = schedule.zone.next_offset_change(now)?;
-    while at.0 - now.0 <= REACH_MS {
-        if let Some(words) = at_change(schedule, &all, &Change::at(&schedule.zone, at)) {
-            return Some(words);
-        }
-        at = schedule.zone.next_offset_change(at)?;
-    }
-    None
+    let changes =
+        std::iter::successors(schedule.zone.next_offset_change(now), |at| schedule.zone.next_offset_change(*at));
+    let changes = changes.take_while(|at| at.0 - now.0 <= REACH_MS);
+    changes.filter_map(|at| at_change(schedule, &all, &Change::at(&schedule.zone, at))).collect()
 }
 
 /// One change of the clocks.
@@ -215,6 +212,10 @@ mod tests {
     use super::*;
     use crate::domain::exclude::Exclude;
     use crate::domain::zone::Dst;
+
+    fn touching_change(schedule: &Schedule, now: Timestamp) -> Option<String> {
+        touching_changes(schedule, now).into_iter().next()
+    }
 
     fn words(text: &str, zone: &str, now: &str, dst: Dst) -> Option<String> {
         let now = Timestamp::parse("now", now, None).unwrap();

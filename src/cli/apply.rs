@@ -1,0 +1,199 @@
+//! `upbeat apply`: makes the entries of files so, and says in a line what that did.
+
+use std::collections::HashMap;
+
+use clap::Args;
+
+use crate::cli::args::Changing;
+use crate::cli::output::{Ended, Format, complain, print, printable};
+use crate::cli::request::{request, until_answered};
+use crate::cli::schedule_files::owned_files;
+use crate::cli::selection::agree;
+use crate::cli::times::Wall;
+use crate::cli::{App, calendars, entry_words, moments};
+use crate::domain::moment::Direction;
+use crate::domain::timestamp::Timestamp;
+use crate::domain::zone::Zone;
+use crate::error::Result;
+use crate::service::{ChangeView, Changes, FilesOptions, OwnedFile, Pruned, Said, Service};
+
+pub const APPLY_EXAMPLES: &str = "Examples:
+  upbeat plan -f jobs.toml                     see what it would do
+  upbeat apply -f jobs.toml --reason 'new report'
+  upbeat apply -f schedules/ --prune           a folder is one file; what its owner has beside it is removed
+  upbeat apply -f celery.toml --from 2026-11-21T03:00:30+08:00
+
+Entries of other owners are refused (exit 4), the rest is written. --prune removes entries of the same owner that stand in none
+of the files; more than a fifth of them only with -y. It leaves calendars alone.";
+
+/// Changes that are told one by one, at most.
+const TOLD: usize = 20;
+
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    #[command(flatten)]
+    pub of: FilesArgs,
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+/// Which files, and how.
+#[derive(Debug, Args)]
+pub struct FilesArgs {
+    /// A file, a folder of files, or - for standard input
+    #[arg(short = 'f', long = "file", value_name = "FILE", required = true)]
+    pub files: Vec<String>,
+    /// Remove entries of the same owner that are not in the files
+    #[arg(long)]
+    pub prune: bool,
+    /// Take entries over from other owners
+    #[arg(long)]
+    pub take: bool,
+    /// New entries owe their fire times from then on: an instant, 02:00, -8h
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub from: Option<String>,
+}
+
+impl FilesArgs {
+    /// How they are applied, with instants read in the zone of their entries.
+    pub async fn options(&self, app: &App, service: &Service, files: &[OwnedFile]) -> Result<FilesOptions> {
+        let from: Option<Said> = match &self.from {
+            Some(text) => {
+                let zones: Vec<Zone> = entries_of(files).map(|(_, zone)| zone.clone()).collect();
+                let now = service.store().now(0).await?;
+                Some(moments::read(app, "from", text, &zones, now, Direction::Past)?)
+            }
+            None => None,
+        };
+        Ok(FilesOptions { is_take: self.take, from, is_prune: self.prune, is_agreed: false })
+    }
+}
+
+/// `upbeat apply -f FILE|DIR|-`.
+pub async fn apply(app: &App, args: ApplyArgs) -> Ended {
+    let files = owned_files(&args.of.files)?;
+    let service = app.service().await?;
+    let request = request(&args.changing);
+    let mut options = args.of.options(app, &service, &files).await?;
+    options.is_agreed = args.changing.yes;
+    if options.is_prune && !options.is_agreed && !request.is_dry_run {
+        let much: Vec<Pruned> = service.would_prune(files.clone()).await?.into_iter().filter(Pruned::is_much).collect();
+        if !much.is_empty() {
+            agree(&much.iter().map(Pruned::words).collect::<Vec<_>>().join(", and "))?;
+            options.is_agreed = true;
+        }
+    }
+    let ask = async || service.apply_files(&request, files.clone(), &options).await;
+    let changes = until_answered(app.printer, &request, ask).await?;
+    let has_told_calendars = calendars::of_file(app.printer, &changes.calendars, request.is_dry_run);
+    if app.printer.format == Format::Table && changes.changes.is_empty() {
+        if changes.calendars.is_empty() {
+            app.printer.note("the file has no entries: nothing to do");
+        }
+        changes.warnings.iter().for_each(|warning| app.printer.warning(warning));
+        return Ok(has_told_calendars);
+    }
+    if app.printer.format != Format::Table || changes.changes.len() == 1 {
+        let told = entry_words::changes(app, &service, &changes, None, request.is_dry_run).await?;
+        return Ok(has_told_calendars.max(told));
+    }
+    let refused: Vec<&ChangeView> = changes.changes.iter().filter(|one| one.change == "refused").collect();
+    if !app.printer.is_quiet {
+        let zones = entries_of(&files).collect();
+        let now = service.store().now(0).await?;
+        print(&printable(&summary(&changes, &zones, now, request.is_dry_run)));
+    }
+    for one in refused.iter().take(TOLD) {
+        let why = one.message.as_deref().unwrap_or("it changed meanwhile");
+        complain(&format!("refused {}: {}", one.id, printable(why)));
+    }
+    if refused.len() > TOLD {
+        complain(&format!("and {} more are refused; -o json names all", counted(refused.len() - TOLD)));
+    }
+    changes.warnings.iter().for_each(|warning| app.printer.warning(warning));
+    Ok(if refused.is_empty() { has_told_calendars } else { 4 })
+}
+
+/// The ids of all entries with their zones.
+fn entries_of(files: &[OwnedFile]) -> impl Iterator<Item = (&str, &Zone)> {
+    files.iter().flat_map(|one| &one.file.entries).map(|one| (one.id.as_str(), &one.entry.schedule.zone))
+}
+
+/// What became of many entries: each, where they are few, then all in one line.
+///
+/// `37 added · revision 1 each · first fire 03:01:00 CST (heartbeat), in 12 s`
+fn summary(changes: &Changes, zones: &HashMap<&str, &Zone>, now: Timestamp, is_dry_run: bool) -> String {
+    let would = if is_dry_run { "would be " } else { "" };
+    let changed: Vec<&ChangeView> =
+        changes.changes.iter().filter(|one| matches!(one.change, "added" | "changed" | "removed")).collect();
+    let mut text = String::new();
+    // A line says all of what was only added; what was changed or removed is worth its name.
+    let is_few = changed.len() <= TOLD;
+    let named: Vec<&&ChangeView> = changed.iter().filter(|one| is_few || one.change != "added").collect();
+    for one in named.iter().take(TOLD) {
+        let revision = one.revision.map(|revision| format!(" · revision {revision}")).unwrap_or_default();
+        let fields = if one.change == "changed" { format!(" · {}", one.fields.join(", ")) } else { String::new() };
+        text.push_str(&format!("{would}{} {}{revision}{fields}\n", one.change, one.id));
+    }
+    if !is_few && !named.is_empty() {
+        let more = changed.len() - named.len().min(TOLD);
+        text.push_str(&format!("and {} more; -o json names all\n", counted(more)));
+    }
+    let mut parts = Vec::new();
+    let count = |word: &str| changes.changes.iter().filter(|one| one.change == word).count();
+    let words = ["added", "changed", "removed", "unchanged", "refused"];
+    let counts = words.iter().map(|word| (count(word), word)).filter(|(count, _)| *count > 0);
+    parts.push(counts.map(|(count, word)| format!("{} {word}", counted(count))).collect::<Vec<_>>().join(", "));
+    let is_new = !changed.is_empty() && changed.iter().all(|one| one.change == "added" && one.revision == Some(1));
+    if is_new {
+        parts.push("revision 1 each".to_owned());
+    }
+    let first = changed.iter().filter_map(|one| Some((one.next_after?.0, one.id.as_str()))).min();
+    if let Some((at, id)) = first {
+        let wall = Wall { zone: zones.get(id).map_or_else(Zone::utc, |zone| (*zone).clone()), now };
+        parts.push(format!("first fire {} ({id}), {}", wall.at(at), wall.relative(at)));
+    }
+    text + &format!("{would}{}\n", parts.join(" · "))
+}
+
+/// `99,980`.
+pub fn counted(count: usize) -> String {
+    let digits = count.to_string();
+    let groups = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy);
+    groups.collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(id: &str, change: &'static str) -> ChangeView {
+        ChangeView {
+            id: id.to_owned(),
+            change,
+            fields: vec!["every".to_owned()],
+            next_before: None,
+            next_after: Some(crate::service::At(Timestamp(1_000_000))),
+            revision: Some(1),
+            message: None,
+        }
+    }
+
+    #[test]
+    fn many_additions_are_one_line_and_what_is_changed_is_named() {
+        let all = |changes: Vec<ChangeView>| {
+            summary(&Changes { changes, ..Changes::default() }, &HashMap::new(), Timestamp(988_000), false)
+        };
+        let ids: Vec<String> = (0..1_500).map(|number| format!("e{number:04}")).collect();
+        let added: Vec<ChangeView> = ids.iter().map(|id| change(id, "added")).collect();
+        let line = "1,500 added · revision 1 each · first fire 1 Jan 1970 00:16:40 UTC (e0000), in 12 s\n";
+        assert_eq!(all(added.clone()).replace("1 Jan 1970 ", ""), line.replace("1 Jan 1970 ", ""));
+        let mut mixed = added;
+        (0..30).for_each(|at| mixed[at].change = "changed");
+        let text = all(mixed);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!((lines.len(), lines[0]), (22, "changed e0000 · revision 1 · every"));
+        assert_eq!(lines[20], "and 1,480 more; -o json names all");
+        assert!(lines[21].starts_with("1,470 added, 30 changed · first fire "), "{text}");
+    }
+}

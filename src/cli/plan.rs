@@ -1,0 +1,208 @@
+//! `upbeat plan`: what `apply` would do, as a list that people read before they agree.
+
+use clap::Args;
+use serde_json::{Map, Value};
+
+use crate::cli::App;
+use crate::cli::apply::{FilesArgs, counted};
+use crate::cli::output::{Ended, Format, complain, print, printable};
+use crate::cli::request::asking;
+use crate::cli::schedule_files::owned_files;
+use crate::cli::times::Wall;
+use crate::domain::entry::Entry;
+use crate::domain::fields::SCHEDULE_KINDS;
+use crate::domain::timestamp::Timestamp;
+use crate::domain::zone::Zone;
+use crate::service::{At, CalendarChange, PlanView, PlannedChange};
+
+pub const PLAN_EXAMPLES: &str = "Examples:
+  upbeat plan -f jobs.toml                     what apply would add and change
+  upbeat plan -f schedules/ --prune            and what it would remove
+  upbeat plan -f jobs.toml --exit-code         in CI: exit 1 where Redis stands otherwise than the file says
+  upbeat plan -f jobs.toml -o json | jq '.changes[] | select(.change == \"changed\")'
+
+It only reads. With --exit-code an entry that would be refused counts as a difference, too.";
+
+/// Fire times in the line of an entry that would be added.
+const SHOWN: usize = 3;
+/// The longest value of a field that is shown on a line.
+const VALUE_MAX_CHARS: usize = 120;
+
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    pub of: FilesArgs,
+    /// Exit with 1 where something would change or be refused
+    #[arg(long)]
+    pub exit_code: bool,
+}
+
+/// `upbeat plan -f FILE|DIR|-`.
+pub async fn plan(app: &App, args: PlanArgs) -> Ended {
+    let files = owned_files(&args.of.files)?;
+    let service = app.service().await?;
+    let options = args.of.options(app, &service, &files).await?;
+    let plan = service.plan_files(&asking(), files, &options).await?;
+    match app.printer.format {
+        Format::Json | Format::Jsonl => app.printer.one(&plan, |_| String::new(), String::new),
+        Format::Id => plan.changes.iter().filter(|one| is_change(one)).for_each(|one| {
+            print(&format!("{}\n", one.change.id));
+        }),
+        Format::Table => {
+            let now = service.store().now(0).await?;
+            if !app.printer.is_quiet {
+                print(&lines(&plan, now));
+            }
+            let refused = plan.changes.iter().filter(|one| one.change.change == "refused");
+            for one in refused {
+                let why = one.change.message.as_deref().unwrap_or_default();
+                complain(&format!("refused {}: {}", one.change.id, printable(why)));
+            }
+            plan.warnings.iter().for_each(|warning| app.printer.warning(warning));
+            if !app.printer.is_quiet {
+                let store = service.store();
+                print(&format!("{} · namespace {} on {}\n", footer(&plan), store.namespace(), store.shown()));
+            }
+        }
+    }
+    Ok(u8::from(args.exit_code && plan.has_changes()))
+}
+
+fn is_change(one: &PlannedChange) -> bool {
+    matches!(one.change.change, "added" | "changed" | "removed")
+}
+
+/// `37 to add, 0 to change, 0 to remove · owner celery`.
+fn footer(plan: &PlanView) -> String {
+    let count = |word: &str| plan.changes.iter().filter(|one| one.change.change == word).count();
+    let [add, change, remove] = ["added", "changed", "removed"].map(|word| counted(count(word)));
+    let also = ["unchanged", "refused"].map(|word| (count(word), word));
+    let also: String = also
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!(", {} {word}", counted(*count)))
+        .collect();
+    let owners = if plan.owners.len() == 1 { "owner" } else { "owners" };
+    format!("{add} to add, {change} to change, {remove} to remove{also} · {owners} {}", plan.owners.join(", "))
+}
+
+fn lines(plan: &PlanView, now: Timestamp) -> String {
+    let mut text: String = plan.calendars.iter().filter_map(calendar).collect();
+    let in_columns: Vec<&PlannedChange> =
+        plan.changes.iter().filter(|one| matches!(one.change.change, "added" | "removed")).collect();
+    let columns: Vec<[String; 3]> = in_columns.iter().map(|one| words(one)).collect();
+    let width = |at: usize| columns.iter().map(|words| words[at].chars().count()).max().unwrap_or(0);
+    let widths = [width(0), width(1), width(2)];
+    let mut columns = columns.iter();
+    for one in &plan.changes {
+        match one.change.change {
+            "added" | "removed" => {
+                let Some(words) = columns.next() else { continue };
+                let sign = if one.change.change == "added" { '+' } else { '-' };
+                let pad = |at: usize| {
+                    let blanks = widths[at].saturating_sub(words[at].chars().count());
+                    format!("{}{}", words[at], " ".repeat(blanks))
+                };
+                let line = format!("{sign} {}  {}  {}  {}", pad(0), pad(1), pad(2), next(one, now));
+                text.push_str(line.trim_end());
+                text.push('\n');
+            }
+            "changed" => text.push_str(&changed(one, now)),
+            _ => {}
+        }
+    }
+    text
+}
+
+/// Id, schedule and action as the file says them: `cron 0 2 1 * * Asia/Shanghai`.
+fn words(one: &PlannedChange) -> [String; 3] {
+    let fields = if one.change.change == "added" { &one.after } else { &one.before };
+    let kind = SCHEDULE_KINDS.iter().find_map(|kind| Some((*kind, fields.get(*kind)?)));
+    let schedule = kind.map(|(kind, value)| format!("{kind} {}", shown(value))).unwrap_or_default();
+    let zone = fields.get("tz").and_then(Value::as_str).map(|zone| format!(" {zone}")).unwrap_or_default();
+    let entry = one.will_be.as_ref().or(one.was.as_ref());
+    let action = entry.map(Entry::reads).unwrap_or_default();
+    [one.change.id.clone(), format!("{schedule}{zone}"), action].map(|text| printable(&text).replace('\n', " "))
+}
+
+fn next(one: &PlannedChange, now: Timestamp) -> String {
+    if one.after.get("paused") == Some(&Value::Bool(true)) {
+        return "paused".to_owned();
+    }
+    let five = one.next_five.as_ref();
+    let times = five.map(|five| if one.change.change == "added" { &five.after } else { &five.before });
+    match times.map(Vec::as_slice).unwrap_or_default() {
+        [] => "never".to_owned(),
+        times => {
+            let word = if one.change.change == "added" { "next" } else { "next was" };
+            format!("{word} {}", fire_times(times, wall(one.will_be.as_ref().or(one.was.as_ref()), now), SHOWN))
+        }
+    }
+}
+
+/// `~ sync`, its fields, and its next fire times where they are others.
+fn changed(one: &PlannedChange, now: Timestamp) -> String {
+    let mut text = format!("~ {}\n", one.change.id);
+    let mut facts: Vec<(String, String)> = Vec::new();
+    for field in &one.change.fields {
+        let old_and_new = |fields: &Map<String, Value>| fields.get(field).map_or("none".to_owned(), shown);
+        let (before, after) = (old_and_new(&one.before), old_and_new(&one.after));
+        facts.push((field.clone(), format!("{} -> {}", short(&before), short(&after))));
+    }
+    if let Some(five) = one.next_five.as_ref().filter(|five| five.before != five.after) {
+        let times = |times: &[At], entry: Option<&Entry>| match times {
+            [] => "never".to_owned(),
+            times => fire_times(times, wall(entry, now), times.len()),
+        };
+        facts.push(("next".to_owned(), times(&five.before, one.was.as_ref())));
+        facts.push(("->".to_owned(), times(&five.after, one.will_be.as_ref())));
+    }
+    let width = facts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    for (name, value) in facts {
+        text.push_str(&format!("    {name:width$}  {}\n", printable(&value).replace('\n', "\\n")));
+    }
+    text
+}
+
+fn calendar(change: &CalendarChange) -> Option<String> {
+    let sign = match change.change {
+        "added" => '+',
+        "changed" => '~',
+        _ if change.entries.is_empty() => return None,
+        _ => '~',
+    };
+    let dates = if change.dates == 1 { "1 date".to_owned() } else { format!("{} dates", change.dates) };
+    let names: Vec<&str> = change.entries.iter().map(|one| one.id.as_str()).collect();
+    let followed = match names.len() {
+        0 => String::new(),
+        _ => format!(", followed by {}", names.join(", ")),
+    };
+    Some(format!("{sign} calendar {}  {dates}{followed}\n", change.calendar))
+}
+
+fn wall(entry: Option<&Entry>, now: Timestamp) -> Wall {
+    Wall { zone: entry.map_or_else(Zone::utc, |entry| entry.schedule.zone.clone()), now }
+}
+
+fn fire_times(times: &[At], wall: Wall, count: usize) -> String {
+    wall.list(&times.iter().take(count).map(|at| at.0).collect::<Vec<_>>())
+}
+
+/// A value as people write it: a text without quotes, a list with its items.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.iter().all(Value::is_string) => {
+            items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("; ")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// A long value by its beginning; `-o json` has all of it.
+fn short(text: &str) -> String {
+    match text.char_indices().nth(VALUE_MAX_CHARS) {
+        Some((at, _)) => format!("{}... ({} bytes, -o json shows all)", &text[..at], text.len()),
+        None => text.to_owned(),
+    }
+}

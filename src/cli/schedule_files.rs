@@ -1,0 +1,240 @@
+//! Schedule files on disk: one file, a folder of them, or standard input, with the calendars that they name.
+
+use std::cell::LazyCell;
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::Path;
+use std::rc::Rc;
+
+use crate::cli::output::{Ended, Failure};
+use crate::domain::calendar::Calendar;
+use crate::domain::file::{CalendarSource, FILE_MAX_BYTES, Places, ScheduleFile};
+use crate::domain::id::{Namespace, Owner};
+use crate::error::{Error, Problem, Result};
+use crate::service::OwnedFile;
+
+/// One text of schedules, as far as it can be read.
+pub struct Source {
+    /// As complaints call it.
+    pub name: String,
+    /// What could be read.
+    pub file: ScheduleFile,
+    /// What is wrong with it, each with its line.
+    pub errors: Vec<Error>,
+    /// Where its fields stand; looked for once somebody asks, because that reads the whole text again.
+    pub places: LazyPlaces,
+}
+
+/// The places of a text that is kept for it.
+pub type LazyPlaces = Rc<LazyCell<Places, Box<dyn FnOnce() -> Places>>>;
+
+impl Source {
+    /// `error` with its line in this source.
+    pub fn placed(&self, error: Error) -> Error {
+        placed(error, &self.name, &self.places)
+    }
+}
+
+fn placed(error: Error, name: &str, places: &Places) -> Error {
+    let Problem { place, field, value, .. } = error.problem();
+    if place.is_some() {
+        return error;
+    }
+    let line = field.as_deref().and_then(|field| places.line(field, value.as_deref()));
+    error.at(name, line)
+}
+
+/// All files that a command names, each with who applies it; all are read before anything is done.
+///
+/// # Errors
+///
+/// All complaints about all of them.
+pub fn owned_files(paths: &[String]) -> Ended<Vec<OwnedFile>> {
+    let (mut files, mut errors, mut ids) = (Vec::new(), Vec::new(), Ids::default());
+    for path in paths {
+        match sources(path) {
+            Ok(mut sources) => {
+                errors.extend(complaints(&mut sources, &mut ids));
+                files.push(OwnedFile { file: joined(sources), owner: owner_of_path(path) });
+            }
+            Err(why) => errors.push(why),
+        }
+    }
+    if errors.is_empty() { Ok(files) } else { Err(Failure(errors)) }
+}
+
+/// Who applies what stands there, where it does not say so itself.
+fn owner_of_path(path: &str) -> Owner {
+    let at = Path::new(path);
+    match path {
+        "-" => ScheduleFile::owner_from_name("cli"),
+        _ if at.is_dir() => owner_of(&at.canonicalize().unwrap_or_else(|_| at.to_owned())),
+        _ => owner_of(at),
+    }
+}
+
+/// The texts behind a path: one file, those of a folder, or standard input for `-`.
+///
+/// # Errors
+///
+/// Invalid, where one of them can't be read at all; what is wrong with its text stands in [`Source::errors`].
+pub fn sources(path: &str) -> Result<Vec<Source>> {
+    let at = Path::new(path);
+    match path {
+        "-" => Ok(vec![source("standard input", path, Path::new("."))?]),
+        _ if at.is_dir() => schedule_files(at)?.iter().map(|name| source(name, name, at)).collect(),
+        _ => Ok(vec![source(path, path, at.parent().unwrap_or(Path::new(".")))?]),
+    }
+}
+
+/// `folder` is where files of calendars are looked for.
+fn source(name: &str, path: &str, folder: &Path) -> Result<Source> {
+    let name = name.to_owned();
+    let (text, (mut file, mut errors)) = match text_of(path) {
+        Ok(text) => {
+            let read = ScheduleFile::parse_most(&name, &text);
+            (text, read)
+        }
+        // It could be read and is no text.
+        Err(why) if why.problem().place.is_some() => (String::new(), (ScheduleFile::default(), vec![why])),
+        Err(why) => return Err(why),
+    };
+    errors.extend(read_calendars(&mut file, folder));
+    let named = name.clone();
+    let places: LazyPlaces = Rc::new(LazyCell::new(Box::new(move || Places::of(&named, &text))));
+    let errors = errors.into_iter().map(|error| placed(error, &name, &places)).collect();
+    Ok(Source { name, file, errors, places })
+}
+
+/// Where each id and calendar was met first.
+#[derive(Default)]
+pub struct Ids(HashMap<String, (String, LazyPlaces)>);
+
+impl Ids {
+    /// The complaint about `field`, where it was met before: with both places.
+    fn twice(&mut self, field: String, source: &Source) -> Option<Error> {
+        let Some((name, places)) = self.0.get(&field) else {
+            self.0.insert(field, (source.name.clone(), source.places.clone()));
+            return None;
+        };
+        let first = placed(Error::invalid(&field, ""), name, places);
+        let first = first.problem().place.as_deref().map(|place| place.to_string()).unwrap_or_default();
+        let why = format!("stands in {first} too");
+        let hint = "an id belongs to one file: rename one of them, or take it out";
+        Some(source.placed(Error::invalid(field, why).hint(hint)))
+    }
+}
+
+/// All that is wrong with the sources of one path, by themselves and together. `ids` are those of paths before it.
+pub fn complaints(sources: &mut [Source], ids: &mut Ids) -> Vec<Error> {
+    let mut errors = Vec::new();
+    let (mut owner, mut namespace) = (None::<Owner>, None::<Namespace>);
+    for source in sources {
+        errors.append(&mut source.errors);
+        let file = &source.file;
+        let twice = file.calendars.iter().map(|one| format!("calendars.{}", one.name));
+        let twice = twice.chain(file.entries.iter().map(|one| format!("entries.{}", one.id)));
+        errors.extend(twice.filter_map(|field| ids.twice(field, source)));
+        let mut differs = |field: &str, one: String, other: String| {
+            if one != other {
+                let why = format!("another file of the folder names another {field}, {one}");
+                errors.push(source.placed(Error::invalid(field, why).value(other)));
+            }
+        };
+        if let (Some(one), Some(other)) = (&owner, &file.owner) {
+            differs("owner", one.to_string(), other.to_string());
+        }
+        if let (Some(one), Some(other)) = (&namespace, &file.namespace) {
+            differs("namespace", one.to_string(), other.to_string());
+        }
+        owner = owner.or(file.owner.clone());
+        namespace = namespace.or(file.namespace.clone());
+    }
+    errors
+}
+
+/// The sources of one path as one file.
+fn joined(sources: Vec<Source>) -> ScheduleFile {
+    let mut whole = ScheduleFile::default();
+    for file in sources.into_iter().map(|source| source.file) {
+        whole.owner = whole.owner.or(file.owner);
+        whole.namespace = whole.namespace.or(file.namespace);
+        whole.calendars.extend(file.calendars);
+        whole.entries.extend(file.entries);
+    }
+    whole
+}
+
+/// The `.toml` and `.json` files of a folder, by name.
+fn schedule_files(folder: &Path) -> Result<Vec<String>> {
+    let refuse = |why: String| Error::invalid("file", format!("{}: {why}", folder.display()));
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|why| refuse(why.to_string()))? {
+        let path = entry.map_err(|why| refuse(why.to_string()))?.path();
+        let is_schedule = path.extension().is_some_and(|ending| ending == "toml" || ending == "json");
+        if is_schedule && path.is_file() {
+            files.push(path.to_string_lossy().into_owned());
+        }
+    }
+    files.sort();
+    match files.is_empty() {
+        true => Err(refuse("no .toml or .json file in it".to_owned())),
+        false => Ok(files),
+    }
+}
+
+/// Reads the files that calendars name, relative to `folder`; what is wrong with them.
+fn read_calendars(file: &mut ScheduleFile, folder: &Path) -> Vec<Error> {
+    let mut complaints = Vec::new();
+    for calendar in &mut file.calendars {
+        let CalendarSource::File(path) = &calendar.source else { continue };
+        let path = folder.join(path).to_string_lossy().into_owned();
+        match text_of(&path).and_then(|text| Calendar::read(&path, &text)) {
+            Ok(dates) => calendar.source = CalendarSource::Dates(dates),
+            Err(why) => complaints.push(why.under(&format!("calendars.{}", calendar.name))),
+        }
+    }
+    complaints
+}
+
+fn owner_of(path: &Path) -> Owner {
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    ScheduleFile::owner_from_name(&stem.unwrap_or_default())
+}
+
+/// The text of a file, or of standard input for `-`.
+pub fn text_of(path: &str) -> Result<String> {
+    let mut bytes = Vec::new();
+    let limit = FILE_MAX_BYTES as u64 + 1;
+    let read = match path {
+        "-" => std::io::stdin().lock().take(limit).read_to_end(&mut bytes),
+        path => std::fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)),
+    };
+    read.map_err(|why| Error::invalid("file", format!("{path} can't be read: {why}")).value(path))?;
+    String::from_utf8(bytes).map_err(|why| {
+        let line = 1 + why.as_bytes()[..why.utf8_error().valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
+        Error::Invalid(Problem::bare("is not UTF-8 text").at(path, Some(line)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_complaint_about_a_file_says_its_line() {
+        let text = "[entries.a]\nevery = '5m'\nshell = 'a'\n\n[entries.b]\ncron = '61 * * * *'\nshell = 'b'\n";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.toml");
+        std::fs::write(&path, text).unwrap();
+        let path = path.to_str().unwrap();
+        let Err(Failure(errors)) = owned_files(&[path.to_owned()]) else { panic!("it is accepted") };
+        assert_eq!(errors.len(), 1);
+        assert!(errors[0].to_string().starts_with(&format!("{path}:6: entries.b.cron: ")), "{}", errors[0]);
+    }
+
+    #[test]
+    fn the_owner_is_the_name_of_the_file() {
+        assert_eq!(owner_of(Path::new("jobs/My Team.toml")).as_str(), "my-team");
+    }
+}

@@ -1,0 +1,101 @@
+//! What is valid in a schedule file and still deserves a look: traps of times, of policies, and of many at once.
+//!
+//! An ordinary file has none of them; what is refused is no matter of this module.
+
+mod policies;
+mod times;
+mod together;
+
+use std::collections::HashMap;
+
+use crate::domain::file::FileEntry;
+use crate::domain::id::EntryId;
+use crate::domain::schedule::{Schedule, When};
+use crate::domain::span::Span;
+use crate::domain::timestamp::Timestamp;
+
+pub use together::{TOGETHER_MIN, together};
+
+/// A remark about a field of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// The word for programs.
+    pub code: &'static str,
+    /// The field as complaints name it, `entries.nightly.cron`; one of them where it is about several entries.
+    pub field: String,
+    /// The value that it is about.
+    pub value: Option<String>,
+    /// What to know.
+    pub message: String,
+    /// What to do, or more about it.
+    pub hint: Option<String>,
+    /// The entries that it is about.
+    pub ids: Vec<EntryId>,
+}
+
+impl Note {
+    fn new(code: &'static str, id: &EntryId, field: &str, message: impl Into<String>) -> Self {
+        let field = format!("entries.{id}.{field}");
+        Self { code, field, value: None, message: message.into(), hint: None, ids: vec![id.clone()] }
+    }
+
+    fn value(self, value: impl Into<String>) -> Self {
+        Self { value: Some(value.into()), ..self }
+    }
+
+    fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+/// The notes about the entries of one file, each by itself; their calendars as far as they are known, `now` by any clock that
+/// is about right. [`together`] has those about all at once.
+pub fn notes(entries: &[FileEntry], now: Timestamp) -> Vec<Note> {
+    let mut distances = Distances::default();
+    let zones = times::Zones::of(entries);
+    let mut notes = Vec::new();
+    for one in entries {
+        let before = notes.len();
+        times::note(one, &zones, now, &mut notes);
+        // What is over has nothing else to be told.
+        if notes[before..].iter().all(|note| note.code != times::NEVER) {
+            policies::note(one, &mut distances, &mut notes);
+        }
+    }
+    notes
+}
+
+/// The shortest distances of fire times, each found once; many entries have the same schedule.
+#[derive(Default)]
+struct Distances(HashMap<String, Option<Span>>);
+
+impl Distances {
+    fn of(&mut self, one: &FileEntry) -> Option<Span> {
+        let found = || one.entry.schedule.shortest_distance();
+        *self.0.entry(key(one)).or_insert_with(found)
+    }
+}
+
+/// The same for entries that fire alike.
+fn key(one: &FileEntry) -> String {
+    let is_hashed = match &one.entry.schedule.when {
+        When::Cron(crons) => crons.iter().any(|cron| cron.text().split_whitespace().any(|word| word == "H")),
+        _ => false,
+    };
+    let id = if is_hashed { one.id.as_str() } else { "" };
+    format!("{} {id}", one.entry.schedule_json())
+}
+
+/// The field that says when.
+fn kind(schedule: &Schedule) -> &'static str {
+    match schedule.when {
+        When::Cron(_) => "cron",
+        When::Every(_) => "every",
+        When::At(_) => "at",
+        When::Rrule(_) => "rrule",
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
