@@ -12,18 +12,50 @@ mod asked;
 mod audit;
 #[path = "cli/calendars.rs"]
 mod calendars;
+#[path = "cli/completion.rs"]
+mod completion;
+#[path = "cli/config.rs"]
+mod config;
 #[path = "cli/dead.rs"]
 mod dead;
+#[path = "cli/design.rs"]
+mod design;
 #[path = "cli/doctor.rs"]
 mod doctor;
 #[path = "cli/events.rs"]
 mod events;
 #[path = "cli/forecast.rs"]
 mod forecast;
+#[path = "cli/formats.rs"]
+mod formats;
+#[path = "cli/habits.rs"]
+mod habits;
+#[path = "cli/help.rs"]
+mod help;
+#[path = "cli/interrupted.rs"]
+mod interrupted;
+#[path = "cli/keys.rs"]
+mod keys_of_others;
+#[path = "cli/lint.rs"]
+mod lint;
+#[path = "cli/looks.rs"]
+mod looks;
+#[path = "cli/man.rs"]
+mod man;
 #[path = "cli/namespaces.rs"]
 mod namespaces;
+#[path = "cli/plan.rs"]
+mod plan;
+#[path = "cli/queues.rs"]
+mod queues;
 #[path = "cli/repeats.rs"]
 mod repeats;
+#[path = "cli/revisions.rs"]
+mod revisions;
+#[path = "cli/snapshots.rs"]
+mod snapshots;
+#[path = "cli/transcripts.rs"]
+mod transcripts;
 #[path = "cli/why.rs"]
 mod why;
 #[path = "cli/words.rs"]
@@ -323,7 +355,6 @@ fn what_comes_later_is_refused_by_name() {
         &["doctor"],
         &["rollback", "a", "--to", "1"],
         &["nodes", "drain", "x"],
-        &["queues", "pause", "q"],
         &["import", "celery", "x.json"],
         &["node", "--listen", "127.0.0.1:1"],
     ] {

@@ -4,55 +4,13 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
-
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 use support::cli::Upbeat;
+use support::playground::{Playground, somebody};
+use support::wait;
 use support::wait::DEADLINE;
-use support::{guard, setting, wait};
-
-/// A user without a Redis of his own.
-fn somebody() -> Upbeat {
-    let user = Upbeat::at("").namespace("");
-    match setting("UPBEAT_REDIS_SERVER") {
-        Some(program) => user.env("UPBEAT_REDIS_SERVER", &program),
-        None => user,
-    }
-}
-
-struct Playground {
-    child: Child,
-    lines: Vec<String>,
-}
-
-impl Playground {
-    #[track_caller]
-    fn start(user: &Upbeat, nodes: &str) -> Self {
-        let mut command = user.command();
-        let mut child = command.args(["dev", "--nodes", nodes]).stdout(Stdio::piped()).spawn().unwrap();
-        guard::watch(&child);
-        let out = BufReader::new(child.stdout.take().unwrap());
-        let mut lines = Vec::new();
-        for line in out.lines().map_while(Result::ok) {
-            lines.push(line);
-            if lines.last().is_some_and(|line| line.trim_start().starts_with("stop")) {
-                break;
-            }
-        }
-        Self { child, lines }
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
-    }
-
-    fn wait(mut self) -> Option<i32> {
-        guard::reap(&mut self.child).code()
-    }
-}
 
 fn is_alive(pid: i32) -> bool {
     kill(Pid::from_raw(pid), None).is_ok()

@@ -38,11 +38,11 @@ pub struct Common {
     /// Tenant [env: UPBEAT_NAMESPACE] [default: default]
     #[arg(short, long, global = true, value_name = "NS")]
     pub namespace: Option<String>,
-    /// For people, or for programs [env: UPBEAT_OUTPUT]
-    #[arg(short, long, global = true, value_enum, value_name = "FORMAT")]
+    /// table, or for programs json, jsonl or id [env: UPBEAT_OUTPUT]
+    #[arg(short, long, global = true, value_enum, value_name = "FORMAT", hide_possible_values = true)]
     pub output: Option<Format>,
-    /// Colours: on a terminal, always or never [env: UPBEAT_COLOR]
-    #[arg(long, global = true, value_enum, value_name = "WHEN")]
+    /// Colours: auto, on a terminal; always or never [env: UPBEAT_COLOR]
+    #[arg(long, global = true, value_enum, value_name = "WHEN", hide_possible_values = true)]
     pub color: Option<Colors>,
     /// Say nothing beside answers, warnings and errors
     #[arg(short, long, global = true)]
@@ -95,6 +95,9 @@ pub struct SelectedChange {
     pub ids: Vec<String>,
     #[command(flatten)]
     pub select: Selecting,
+    /// Only if the one entry is at this revision
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(1, u64::MAX), allow_negative_numbers = true)]
+    pub if_revision: Option<u64>,
     #[command(flatten)]
     pub changing: Changing,
 }
@@ -144,6 +147,9 @@ pub enum Command {
     /// Say what is wrong with schedule files, without Redis
     #[command(after_help = super::lint::LINT_EXAMPLES)]
     Lint(super::lint::LintArgs),
+    /// Print the JSON Schema of schedule files
+    #[command(after_help = super::schema::SCHEMA_EXAMPLES)]
+    Schema,
     /// Show what `apply` would do, by reading alone
     #[command(after_help = super::plan::PLAN_EXAMPLES)]
     Plan(super::plan::PlanArgs),
@@ -164,6 +170,13 @@ pub enum Command {
         #[command(subcommand)]
         from: ImportFrom,
     },
+
+    /// What an entry was, who made it so and why, the newest first
+    #[command(after_help = super::revisions::REVISIONS_EXAMPLES)]
+    Revisions(super::revisions::RevisionsArgs),
+    /// Give an entry the fields of an older revision
+    #[command(after_help = super::revisions::ROLLBACK_EXAMPLES)]
+    Rollback(super::revisions::RollbackArgs),
 
     /// List runs, the newest first
     #[command(visible_alias = "run")]
@@ -198,10 +211,10 @@ pub enum Command {
         #[command(subcommand)]
         other: Option<Other>,
     },
-    /// List queues
+    /// List queues, limit or pause one
     Queues {
         #[command(subcommand)]
-        other: Option<Other>,
+        command: Option<super::queues::QueuesCommand>,
     },
     /// List calendars: dates that entries exclude
     Calendars {
@@ -219,8 +232,13 @@ pub enum Command {
     Acl(super::acl::AclArgs),
     /// Measure what the race costs on a Redis that nothing else uses
     Bench(super::bench::BenchArgs),
-    /// Print completions for a shell
-    Completions { shell: clap_complete::Shell },
+    /// Print what a shell needs to complete commands, entries, runs, queues
+    Completions {
+        /// bash, zsh, fish, elvish or powershell
+        shell: clap_complete::Shell,
+    },
+    /// Print a man page, or write all of them
+    Man(super::man::ManArgs),
 
     /// Words that are no command; told apart by `hints`.
     #[command(external_subcommand)]
@@ -283,6 +301,9 @@ pub struct SetArgs {
     /// Take fields away: FIELD, labels.KEY, env.KEY
     #[arg(long, value_name = "FIELD", value_delimiter = ',')]
     pub unset: Vec<String>,
+    /// Only if it is at this revision
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(1, u64::MAX), allow_negative_numbers = true)]
+    pub if_revision: Option<u64>,
     #[command(flatten)]
     pub changing: Changing,
     /// A program and its arguments: exec

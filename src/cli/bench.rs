@@ -50,7 +50,7 @@ pub async fn run(app: &App, args: BenchArgs) -> Ended {
     let (entries, rounds) = match args.what {
         BenchWhat::Claim { entries, rounds } => (entries, rounds),
         BenchWhat::Life { runs, rounds } => return life(app, runs, rounds).await,
-        BenchWhat::Other(words) => return Err(hints::not_yet(format!("bench {}", words.join(" "))).into()),
+        BenchWhat::Other(words) => return Err(hints::subcommand("bench", &words).into()),
     };
     let mut rows = Vec::new();
     for (load, name) in [(Load::List, "list"), (Load::Queue, "queue")] {

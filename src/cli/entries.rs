@@ -8,7 +8,7 @@ use crate::cli::fields::Fields;
 use crate::cli::output::Ended;
 use crate::cli::request::{request, until_answered};
 use crate::cli::times::Wall;
-use crate::cli::{clock, entry_words, hints, moments, selection};
+use crate::cli::{clock, entry_words, moments, selection, stray};
 use crate::domain::cron::Cron;
 use crate::domain::entry::{Entry, take_paused};
 use crate::domain::id::{EntryId, Owner};
@@ -85,7 +85,7 @@ pub async fn set(app: &App, args: SetArgs) -> Ended {
         return Err(error.hint(format!("upbeat set {id} --timeout 5m, or --unset FIELD")).into());
     }
     let request = request(&args.changing);
-    let service = app.service().await?;
+    let service = app.service().await?.if_revision(args.if_revision);
     if has_moments(&args.fields) {
         fields = values(&args.fields, &args.argv, service.store().now(service.store().shard_of(&id)).await?)?;
     }
@@ -101,17 +101,21 @@ fn field_name(written: &str) -> String {
 }
 
 /// Words that stand where none belongs: an expression without quotes, or a mistake.
-fn refuse_stray(command: &str, id: &str, fields: &Fields, stray: &[String], exec: &[String]) -> Result<()> {
-    let Some(first) = stray.first() else { return Ok(()) };
+fn refuse_stray(command: &str, id: &str, fields: &Fields, words: &[String], exec: &[String]) -> Result<()> {
+    let Some(first) = words.first() else { return Ok(()) };
     match fields.crons() {
         [cron] if cron.split_whitespace().count() < 5 && !cron.starts_with('@') => {
-            Err(hints::unquoted(command, id, cron, stray, &files_here(), exec))
+            Err(stray::unquoted(command, id, cron, words, &files_here(), exec))
         }
-        _ => Err(Error::Invalid(
-            Problem::bare(format!("{first:?} is one word too many"))
-                .value(first.as_str())
-                .hint("a command stands behind --, an expression in quotes"),
-        )),
+        _ => {
+            let has_schedule = ["cron", "every", "at", "rrule"].iter().any(|field| fields.text(field).is_some());
+            let sorted = stray::sorted_out(command, id, has_schedule, words, exec);
+            Err(Error::Invalid(
+                Problem::bare(format!("{first:?} is one word too many"))
+                    .value(first.as_str())
+                    .hint(sorted.unwrap_or_else(|| "a command stands behind --, an expression in quotes".to_owned())),
+            ))
+        }
     }
 }
 
@@ -238,11 +242,15 @@ impl Verb {
 /// `upbeat rm|pause|resume SELECT`.
 pub async fn change(app: &App, verb: Verb, args: SelectedChange) -> Ended {
     let word = verb.word();
-    let SelectedChange { ids, select, changing } = args;
+    let SelectedChange { ids, select, if_revision, changing } = args;
     // What is wrong with the words is said before Redis is asked.
     let select = selection::to_change(word, &ids, &select)?;
+    if if_revision.is_some() && ids.len() != 1 {
+        let error = Error::invalid("if-revision", "goes with one entry, named by its id");
+        return Err(error.hint(format!("upbeat {word} ID --if-revision N")).into());
+    }
     let request = request(&changing);
-    let service = app.service().await?;
+    let service = app.service().await?.if_revision(if_revision);
     let ids = selection::agreed(&service, word, &select, &changing).await?;
     let said = match verb.moment() {
         Some((field, text, direction)) => Some(moments::about(app, &service, field, text, &ids, direction).await?),
@@ -277,7 +285,7 @@ pub async fn next(app: &App, args: NextArgs) -> Ended {
             return Err(error.hint("upbeat next ID, upbeat next --cron '0 9 * * mon-fri' --tz Europe/Berlin").into());
         }
         (Some(id), [cron, ..]) if cron.split_whitespace().count() < 5 && !cron.starts_with('@') => {
-            return Err(hints::unquoted("next", "", cron, std::slice::from_ref(id), &files_here(), &[]).into());
+            return Err(stray::unquoted("next", "", cron, std::slice::from_ref(id), &files_here(), &[]).into());
         }
         (Some(_), [_, ..]) => return Err(Error::invalid("cron", "goes without an entry").into()),
         (Some(_), []) if args.tz.is_some() => {
@@ -358,7 +366,7 @@ fn refuse_next_stray(args: &NextArgs, id: &str) -> Result<()> {
     stray.extend(args.stray.iter().cloned());
     match &args.cron[..] {
         [cron] if cron.split_whitespace().count() < 5 => {
-            Err(hints::unquoted("next", "", cron, &stray, &files_here(), &[]))
+            Err(stray::unquoted("next", "", cron, &stray, &files_here(), &[]))
         }
         _ => Err(Error::Invalid(
             Problem::bare(format!("{:?} is one word too many", args.stray[0])).hint("one entry at a time"),

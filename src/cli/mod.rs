@@ -7,8 +7,10 @@ mod args;
 mod asked;
 mod asked_args;
 mod audit;
+mod bash;
 mod bench;
 mod calendars;
+mod candidates;
 mod chart;
 mod clock;
 mod completions;
@@ -20,14 +22,18 @@ mod doctor;
 mod entries;
 mod entry_words;
 mod events;
+mod examples;
 mod export;
 mod fields;
+mod flag_hints;
 mod fleet;
 mod forecast;
+mod help;
 mod hints;
 mod import;
 mod lint;
 mod logs;
+mod man;
 mod moments;
 mod namespaces;
 mod node_command;
@@ -36,15 +42,20 @@ mod palette;
 mod plan;
 mod playground;
 mod progress;
+mod queues;
 mod request;
 mod requested;
+mod revisions;
 mod run_args;
 mod run_words;
 mod runs;
 mod schedule_files;
 mod schedule_source;
+mod schema;
 mod selection;
 mod show_run;
+mod stray;
+mod synonyms;
 mod times;
 mod waiting;
 mod why;
@@ -53,11 +64,11 @@ mod zoneinfo;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
-use clap::Parser;
+use clap::FromArgMatches;
 use clap::error::ErrorKind;
 
 use args::{Cli, Command, ImportFrom, Other};
-use output::{Ended, Format, Printer};
+use output::{Ended, Failure, Format, Printer};
 use run_args::RunsCommand;
 
 use crate::error::{Error, Result};
@@ -65,11 +76,12 @@ use crate::service::Service;
 
 /// Runs the program with these words, the first of them its own name; returns its exit code.
 pub fn main(words: Vec<String>) -> ExitCode {
+    completions::answer();
     let (looks, is_known) = config_file::looks(&words);
     let format = looks.format;
     let printer = Printer { format, is_quiet: false };
     palette::choose(looks.colors, format == Format::Table);
-    let cli = match Cli::try_parse_from(&words) {
+    let cli = match parse(&words) {
         Ok(cli) => cli,
         Err(asked) if matches!(asked.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             output::print(&asked.render().ansi().to_string());
@@ -79,19 +91,31 @@ pub fn main(words: Vec<String>) -> ExitCode {
             output::complain(&asked.render().ansi().to_string());
             return ExitCode::from(2);
         }
-        Err(refused) => return ExitCode::from(printer.failure(&hints::usage(&refused).into())),
+        Err(refused) => return ExitCode::from(refuse(printer, hints::usage(&refused, &words).into(), &words)),
     };
     let printer = Printer { format, is_quiet: cli.common.quiet };
     if let Err(refused) = is_known {
-        return ExitCode::from(printer.failure(&refused.into()));
+        return ExitCode::from(refuse(printer, refused.into(), &words));
     }
     let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(cli, printer)));
     progress::end();
     ExitCode::from(match ended {
         Ok(Ok(code)) => code,
-        Ok(Err(failure)) => printer.failure(&failure),
+        Ok(Err(failure)) => refuse(printer, failure, &words),
         Err(_) => printer.failure(&Error::internal("upbeat panicked; please report it with the lines above").into()),
     })
+}
+
+/// Says what is wrong, with a way out that knows the habits of other programs.
+fn refuse(printer: Printer, Failure(errors): Failure, words: &[String]) -> u8 {
+    printer.failure(&Failure(errors.into_iter().map(|error| hints::improved(error, words)).collect()))
+}
+
+/// The words as typed options.
+fn parse(words: &[String]) -> Result<Cli, clap::Error> {
+    let mut command = help::command();
+    let matches = command.try_get_matches_from_mut(words)?;
+    Cli::from_arg_matches(&matches).map_err(|refused| refused.format(&mut command))
 }
 
 fn run(cli: Cli, printer: Printer) -> Ended {
@@ -150,11 +174,14 @@ async fn command(app: &App, command: Command) -> Ended {
         Command::Backfill(args) => asked::backfill(app, args).await,
         Command::Why(args) => why::why(app, args).await,
         Command::Lint(args) => lint::run(app, &args),
+        Command::Schema => schema::run(app),
         Command::Plan(args) => plan::plan(app, args).await,
         Command::Apply(args) => apply::apply(app, args).await,
         Command::Export { ids, select } => export::export(app, &ids, &select).await,
         Command::Import { from: ImportFrom::Crontab { file, tz } } => import::import_crontab(app, &file, tz.as_deref()),
         Command::Import { from: ImportFrom::Other(words) } => Err(hints::subcommand("import", &words).into()),
+        Command::Revisions(args) => revisions::list(app, &args).await,
+        Command::Rollback(args) => revisions::rollback(app, &args).await,
         Command::Runs(args) => match args.command {
             None => runs::list(app, args).await,
             Some(RunsCommand::Show { run }) => show_run::show(app, &run).await,
@@ -171,14 +198,14 @@ async fn command(app: &App, command: Command) -> Ended {
         Command::Audit(args) => audit::run(app, args).await,
         Command::Forecast(args) => forecast::run(app, args).await,
         Command::Nodes { other: None } => fleet::nodes(app).await,
-        Command::Queues { other: None } => fleet::queues(app).await,
+        Command::Queues { command } => queues::run(app, command).await,
         Command::Nodes { other: Some(Other::Word(words)) } => Err(hints::subcommand("nodes", &words).into()),
-        Command::Queues { other: Some(Other::Word(words)) } => Err(hints::subcommand("queues", &words).into()),
         Command::Doctor(args) => doctor::doctor(app, args).await,
         Command::Acl(args) => acl::acl(app, args).await,
         Command::Namespaces => namespaces::namespaces(app).await,
         Command::Bench(args) => bench::run(app, args).await,
         Command::Completions { shell } => completions::print(shell),
+        Command::Man(args) => man::run(&args),
         Command::Other(words) => Err(hints::command(&words).into()),
     }
 }

@@ -114,10 +114,12 @@ async fn report(
     let wall = words.wall(&run);
     let is_told = app.printer.is_json() || app.printer.format == Format::Id;
     if is_taken {
-        app.printer.note(format!("the key is taken by run {}: no other one was made", run.run_id));
+        let made = if request.is_dry_run { "would be" } else { "was" };
+        app.printer.note(format!("the key is taken by run {}: no other one {made} made", run.run_id));
     }
     let Some(limit) = wait.filter(|_| !request.is_dry_run) else {
         let line = || match request.is_dry_run {
+            true if is_taken => String::new(),
             true if run.reason == Some("delivered") => format!("a message of {name} would be delivered\n"),
             true => format!("a run of {name} would be {}\n", outcome(&run, &wall)),
             false => format!("run {} is {}\n", run.run_id, outcome(&run, &wall)),

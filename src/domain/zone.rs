@@ -177,7 +177,7 @@ impl fmt::Display for Zone {
 }
 
 /// All names that are read.
-fn names() -> impl Iterator<Item = String> {
+pub fn names() -> impl Iterator<Item = String> {
     data::chosen().data.names().into_iter().filter(|name| !suggest::is_refused(name))
 }
 

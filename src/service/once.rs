@@ -159,6 +159,9 @@ impl Service {
         let compiled = Registered { namespace, id, birth: 0, revision: 0, entry: &entry }.compile(fire_at, 0);
         let run_id = requested_run_id(namespace, id, &request.id, fire_at);
         if request.is_dry_run {
+            if let Some(taken) = self.taken_by(shard, unique, None).await? {
+                return Ok(taken);
+            }
             let made = match (fire_at > now, compiled.message.is_empty()) {
                 (true, _) => Made::Waiting,
                 (false, true) => Made::Queued,
@@ -193,6 +196,18 @@ impl Service {
             answer = self.store.once(shard, &call).await?;
         }
         Ok(answer)
+    }
+
+    /// What a request would be told whose key is taken already.
+    pub(super) async fn taken_by(
+        &self,
+        shard: u16,
+        unique: Option<&OnlyOne>,
+        id: Option<&EntryId>,
+    ) -> Result<Option<TriggerAnswer>> {
+        let Some(unique) = unique else { return Ok(None) };
+        let holder = self.store.unique_holder(shard, &unique.field(id)).await?;
+        Ok(holder.map(|(run_id, fire_at)| TriggerAnswer::Made { run_id, fire_at, made: Made::Taken }))
     }
 
     /// Why a run like this would wait for a node, where no live one can serve it.

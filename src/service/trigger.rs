@@ -90,6 +90,9 @@ impl Service {
         let entry = definition.parse(id)?;
         check(&entry, options)?;
         if request.is_dry_run {
+            if let Some(taken) = self.taken_by(shard, options.unique.as_ref(), Some(id)).await? {
+                return Ok(taken);
+            }
             let made = self.would_be(id, definition.birth, &entry, options).await?;
             let run_id = requested_run_id(self.store.namespace(), id, &request.id, fire_at);
             return Ok(TriggerAnswer::Made { run_id, fire_at, made });

@@ -62,7 +62,11 @@ impl Client {
     ///
     /// [`Error::Unavailable`] where no answer came: whether it was executed is unknown.
     pub async fn command(&self, name: &'static str, args: Vec<Value>) -> Result<Value> {
-        self.send(name, args).await.map_err(|why| self.explain(&why))
+        let key = args.first().and_then(Value::as_string);
+        self.send(name, args).await.map_err(|why| match key {
+            Some(key) if is_mistyped(&why) => wrong_type(&key),
+            _ => self.explain(&why),
+        })
     }
 
     /// Runs a script, once; loads it first where Redis does not know it.
@@ -80,7 +84,7 @@ impl Client {
             }
             reply => reply,
         };
-        self.answer(script, reply)
+        self.answer(script, keys, reply).await
     }
 
     /// Runs a script that changes nothing; Redis sees to it. It takes no right to write, and none to load scripts.
@@ -95,20 +99,37 @@ impl Client {
             }
             reply => reply,
         };
-        self.answer(script, reply)
+        self.answer(script, keys, reply).await
     }
 
-    fn answer(&self, script: &Script, reply: Result<Value, FredError>) -> Result<Value> {
+    async fn answer(&self, script: &Script, keys: &[String], reply: Result<Value, FredError>) -> Result<Value> {
         match reply {
             Err(why) if is_acl(why.details()) => {
                 let what = format!("run all that the script {} consists of", script.name);
                 Err(not_permitted(&self.connection, why.details(), &what))
             }
+            Err(why) if is_mistyped(&why) => Err(wrong_type(&self.mistyped(script, keys).await)),
             Err(why) if why.details().starts_with("ERR") && why.details().contains("script") => {
                 Err(Error::Internal(Problem::bare(format!("script {} failed: {}", script.name, why.details()))))
             }
             other => other.map_err(|why| self.explain(&why)),
         }
+    }
+
+    /// The key that holds something else than the head of the script says; as far as this user may ask.
+    async fn mistyped(&self, script: &Script, keys: &[String]) -> String {
+        for line in script.text.lines() {
+            let Some((number, about)) = line.strip_prefix("-- KEYS[").and_then(|rest| rest.split_once(']')) else {
+                continue;
+            };
+            let key = number.parse::<usize>().ok().and_then(|number| keys.get(number.checked_sub(1)?));
+            let (Some(key), Some(kind)) = (key, about.split_whitespace().nth(1)) else { continue };
+            let held = self.command("TYPE", vec![key.as_str().into()]).await.ok().and_then(|held| held.as_string());
+            if held.is_some_and(|held| held != "none" && held != kind) {
+                return key.clone();
+            }
+        }
+        "a key of this namespace".to_owned()
     }
 
     /// Sends commands in one pipeline and waits for all replies.
@@ -266,6 +287,21 @@ fn not_permitted(connection: &Connection, details: &str, what: &str) -> Error {
     connection.unavailable(message).hint("upbeat acl prints the rights that nodes, operators and viewers need")
 }
 
+fn is_mistyped(why: &FredError) -> bool {
+    why.details().contains("WRONGTYPE")
+}
+
+/// Somebody else wrote where upbeat keeps its own.
+fn wrong_type(key: &str) -> Error {
+    let problem =
+        Problem::new("redis", format!("{key} holds another type of value than upbeat keeps there")).value(key);
+    Error::Corrupt(
+        problem.hint(
+            "somebody else wrote it: redis-cli TYPE KEY, then RENAME or DEL it; upbeat audit tells what is missing",
+        ),
+    )
+}
+
 /// fred's error as ours, by its first word: Redis' own codes are prefixes of the text.
 fn refused(connection: &Connection, why: &FredError) -> Error {
     let details = why.details();
@@ -285,7 +321,7 @@ fn refused(connection: &Connection, why: &FredError) -> Error {
         "OOM" => unavailable("its memory is full (maxmemory)".to_owned(), ""),
         "MISCONF" | "NOREPLICAS" | "MASTERDOWN" => unavailable(format!("it refuses writes: {details}"), ""),
         "BUSY" => unavailable("a script of somebody blocks it".to_owned(), ""),
-        "WRONGTYPE" => Error::Corrupt(Problem::bare(format!("a key of this namespace has another type: {details}"))),
+        "WRONGTYPE" => wrong_type("a key of this namespace"),
         _ if details.contains("DB index is out of range") => unavailable(
             format!("database {} is out of range", connection.database),
             "the server's setting `databases` says how many there are",

@@ -50,6 +50,20 @@ const KEYS: &[Key] = &[
 ];
 
 impl Store {
+    /// The run that holds a key of requests, and its fire time; `None` where the key is free.
+    pub async fn unique_holder(&self, shard: u16, field: &str) -> Result<Option<(String, Timestamp)>> {
+        let ask = |name, key| {
+            let args = vec![self.key(shard, key).into(), field.into()];
+            self.inner.client.command(name, args)
+        };
+        let now = self.now(shard).await?;
+        let (till, held) = tokio::try_join!(ask("ZSCORE", Key::UniqueUntil), ask("HGET", Key::Uniques))?;
+        let is_taken = till.as_f64().is_some_and(|till| till > now.0 as f64);
+        let held = held.as_string().filter(|_| is_taken);
+        let parts = held.as_deref().and_then(|held| held.split_once(' '));
+        Ok(parts.and_then(|(run_id, at)| Some((run_id.to_owned(), Timestamp(at.parse().ok()?)))))
+    }
+
     /// Makes the run; answers as a trigger does.
     pub async fn once(&self, shard: u16, call: &OnceCall<'_>) -> Result<TriggerAnswer> {
         let lists = self.lists(shard);

@@ -13,13 +13,13 @@ use crate::{refused, user_of};
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A fleet whose shard's clock stands where the test puts it.
-struct Night {
-    server: RedisServer,
-    user: Upbeat,
+pub struct Night {
+    pub server: RedisServer,
+    pub user: Upbeat,
 }
 
 impl Night {
-    fn at(text: &str) -> Self {
+    pub fn at(text: &str) -> Self {
         let server = RedisServer::fresh();
         let user = user_of(&server).env("UPBEAT_ACTOR", "ana@laptop").env("TZ", "UTC");
         let night = Self { server, user };
@@ -28,7 +28,7 @@ impl Night {
     }
 
     /// The clock shows this instant, and every node looks at it.
-    fn go(&self, text: &str) {
+    pub fn go(&self, text: &str) {
         let at = upbeat::domain::timestamp::Timestamp::parse("test", text, None).unwrap();
         let time = self.server.ask(&["TIME"]);
         let part = |at: usize| time.list()[at].text().parse::<i64>().unwrap();
@@ -49,7 +49,7 @@ impl Night {
     }
 
     #[track_caller]
-    fn until(&self, state: &str, count: usize) {
+    pub fn until(&self, state: &str, count: usize) {
         wait_for(&format!("{count} {state}"), DEADLINE, || self.runs(state) == count);
     }
 }

@@ -10,9 +10,11 @@ pub mod guard;
 pub mod hand;
 pub mod node;
 pub mod patience;
+pub mod playground;
 pub mod proxy;
 pub mod redis;
 pub mod resp;
+pub mod terminal;
 pub mod tls;
 pub mod wait;
 
