@@ -148,7 +148,8 @@ impl Store {
         let (mut count, mut slowest) = (0, 0);
         for line in found {
             let mut line = Reply::list(line)?;
-            (line.next()?, line.next()?);
+            line.next()?;
+            line.next()?;
             let (took, words) = (line.number()?, line.texts()?);
             let is_script = words.first().is_some_and(|word| word.to_lowercase().starts_with("eval"));
             if is_script && took > over_us && words.iter().any(|word| word.starts_with(&ours)) {
