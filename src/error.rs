@@ -48,6 +48,19 @@ pub struct Problem {
     pub hint: Option<String>,
     /// Where it stands, in a file.
     pub place: Option<Box<Place>>,
+    /// Of two who changed the same, what either wanted.
+    pub sides: Option<Box<Sides>>,
+}
+
+/// What two wanted of one entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sides {
+    /// Both, for people.
+    pub lines: Vec<String>,
+    /// The change that was refused, for programs: `{change, fields: [{field, old, new}]}`.
+    pub yours: serde_json::Value,
+    /// The revisions that came before it, the newest first.
+    pub theirs: serde_json::Value,
 }
 
 /// Where in a file something stands.

@@ -25,7 +25,7 @@
 //!    first time after the shard's own now. The entry stands in the zset `due` by its next fire time.
 //! 3. A [`node`] wakes at that time and calls `claim.lua`: it decides what is late, skipped, missed or fires, makes the live
 //!    records, puts run ids into the waiting list of queue and kind of action, writes the ledger, advances `due`. Runs that the
-//!    claimer can serve start in its free slots in the same step; messages of direct actions are delivered by the script itself.
+//!    claimer can serve start in its free slots in the same step, but for queues with a limit; messages of direct actions are delivered by the script itself.
 //! 4. Another node's `work.lua` fetches what waits and records what ended, in one numbered call. [`node::action`] executes an
 //!    attempt in between, a command under a supervisor that outlives neither node nor command.
 //! 5. What ended is a packed record in the ring of its entry, and three lines in the stream `ended`: the index over a namespace.
@@ -95,9 +95,17 @@
 //!   in the shard; only the holder of the current one may finish it. When nobody could renew because no script ran, no lease ends.
 //! - **Overlap.** Marks say which runs of an entry are active, and count only while the run is. What has to wait for them stands
 //!   beside its list (`lua/parts/waits.lua`); the step that ends a run moves the next one in, and a claim looks after it.
+//! - **Limits of queues.** A queue with a limit or a pause has a rule in every shard (`put_queue.lua`), with this shard's share of
+//!   it; `lua/parts/gates.lua` says how many of its runs may start now. Such runs start by a fetch only, so `work.lua` is the one
+//!   place that counts: marks of what executes, which count only while the run does, and the starts within the span of a rate.
+//!   When a limit comes, nothing starts until what executes is counted (`count_queue.lua`). What waits behind a gate is named to
+//!   nobody as work; the step that frees a place, and the look at the time of the next start, name it.
 //! - **Calendars.** They stand in shard 0; plans are made from their dates as they stand, and a change of one puts each entry
 //!   that names it, so that `put.lua` settles what is overdue before the new dates count ([`service`], `calendars.rs`). Old
 //!   revisions of them are kept: what came before a change is planned, backfilled and audited by the dates of then.
+//! - **Files.** What schedule files ask for is held against what stands in one place (`service/wanted.rs`): `plan` shows it and only
+//!   reads, `apply` writes it in steps of at most 250 entries of a shard. Each entry is written whole or not at all, and one that
+//!   stands as its file says is left alone, so an apply that was cut off is finished by the next. What `--prune` removes comes last.
 //! - **Zone data.** One release per process, chosen at start ([`domain::zone::ZoneData`]). Nodes tell theirs with each claim; only
 //!   those with the greatest live one are asked to plan, and what was planned with an older one is planned anew from what is settled
 //!   (`lua/parts/zones.lua`, `store/zones.rs`).
@@ -113,14 +121,34 @@
 //! - **Conservation.** Once a minute a claim compares sums: each entry stands in one place, each run in one. What an eviction or a
 //!   `DEL` took is rebuilt from `entries`, `live` and the ledger, never from now.
 //!
+//! - **Healing.** A node with a schedule file asks each shard how its history began (`lua/beginning.lua`): the first who asks notes
+//!   a mark in the clock, `blank` where the shard has no trace of any entry, removals and the count of births included. A flush
+//!   takes the mark, so a node that has seen another one knows; a node that starts knows only that the whole namespace began blank
+//!   just now, new or flushed: then, too, whoever named the file wants its entries. `node/healing.rs` adds those that neither
+//!   exist nor were removed, each once, whichever nodes race; in an emptied namespace the traces are there and nothing is added.
+//! - **Rights.** One table says who sends which command and runs which script (`store/rights.rs`); what a script calls is read
+//!   from its text. `upbeat acl` prints it as users of Redis, `doctor` compares it with what its own user may do. Who only reads
+//!   runs scripts by `EVALSHA_RO`: Redis itself refuses what would change something, before anything is written.
+//! - **A namespace is opened by its first write.** Reading leaves no key behind, so one that nobody ever used is told from one that
+//!   is empty.
+//!
 //! # What explains it
+//!
+//! `service/doctor/` looks at everything that goes wrong in a fleet, each check with what to type; it changes nothing, what it
+//! may not see is a line of its own, and it looks at 10,000 entries at most.
 //!
 //! `service/why/` answers from records alone: a question names a fire time, the records (runs, ledger, revisions, events) say what
 //! became of it, and that becomes words. How long runs usually take, and when one is stuck, is [`domain::durations`].
 //!
+//! # What looks ahead
+//!
+//! [`domain::forecast`] counts due times by minute and sweeps over starts and ends, with the overlap rules and measured lengths;
+//! `service/forecast.rs` reads for it and changes nothing. Times that are evenly spaced are counted by arithmetic, and every
+//! limit cuts the far end of the window, so that all entries are told up to one instant.
+//!
 //! # What is deliberately absent
 //!
-//! Follow-ups, limits of queues, alerts and the HTTP door are part of the contract and not
+//! Follow-ups, alerts and the HTTP door are part of the contract and not
 //! built yet: each is refused by name, `not in this version yet`, and never accepted and ignored.
 
 pub mod cli;

@@ -18,6 +18,8 @@ mod completion;
 mod config;
 #[path = "cli/dead.rs"]
 mod dead;
+#[path = "cli/design.rs"]
+mod design;
 #[path = "cli/doctor.rs"]
 mod doctor;
 #[path = "cli/events.rs"]
@@ -30,16 +32,26 @@ mod formats;
 mod habits;
 #[path = "cli/help.rs"]
 mod help;
+#[path = "cli/interrupted.rs"]
+mod interrupted;
 #[path = "cli/keys.rs"]
 mod keys_of_others;
+#[path = "cli/lint.rs"]
+mod lint;
 #[path = "cli/looks.rs"]
 mod looks;
 #[path = "cli/man.rs"]
 mod man;
 #[path = "cli/namespaces.rs"]
 mod namespaces;
+#[path = "cli/plan.rs"]
+mod plan;
+#[path = "cli/queues.rs"]
+mod queues;
 #[path = "cli/repeats.rs"]
 mod repeats;
+#[path = "cli/revisions.rs"]
+mod revisions;
 #[path = "cli/snapshots.rs"]
 mod snapshots;
 #[path = "cli/transcripts.rs"]
@@ -339,11 +351,9 @@ fn the_words_of_other_programs_are_understood_or_answered_with_ours() {
 fn what_comes_later_is_refused_by_name() {
     let user = Upbeat::at("redis://127.0.0.1:1");
     for args in [
-        &["lint", "-f", "x"][..],
-        &["doctor"],
-        &["rollback", "a", "--to", "1"],
+        &["top"][..],
+        &["alerts"],
         &["nodes", "drain", "x"],
-        &["queues", "pause", "q"],
         &["import", "celery", "x.json"],
         &["node", "--listen", "127.0.0.1:1"],
     ] {

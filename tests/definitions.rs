@@ -12,8 +12,10 @@ mod entries;
 mod files;
 #[path = "definitions/round_trips.rs"]
 mod round_trips;
+#[path = "definitions/schemas.rs"]
+mod schemas;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use upbeat::domain::entry::Entry;
 use upbeat::domain::file::ScheduleFile;
 use upbeat::error::{Error, Problem};
@@ -21,14 +23,14 @@ use upbeat::error::{Error, Problem};
 /// The fields of one entry, written as in a file.
 fn fields(toml: &str) -> Map<String, Value> {
     let table: toml::Table = toml.parse().unwrap_or_else(|error| panic!("{toml}: {error}"));
-    table.into_iter().map(|(field, value)| (field, json(value))).collect()
+    table.into_iter().map(|(field, value)| (field, of_toml(value))).collect()
 }
 
-fn json(value: toml::Value) -> Value {
+fn of_toml(value: toml::Value) -> Value {
     match value {
         toml::Value::Datetime(datetime) => Value::String(datetime.to_string()),
-        toml::Value::Table(table) => table.into_iter().map(|(key, value)| (key, json(value))).collect(),
-        toml::Value::Array(items) => items.into_iter().map(json).collect(),
+        toml::Value::Table(table) => table.into_iter().map(|(key, value)| (key, of_toml(value))).collect(),
+        toml::Value::Array(items) => items.into_iter().map(of_toml).collect(),
         other => serde_json::to_value(other).unwrap(),
     }
 }
@@ -36,7 +38,9 @@ fn json(value: toml::Value) -> Value {
 /// An entry that must be valid.
 #[track_caller]
 fn entry(toml: &str) -> Entry {
-    Entry::parse(fields(toml)).unwrap_or_else(|error| panic!("{toml}: {error}"))
+    let entry = Entry::parse(fields(toml)).unwrap_or_else(|error| panic!("{toml}: {error}"));
+    schemas::assert_fits(&json!({"entries": {"a": fields(toml)}}));
+    entry
 }
 
 /// The first complaint about an entry that must not be valid.
@@ -62,7 +66,9 @@ fn refused(toml: &str) -> String {
 /// A file that must be valid.
 #[track_caller]
 fn file(toml: &str) -> ScheduleFile {
-    ScheduleFile::parse("jobs.toml", toml).unwrap_or_else(|errors| panic!("{toml}: {errors:?}"))
+    let file = ScheduleFile::parse("jobs.toml", toml).unwrap_or_else(|errors| panic!("{toml}: {errors:?}"));
+    schemas::assert_fits(&fields(toml).into());
+    file
 }
 
 /// All complaints about a file that must not be valid.

@@ -32,6 +32,8 @@ mod logs;
 mod outages;
 #[path = "race/overlaps.rs"]
 mod overlaps;
+#[path = "race/queue_limits.rs"]
+mod queue_limits;
 #[path = "race/sabotage.rs"]
 mod sabotage;
 #[path = "race/verdict.rs"]

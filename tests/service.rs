@@ -22,8 +22,12 @@ mod calendars;
 mod changes;
 #[path = "service/doctor.rs"]
 mod doctor;
+#[path = "service/drawn.rs"]
+mod drawn;
 #[path = "service/events.rs"]
 mod events;
+#[path = "service/exports.rs"]
+mod exports;
 #[path = "service/forecast.rs"]
 mod forecast;
 #[path = "service/once.rs"]
@@ -34,8 +38,14 @@ mod overdue;
 mod owed;
 #[path = "service/pauses.rs"]
 mod pauses;
+#[path = "service/plans.rs"]
+mod plans;
+#[path = "service/prunes.rs"]
+mod prunes;
 #[path = "service/requests.rs"]
 mod requests;
+#[path = "service/rollback.rs"]
+mod rollback;
 #[path = "service/runs.rs"]
 mod runs;
 #[path = "service/skips.rs"]

@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "store/beginning.rs"]
+mod beginning;
 #[path = "store/changes.rs"]
 mod changes;
 #[path = "store/damage.rs"]
@@ -40,6 +42,8 @@ mod others;
 mod outputs;
 #[path = "store/overlap.rs"]
 mod overlap;
+#[path = "store/queue_limits.rs"]
+mod queue_limits;
 #[path = "store/reopened.rs"]
 mod reopened;
 #[path = "store/spread.rs"]

@@ -10,7 +10,7 @@ use crate::cli::request::{request, until_answered};
 use crate::cli::schedule_files::owned_files;
 use crate::cli::selection::agree;
 use crate::cli::times::Wall;
-use crate::cli::{App, calendars, entry_words, moments};
+use crate::cli::{App, calendars, entry_words, moments, queues};
 use crate::domain::moment::Direction;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
@@ -86,8 +86,9 @@ pub async fn apply(app: &App, args: ApplyArgs) -> Ended {
     let ask = async || service.apply_files(&request, files.clone(), &options).await;
     let changes = until_answered(app.printer, &request, ask).await?;
     let has_told_calendars = calendars::of_file(app.printer, &changes.calendars, request.is_dry_run);
+    queues::of_file(app.printer, &changes.queues, request.is_dry_run);
     if app.printer.format == Format::Table && changes.changes.is_empty() {
-        if changes.calendars.is_empty() {
+        if changes.calendars.is_empty() && changes.queues.is_empty() {
             app.printer.note("the file has no entries: nothing to do");
         }
         changes.warnings.iter().for_each(|warning| app.printer.warning(warning));

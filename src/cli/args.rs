@@ -95,6 +95,9 @@ pub struct SelectedChange {
     pub ids: Vec<String>,
     #[command(flatten)]
     pub select: Selecting,
+    /// Only if the one entry is at this revision
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(1, u64::MAX), allow_negative_numbers = true)]
+    pub if_revision: Option<u64>,
     #[command(flatten)]
     pub changing: Changing,
 }
@@ -144,6 +147,9 @@ pub enum Command {
     /// Say what is wrong with schedule files, without Redis
     #[command(after_help = super::lint::LINT_EXAMPLES)]
     Lint(super::lint::LintArgs),
+    /// Print the JSON Schema of schedule files
+    #[command(after_help = super::schema::SCHEMA_EXAMPLES)]
+    Schema,
     /// Show what `apply` would do, by reading alone
     #[command(after_help = super::plan::PLAN_EXAMPLES)]
     Plan(super::plan::PlanArgs),
@@ -164,6 +170,13 @@ pub enum Command {
         #[command(subcommand)]
         from: ImportFrom,
     },
+
+    /// What an entry was, who made it so and why, the newest first
+    #[command(after_help = super::revisions::REVISIONS_EXAMPLES)]
+    Revisions(super::revisions::RevisionsArgs),
+    /// Give an entry the fields of an older revision
+    #[command(after_help = super::revisions::ROLLBACK_EXAMPLES)]
+    Rollback(super::revisions::RollbackArgs),
 
     /// List runs, the newest first
     #[command(visible_alias = "run")]
@@ -198,10 +211,10 @@ pub enum Command {
         #[command(subcommand)]
         other: Option<Other>,
     },
-    /// List queues
+    /// List queues, limit or pause one
     Queues {
         #[command(subcommand)]
-        other: Option<Other>,
+        command: Option<super::queues::QueuesCommand>,
     },
     /// List calendars: dates that entries exclude
     Calendars {
@@ -288,6 +301,9 @@ pub struct SetArgs {
     /// Take fields away: FIELD, labels.KEY, env.KEY
     #[arg(long, value_name = "FIELD", value_delimiter = ',')]
     pub unset: Vec<String>,
+    /// Only if it is at this revision
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(1, u64::MAX), allow_negative_numbers = true)]
+    pub if_revision: Option<u64>,
     #[command(flatten)]
     pub changing: Changing,
     /// A program and its arguments: exec

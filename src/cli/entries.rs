@@ -85,7 +85,7 @@ pub async fn set(app: &App, args: SetArgs) -> Ended {
         return Err(error.hint(format!("upbeat set {id} --timeout 5m, or --unset FIELD")).into());
     }
     let request = request(&args.changing);
-    let service = app.service().await?;
+    let service = app.service().await?.if_revision(args.if_revision);
     if has_moments(&args.fields) {
         fields = values(&args.fields, &args.argv, service.store().now(service.store().shard_of(&id)).await?)?;
     }
@@ -242,11 +242,15 @@ impl Verb {
 /// `upbeat rm|pause|resume SELECT`.
 pub async fn change(app: &App, verb: Verb, args: SelectedChange) -> Ended {
     let word = verb.word();
-    let SelectedChange { ids, select, changing } = args;
+    let SelectedChange { ids, select, if_revision, changing } = args;
     // What is wrong with the words is said before Redis is asked.
     let select = selection::to_change(word, &ids, &select)?;
+    if if_revision.is_some() && ids.len() != 1 {
+        let error = Error::invalid("if-revision", "goes with one entry, named by its id");
+        return Err(error.hint(format!("upbeat {word} ID --if-revision N")).into());
+    }
     let request = request(&changing);
-    let service = app.service().await?;
+    let service = app.service().await?.if_revision(if_revision);
     let ids = selection::agreed(&service, word, &select, &changing).await?;
     let said = match verb.moment() {
         Some((field, text, direction)) => Some(moments::about(app, &service, field, text, &ids, direction).await?),

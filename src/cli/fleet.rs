@@ -1,11 +1,11 @@
-//! Commands about nodes, queues and the shard's clock.
+//! Commands about nodes and the shard's clock.
 
 use crate::cli::App;
 use crate::cli::args::Changing;
 use crate::cli::output::{Cell, Ended, Format, print, table};
 use crate::cli::times::rough;
 use crate::domain::span::Span;
-use crate::service::{NodeView, QueueView};
+use crate::service::NodeView;
 
 /// `upbeat nodes`.
 pub async fn nodes(app: &App) -> Ended {
@@ -53,37 +53,6 @@ fn node_row(node: &NodeView) -> Vec<Cell> {
         format!("{} ms", node.clock_skew_ms).into(),
         node.pid.to_string().into(),
         node.host.clone().into(),
-    ]
-}
-
-/// `upbeat queues`.
-pub async fn queues(app: &App) -> Ended {
-    let queues = app.service().await?.queues().await?;
-    app.printer.list(
-        &queues,
-        |queue| queue.queue.clone(),
-        || {
-            if queues.is_empty() {
-                app.printer.note("no queues: a queue is there once an entry names it");
-                return String::new();
-            }
-            table(&["QUEUE", "WAITING", "RUNNING", "KINDS", "NODES"], queues.iter().map(queue_row))
-        },
-    );
-    if !app.printer.is_json() {
-        queues.iter().flat_map(|queue| &queue.warnings).for_each(|warning| app.printer.warning(warning));
-    }
-    Ok(0)
-}
-
-fn queue_row(queue: &QueueView) -> Vec<String> {
-    let kinds = queue.kinds.as_object().map(|kinds| kinds.keys().cloned().collect::<Vec<_>>().join(","));
-    vec![
-        queue.queue.clone(),
-        queue.waiting.to_string(),
-        queue.running.to_string(),
-        kinds.unwrap_or_default(),
-        if queue.nodes.is_empty() { "nobody".to_owned() } else { queue.nodes.join(",") },
     ]
 }
 

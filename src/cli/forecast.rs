@@ -11,7 +11,7 @@ use crate::cli::chart::Chart;
 use crate::cli::output::{Ended, Format, print, printable, table};
 use crate::cli::times::{Wall, took};
 use crate::cli::why::here;
-use crate::cli::{moments, selection};
+use crate::cli::{moments, run_words, selection};
 use crate::domain::moment::Direction;
 use crate::domain::span::Span;
 use crate::domain::timestamp::Timestamp;
@@ -97,7 +97,7 @@ fn columns() -> Option<usize> {
 /// The page; with blocks where it is for a terminal of so many columns.
 fn page(view: &ForecastView, zone: &Zone, columns: Option<usize>) -> String {
     let wall = Wall { zone: zone.clone(), now: view.from.0 };
-    let asked = Span((view.to.0.0 - view.from.0.0).unsigned_abs()).human();
+    let asked = length(Span((view.to.0.0 - view.from.0.0).unsigned_abs()));
     let entries = counted(view.entries, "entry fires", "entries fire");
     let mut text = format!("next {asked} from {}: {entries}, {}\n", wall.dated(minute(view.from.0)), runs(view.runs));
     if view.runs > 0 {
@@ -111,7 +111,7 @@ fn page(view: &ForecastView, zone: &Zone, columns: Option<usize>) -> String {
         let more = if more > 0 { format!(" and {} more", grouped(more)) } else { String::new() };
         let at = both(&wall, worst.at.0);
         line("worst minute", format!("{at}: {} of {}{more}", runs(worst.runs), names.join(", ")));
-        let enough = if view.warnings.is_empty() { "enough" } else { "see the warnings" };
+        let enough = if view.suffices { "enough" } else { "see the warnings" };
         line(
             "at once",
             format!(
@@ -216,6 +216,14 @@ fn both(wall: &Wall, at: Timestamp) -> String {
     if local == utc { local } else { format!("{local} ({utc})") }
 }
 
+/// `24 h` rather than `1 d`.
+fn length(span: Span) -> String {
+    match span.0 / 3_600_000 {
+        hours @ 24..72 if span.0.is_multiple_of(3_600_000) => format!("{hours} h"),
+        _ => span.human(),
+    }
+}
+
 fn minute(at: Timestamp) -> Timestamp {
     Timestamp(at.0.div_euclid(60_000) * 60_000)
 }
@@ -232,17 +240,8 @@ fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", grouped(count), if count == 1 { one } else { many })
 }
 
-/// `1,204`.
 fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    run_words::grouped(usize::try_from(number).unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]
@@ -250,9 +249,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_grouped_and_lists_say_how_many_more() {
-        let shown: Vec<String> = [0, 999, 1_000, 1_234_567].into_iter().map(grouped).collect();
-        assert_eq!(shown, ["0", "999", "1,000", "1,234,567"]);
+    fn words_agree_with_numbers_and_lists_say_how_many_more() {
+        assert_eq!((runs(1), runs(1_204)), ("1 run".to_owned(), "1,204 runs".to_owned()));
+        let lengths = [60_000, 86_400_000, 172_800_000, 604_800_000].map(|ms| length(Span(ms)));
+        assert_eq!(lengths, ["1 min", "24 h", "48 h", "7 d"]);
         assert_eq!(some(&["a".to_owned(), "b".to_owned()], 4), "a, b and 2 more");
         assert_eq!(some(&["a".to_owned()], 1), "a");
         assert_eq!(counted(1, "entry fires", "entries fire"), "1 entry fires");

@@ -11,8 +11,7 @@ use crate::domain::nearest::nearest;
 use crate::error::{Error, Problem};
 
 /// Commands of the contract that are not built yet.
-const LATER_COMMANDS: &[&str] =
-    &["schema", "revisions", "rollback", "alerts", "tokens", "top", "simulate", "healthcheck"];
+const LATER_COMMANDS: &[&str] = &["alerts", "tokens", "top", "simulate", "healthcheck"];
 
 /// Flags of the contract that are not built yet.
 pub const LATER_FLAGS: &[&str] = &["--listen", "--apply", "--take-over", "--exporter"];
@@ -68,7 +67,6 @@ pub fn subcommand(group: &str, words: &[String]) -> Error {
     let word = words.first().map_or("", String::as_str);
     let later: &[&str] = match group {
         "nodes" => &["drain"],
-        "queues" => &["set", "pause", "resume"],
         "import" => &["celery", "redbeat", "k8s"],
         _ => &[],
     };

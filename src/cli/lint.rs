@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::cli::App;
 use crate::cli::clock;
 use crate::cli::output::{Ended, Format, object, print, printable, words};
+use crate::cli::palette;
 use crate::cli::schedule_files::{Ids, Source, complaints, sources};
 use crate::domain::calendar::{Calendars, StoredCalendar};
 use crate::domain::file::{CalendarSource, FileEntry};
@@ -158,7 +159,7 @@ fn concerned(found: &Found) -> Vec<String> {
 }
 
 fn in_words(found: &Found, errors: &[Error], noted: &[(Note, Error)], is_quiet: bool) -> String {
-    let mut text: String = errors.iter().map(|error| format!("{}\n", printable(&words(error)))).collect();
+    let mut text: String = errors.iter().map(|error| format!("{}\n", words(error))).collect();
     let count = errors.len();
     if count > 0 {
         let noun = if count == 1 { "error" } else { "errors" };
@@ -173,7 +174,7 @@ fn in_words(found: &Found, errors: &[Error], noted: &[(Note, Error)], is_quiet: 
             1 => placed.to_string(),
             _ => note.message.clone(),
         };
-        text.push_str(&format!("note: {}\n", printable(&line)));
+        text.push_str(&format!("{} {}\n", palette::paint(palette::HEAD, "note:"), printable(&line)));
         if let Some(hint) = &note.hint {
             text.push_str(&format!("  {}\n", printable(hint)));
         }

@@ -42,13 +42,16 @@ mod palette;
 mod plan;
 mod playground;
 mod progress;
+mod queues;
 mod request;
 mod requested;
+mod revisions;
 mod run_args;
 mod run_words;
 mod runs;
 mod schedule_files;
 mod schedule_source;
+mod schema;
 mod selection;
 mod show_run;
 mod stray;
@@ -171,11 +174,14 @@ async fn command(app: &App, command: Command) -> Ended {
         Command::Backfill(args) => asked::backfill(app, args).await,
         Command::Why(args) => why::why(app, args).await,
         Command::Lint(args) => lint::run(app, &args),
+        Command::Schema => schema::run(app),
         Command::Plan(args) => plan::plan(app, args).await,
         Command::Apply(args) => apply::apply(app, args).await,
         Command::Export { ids, select } => export::export(app, &ids, &select).await,
         Command::Import { from: ImportFrom::Crontab { file, tz } } => import::import_crontab(app, &file, tz.as_deref()),
         Command::Import { from: ImportFrom::Other(words) } => Err(hints::subcommand("import", &words).into()),
+        Command::Revisions(args) => revisions::list(app, &args).await,
+        Command::Rollback(args) => revisions::rollback(app, &args).await,
         Command::Runs(args) => match args.command {
             None => runs::list(app, args).await,
             Some(RunsCommand::Show { run }) => show_run::show(app, &run).await,
@@ -192,9 +198,8 @@ async fn command(app: &App, command: Command) -> Ended {
         Command::Audit(args) => audit::run(app, args).await,
         Command::Forecast(args) => forecast::run(app, args).await,
         Command::Nodes { other: None } => fleet::nodes(app).await,
-        Command::Queues { other: None } => fleet::queues(app).await,
+        Command::Queues { command } => queues::run(app, command).await,
         Command::Nodes { other: Some(Other::Word(words)) } => Err(hints::subcommand("nodes", &words).into()),
-        Command::Queues { other: Some(Other::Word(words)) } => Err(hints::subcommand("queues", &words).into()),
         Command::Doctor(args) => doctor::doctor(app, args).await,
         Command::Acl(args) => acl::acl(app, args).await,
         Command::Namespaces => namespaces::namespaces(app).await,

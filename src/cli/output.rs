@@ -111,8 +111,12 @@ impl Printer {
 
 /// `error: field: message`, and the way out below.
 pub fn words(error: &Error) -> String {
-    let hint = error.problem().hint.as_deref().map(|hint| format!("\n  {}", hint.replace('\n', "\n  ")));
-    format!("{} {}{}", palette::error(), printable(&error.to_string()), printable(&hint.unwrap_or_default()))
+    let problem = error.problem();
+    let sides = problem.sides.iter().flat_map(|sides| &sides.lines);
+    let sides: String = sides.map(|line| format!("\n  {}", printable(line))).collect();
+    let hint = problem.hint.as_deref().map(|hint| format!("\n  {}", hint.replace('\n', "\n  ")));
+    let hint = printable(&hint.unwrap_or_default());
+    format!("{} {}{sides}{hint}", palette::error(), printable(&error.to_string()))
 }
 
 /// The error object.
@@ -128,6 +132,10 @@ pub fn object(error: &Error) -> Value {
     if let Some(place) = problem.place.as_deref() {
         object["file"] = place.file.as_str().into();
         object["line"] = place.line.into();
+    }
+    if let Some(sides) = problem.sides.as_deref() {
+        object["yours"] = sides.yours.clone();
+        object["theirs"] = sides.theirs.clone();
     }
     object
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use crate::cli::App;
 use crate::cli::apply::{FilesArgs, counted};
 use crate::cli::output::{Ended, Format, complain, print, printable};
+use crate::cli::palette::{BAD, DOUBT, GOOD, paint};
 use crate::cli::request::asking;
 use crate::cli::schedule_files::owned_files;
 use crate::cli::times::Wall;
@@ -13,7 +14,7 @@ use crate::domain::entry::Entry;
 use crate::domain::fields::SCHEDULE_KINDS;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
-use crate::service::{At, CalendarChange, PlanView, PlannedChange};
+use crate::service::{At, CalendarChange, PlanView, PlannedChange, QueueChange};
 
 pub const PLAN_EXAMPLES: &str = "Examples:
   upbeat plan -f jobs.toml                     what apply would add and change
@@ -88,6 +89,7 @@ fn footer(plan: &PlanView) -> String {
 
 fn lines(plan: &PlanView, now: Timestamp) -> String {
     let mut text: String = plan.calendars.iter().filter_map(calendar).collect();
+    text.extend(plan.queues.iter().filter_map(queue));
     let in_columns: Vec<&PlannedChange> =
         plan.changes.iter().filter(|one| matches!(one.change.change, "added" | "removed")).collect();
     let columns: Vec<[String; 3]> = in_columns.iter().map(|one| words(one)).collect();
@@ -98,7 +100,7 @@ fn lines(plan: &PlanView, now: Timestamp) -> String {
         match one.change.change {
             "added" | "removed" => {
                 let Some(words) = columns.next() else { continue };
-                let sign = if one.change.change == "added" { '+' } else { '-' };
+                let sign = if one.change.change == "added" { paint(GOOD, '+') } else { paint(BAD, '-') };
                 let pad = |at: usize| {
                     let blanks = widths[at].saturating_sub(words[at].chars().count());
                     format!("{}{}", words[at], " ".repeat(blanks))
@@ -142,7 +144,7 @@ fn next(one: &PlannedChange, now: Timestamp) -> String {
 
 /// `~ sync`, its fields, and its next fire times where they are others.
 fn changed(one: &PlannedChange, now: Timestamp) -> String {
-    let mut text = format!("~ {}\n", one.change.id);
+    let mut text = format!("{} {}\n", paint(DOUBT, '~'), one.change.id);
     let mut facts: Vec<(String, String)> = Vec::new();
     for field in &one.change.fields {
         let old_and_new = |fields: &Map<String, Value>| fields.get(field).map_or("none".to_owned(), shown);
@@ -166,10 +168,9 @@ fn changed(one: &PlannedChange, now: Timestamp) -> String {
 
 fn calendar(change: &CalendarChange) -> Option<String> {
     let sign = match change.change {
-        "added" => '+',
-        "changed" => '~',
-        _ if change.entries.is_empty() => return None,
-        _ => '~',
+        "added" => paint(GOOD, '+'),
+        _ if change.change == "unchanged" && change.entries.is_empty() => return None,
+        _ => paint(DOUBT, '~'),
     };
     let dates = if change.dates == 1 { "1 date".to_owned() } else { format!("{} dates", change.dates) };
     let names: Vec<&str> = change.entries.iter().map(|one| one.id.as_str()).collect();
@@ -178,6 +179,13 @@ fn calendar(change: &CalendarChange) -> Option<String> {
         _ => format!(", followed by {}", names.join(", ")),
     };
     Some(format!("{sign} calendar {}  {dates}{followed}\n", change.calendar))
+}
+
+fn queue(change: &QueueChange) -> Option<String> {
+    let limits = [("max_running", change.max_running.map(|most| most.to_string())), ("rate", change.rate.clone())];
+    let limits = limits.iter().filter_map(|(name, limit)| Some(format!("{name} {}", limit.as_ref()?)));
+    let limits = limits.collect::<Vec<_>>().join(", ");
+    (change.change != "unchanged").then(|| format!("{} queue {}  {limits}\n", paint(DOUBT, '~'), change.id))
 }
 
 fn wall(entry: Option<&Entry>, now: Timestamp) -> Wall {

@@ -133,6 +133,7 @@ pub fn complaints(sources: &mut [Source], ids: &mut Ids) -> Vec<Error> {
         errors.append(&mut source.errors);
         let file = &source.file;
         let twice = file.calendars.iter().map(|one| format!("calendars.{}", one.name));
+        let twice = twice.chain(file.queues.iter().map(|one| format!("queues.{}", one.name)));
         let twice = twice.chain(file.entries.iter().map(|one| format!("entries.{}", one.id)));
         errors.extend(twice.filter_map(|field| ids.twice(field, source)));
         let mut differs = |field: &str, one: String, other: String| {
@@ -160,6 +161,7 @@ fn joined(sources: Vec<Source>) -> ScheduleFile {
         whole.owner = whole.owner.or(file.owner);
         whole.namespace = whole.namespace.or(file.namespace);
         whole.calendars.extend(file.calendars);
+        whole.queues.extend(file.queues);
         whole.entries.extend(file.entries);
     }
     whole

@@ -42,6 +42,9 @@ pub struct Definition {
     /// From when this revision counts, ms, where that is before `at`: it was added or resumed with `--from`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Timestamp>,
+    /// The revision whose fields it has, where it was rolled back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<u64>,
     /// The calendars that it excludes, with the revisions that its plan was made from.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub calendars: BTreeMap<String, u64>,

@@ -34,6 +34,9 @@
 //! | `recreated` | a node put back the entries of its schedule file: the namespace had been flushed, or was new | node, count, message (the file) |
 //! | `calendar_changed` | a calendar was written | message (its name), actor, reason |
 //! | `calendar_removed` | a calendar was removed | message (its name), actor, reason |
+//! | `queue_set` | a queue was limited, or a limit of it taken away | message (its name and limits), actor, reason |
+//! | `queue_paused` | a queue was paused | message (its name), actor, reason |
+//! | `queue_resumed` | the pause of a queue was ended | message (its name), actor, reason |
 //! | `zone_data` | a node brought newer zone data: plans are made with it | node, message (its release) |
 //! | `clock_accepted` | a shard's clock was put back, `from` to `until` | from, until |
 //!
@@ -100,6 +103,9 @@ types!(
     Recreated = "recreated",
     CalendarChanged = "calendar_changed",
     CalendarRemoved = "calendar_removed",
+    QueueSet = "queue_set",
+    QueuePaused = "queue_paused",
+    QueueResumed = "queue_resumed",
     ZoneData = "zone_data",
     ClockAccepted = "clock_accepted",
 );
@@ -107,8 +113,11 @@ types!(
 impl EventType {
     /// Whether every shard notes it: that of shard 0 speaks for all.
     pub fn is_of_all_shards(self) -> bool {
-        use EventType::{NodeDraining, NodeJoined, NodeLeft, NodeLost, ZoneData};
-        matches!(self, NodeJoined | NodeDraining | NodeLeft | NodeLost | ZoneData)
+        use EventType::{NodeDraining, NodeJoined, NodeLeft, NodeLost, QueuePaused, QueueResumed, QueueSet, ZoneData};
+        matches!(
+            self,
+            NodeJoined | NodeDraining | NodeLeft | NodeLost | QueuePaused | QueueResumed | QueueSet | ZoneData
+        )
     }
 }
 

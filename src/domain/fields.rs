@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::domain::nearest::nearest;
+use crate::domain::retry::Retry;
 use crate::error::{Error, Problem, Result};
 
 /// Every field of the contract in its order, whether this version delivers it or not.
@@ -50,6 +51,9 @@ pub const FIELDS: &[&str] = &[
 /// Every section of a schedule file, whether this version delivers it or not.
 pub const SECTIONS: &[&str] = &["owner", "namespace", "defaults", "entries", "queues", "calendars", "alerts"];
 
+/// Those that come later.
+const LATER_SECTIONS: &[&str] = &["alerts"];
+
 /// The fields that say *when*; an entry has exactly one.
 pub const SCHEDULE_KINDS: &[&str] = &["cron", "every", "at", "rrule", "after"];
 /// The fields that say *what*; an entry has exactly one.
@@ -75,6 +79,28 @@ pub const DEFAULT_FIELDS: &[&str] = &[
     "note",
     "paused",
 ];
+
+/// Whether a table has what only an entry has.
+pub(crate) fn looks_like_entry(value: &Value) -> bool {
+    let kinds = SCHEDULE_KINDS.iter().chain(ACTION_KINDS);
+    value.as_object().is_some_and(|table| kinds.into_iter().any(|kind| table.contains_key(*kind)))
+}
+
+/// The keys of a table: a field's, or a section's.
+pub(crate) fn keys_of(table: &str) -> &'static [&'static str] {
+    match table {
+        "dst" => &["gap", "fold"],
+        "http" => &["method", "url", "headers", "ok"],
+        "stream" => &["key", "max_len", "trim", "raw"],
+        "list" => &["key", "max_len", "raw"],
+        "publish" => &["channel", "raw"],
+        "retry" => Retry::KEYS,
+        "catch_up" => &["mode", "max_runs", "per_minute"],
+        "calendars" => &["file", "dates"],
+        "queues" => &["max_running", "rate"],
+        _ => &[],
+    }
+}
 
 /// Refused whatever their value is: accepting a policy that is not kept would be a lie.
 const LATER: &[&str] = &["after", "handler", "celery", "concurrency_key"];
@@ -203,6 +229,11 @@ const SYNONYMS: &[(&str, &str)] = &[
 /// Whether `field` is of the contract but refused by this version, whatever it says.
 pub(crate) fn is_later(field: &str) -> bool {
     LATER.contains(&field)
+}
+
+/// Whether this section of a file is of the contract but refused by this version.
+pub(crate) fn is_later_section(section: &str) -> bool {
+    LATER_SECTIONS.contains(&section)
 }
 
 /// The complaint about what comes with a later version.

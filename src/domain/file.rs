@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::domain::calendar::Calendar;
 use crate::domain::entry::Entry;
 use crate::domain::id::{CalendarName, EntryId, Namespace, Owner, plain_name};
+use crate::domain::queue::FileQueue;
 use crate::domain::reading::Complaints;
 use crate::domain::toml_text;
 use crate::error::{Error, Problem, Result};
@@ -26,6 +27,8 @@ pub struct ScheduleFile {
     pub namespace: Option<Namespace>,
     /// The calendars in their order.
     pub calendars: Vec<FileCalendar>,
+    /// The queues in their order.
+    pub queues: Vec<FileQueue>,
     /// The entries in their order, defaults merged in.
     pub entries: Vec<FileEntry>,
 }
@@ -112,6 +115,7 @@ impl ScheduleFile {
             let name = toml_text::key(name.as_str());
             text.push_str(&format!("[calendars.{name}]\n{field} = {}\n", toml_text::written(&value)));
         }
+        FileQueue::to_toml(&self.queues, &mut text);
         for FileEntry { id, entry, is_paused } in &self.entries {
             if !text.is_empty() {
                 text.push('\n');
@@ -149,6 +153,7 @@ impl ScheduleFile {
             });
             document.insert("calendars".to_owned(), Value::Object(calendars.collect()));
         }
+        document.extend(FileQueue::to_json(&self.queues));
         let entries = self.entries.iter().map(|FileEntry { id, entry, is_paused }| {
             let mut fields = entry.fields().clone();
             if *is_paused {

@@ -1,7 +1,7 @@
 //! A forecast: how many runs come due in each minute, how many run at once, and what spreading would change.
 //!
-//! Pure: entries become [`Stream`]s of due times in a [`Window`]; [`forecast`] counts them by minute ([`count`]) and sweeps over
-//! starts and ends ([`sweep`]). Everything has a limit; a forecast says how far it got, and all streams are counted up to there.
+//! Pure: entries become [`Stream`]s of due times in a [`Window`]; [`forecast()`] counts them by minute (`count.rs`) and sweeps over
+//! starts and ends (`sweep.rs`). Everything has a limit; a forecast says how far it got, and all streams are counted up to there.
 
 mod count;
 mod spread;

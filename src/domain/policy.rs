@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::domain::fields::keys_of;
 use crate::domain::nearest::not_one_of;
 use crate::domain::reading::{inside, known_keys, shown, text, whole};
 use crate::domain::span::Span;
@@ -51,6 +52,8 @@ pub enum Delivery {
 }
 
 impl CatchUp {
+    /// The words of `mode`.
+    pub const WORDS: [&str; 3] = ["none", "latest", "all"];
     /// `max_runs` of `all` where it is not named, and its greatest value.
     pub const MAX_RUNS: u16 = 100;
     /// `per_minute` of `all` where it is not named.
@@ -97,6 +100,9 @@ pub const CRONS_MAX: usize = 32;
 pub const TARGET_MAX_LEN: u64 = 100_000;
 
 impl Overlap {
+    /// All words.
+    pub const WORDS: [&str; 5] = ["allow", "skip", "buffer_one", "buffer_all", "cancel_other"];
+
     /// The word in definitions.
     pub fn word(self) -> &'static str {
         match self {
@@ -118,14 +124,13 @@ impl Overlap {
             "buffer_all" => Ok(Self::BufferAll),
             "cancel_other" => Ok(Self::CancelOther),
             _ => {
-                let known = ["allow", "skip", "buffer_one", "buffer_all", "cancel_other"];
                 // Words of Kubernetes and Temporal.
                 Err(match word.to_lowercase().as_str() {
                     "forbid" | "no" | "false" => refuse(format!("{word:?} is called skip here")),
                     "parallel" | "yes" | "true" => refuse(format!("{word:?} is called allow here")),
                     "replace" => refuse(format!("{word:?} is called cancel_other here")),
                     "queue" | "buffer" => refuse(format!("{word:?} is called buffer_all here")),
-                    _ => not_one_of(field, word, &known),
+                    _ => not_one_of(field, word, &Self::WORDS),
                 })
             }
         }
@@ -133,6 +138,9 @@ impl Overlap {
 }
 
 impl Delivery {
+    /// All words.
+    pub const WORDS: [&str; 2] = ["at_least_once", "at_most_once"];
+
     /// The word in definitions.
     pub fn word(self) -> &'static str {
         match self {
@@ -147,8 +155,8 @@ impl Delivery {
             "at_least_once" => Ok(Self::AtLeastOnce),
             "at_most_once" => Ok(Self::AtMostOnce),
             _ => {
-                let known = ["at_least_once", "at_most_once"];
-                let error = Error::invalid(field, format!("{word:?} is not one of {}", known.join(", "))).value(word);
+                let known = Self::WORDS.join(", ");
+                let error = Error::invalid(field, format!("{word:?} is not one of {known}")).value(word);
                 // Words of message brokers.
                 Err(match word.to_lowercase().replace('-', "_").as_str() {
                     "exactly_once" => {
@@ -156,7 +164,7 @@ impl Delivery {
                     }
                     "acks_late" => error.hint("did you mean at_least_once?"),
                     "acks_early" => error.hint("did you mean at_most_once?"),
-                    _ => not_one_of(field, word, &known),
+                    _ => not_one_of(field, word, &Self::WORDS),
                 })
             }
         }
@@ -177,7 +185,7 @@ impl CatchUp {
     pub fn parse(field: &str, value: &Value) -> Result<Self> {
         match value {
             Value::Object(settings) => {
-                known_keys(field, settings, &["mode", "max_runs", "per_minute"])?;
+                known_keys(field, settings, keys_of("catch_up"))?;
                 let mode_field = inside(field, "mode");
                 let mode = match settings.get("mode") {
                     Some(value) => Self::mode(&mode_field, text(&mode_field, value)?)?,
@@ -209,7 +217,7 @@ impl CatchUp {
             "none" => Ok(Self::None),
             "latest" => Ok(Self::Latest),
             "all" => Ok(Self::All { max_runs: Self::MAX_RUNS, per_minute: Self::PER_MINUTE }),
-            _ => Err(not_one_of(field, word, &["none", "latest", "all"])),
+            _ => Err(not_one_of(field, word, &Self::WORDS)),
         }
     }
 }

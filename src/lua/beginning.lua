@@ -16,10 +16,11 @@
 -- ARGV[5] how many were put back, for 'done'
 -- ARGV[6] node that did it
 -- ARGV[7] what people call the file
+-- ARGV[8] name of the beginning that this is to be noted of: of another one it is not
 -- Returns { now, 'blank' | 'used', name, when it began, what is noted of the file }
 local clock_key, entries_key, removed_key, revisions_key, ledger_key, events_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local name, has_seen, file, note = ARGV[1], ARGV[2] == '1', 'file:' .. ARGV[3], ARGV[4]
-local count, node_name, shown = tonumber(ARGV[5]), ARGV[6], ARGV[7]
+local count, node_name, shown, about = tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
 -- use words clock log
 local noted = redis.call('HMGET', clock_key, 'begun', 'birth', file)
 local begun, state = noted[1], noted[3] or ''
@@ -31,11 +32,11 @@ if not begun then
   keep_clock()
   redis.call('HSET', clock_key, 'begun', begun)
 end
-if note ~= '' and state ~= 'done' and note ~= state then
+local kind, since, id = string.match(begun, '^(%S+) (%d+) (.*)$')
+if note ~= '' and id == about and state ~= 'done' and note ~= state then
   keep_clock()
   redis.call('HSET', clock_key, file, note)
   state = note
   if note == 'done' and count > 0 then log_event('type', 'recreated', 'node', node_name, 'count', count, 'message', shown) end
 end
-local kind, since, id = string.match(begun, '^(%S+) (%d+) (.*)$')
 return { now, kind or 'used', id or '', tonumber(since) or 0, state }

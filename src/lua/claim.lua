@@ -1,7 +1,7 @@
 -- claim: take what is due, advance it and enqueue its runs, in one step.
 --
--- Every node calls it; one finds the entries due, the others find nothing. It reads and decides everything first; after its
--- first write nothing can raise. Deliveries of direct actions come last, each may be refused by its target.
+-- One node finds the entries due, the others nothing. It reads and decides everything first; after its first write nothing can
+-- raise. Deliveries of direct actions come last, each may be refused by its target.
 --
 -- KEYS[1] clock     hash    the shard's clock and counters
 -- KEYS[2] due       zset    entry id -> when to look at it, ms
@@ -37,7 +37,10 @@
 -- KEYS[32] dead     zset    run id -> when it failed for good
 -- KEYS[33] letters  hash    run id -> dead letter
 -- KEYS[34] moves    stream  runs that were fired and started
--- KEYS[35..] lists, then as many hints (hints only in shard 0)
+-- KEYS[35] queue_rules hash queue -> limits and pause
+-- KEYS[36] occupied zset   queue and run id of what executes, of queues with a limit
+-- KEYS[37] starts   hash    queue -> when runs started, of queues with a rate
+-- KEYS[38..] lists, then as many hints (hints only in shard 0)
 -- ARGV[1] incarnation
 -- ARGV[2] node name
 -- ARGV[3] number in the lane `claim`; 0 where nothing may be started directly
@@ -53,36 +56,34 @@
 -- Returns { 'behind', now, ms } | { 'later', now, until } | { 'stale' } | { 'repeated', now, { run id, record, ... } }
 --   | { 'claimed', now, next due, next look, live nodes, { claimed, settled, full, unbalanced, outage ms, us beyond now, zones to walk, records to age },
 --       { run id, record, ... }, { entries to plan }, { unknown lists }, { lists with work }, { ended incarnations }, { long ledgers },
---       { entries to plan anew } }
+--       { entries to plan anew }, { queues to count } }
 local clock_key, due_key, plans_key, live_key, active_key, ledger_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local history_key, ended_key, events_key, cursors_key, parked_key = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
-local broken_key, finished_key, paused_key, entries_key, messages_key = KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
-local start_by_key, leases_key, holds_key, lanes_key, nodes_key = KEYS[17], KEYS[18], KEYS[19], KEYS[20], KEYS[21]
-local seen_key, queues_key, stale_key, skips_key, backfills_key, backfilling_key = KEYS[22], KEYS[23], KEYS[24], KEYS[25], KEYS[26], KEYS[27]
-local waits_key, cancels_key, fires_key = KEYS[28], KEYS[29], KEYS[30]
-local delayed_key, dead_key, letters_key, moves_key = KEYS[31], KEYS[32], KEYS[33], KEYS[34]
+local history_key, ended_key, events_key, cursors_key, parked_key, broken_key = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12]
+local finished_key, paused_key, entries_key, messages_key, start_by_key = KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17]
+local leases_key, holds_key, lanes_key, nodes_key, seen_key, queues_key = KEYS[18], KEYS[19], KEYS[20], KEYS[21], KEYS[22], KEYS[23]
+local stale_key, skips_key, backfills_key, backfilling_key, waits_key, cancels_key = KEYS[24], KEYS[25], KEYS[26], KEYS[27], KEYS[28], KEYS[29]
+local fires_key, delayed_key, dead_key, letters_key, moves_key = KEYS[30], KEYS[31], KEYS[32], KEYS[33], KEYS[34]
+local rules_key, occupied_key, starts_key = KEYS[35], KEYS[36], KEYS[37]
 local holder, node_name, number, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local slots, batch, beat, list_count, release = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8]), ARGV[10]
-local channel = ARGV[11]
+local slots, batch, beat, list_count, release, channel = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8]), ARGV[10], ARGV[11]
 local lists, serves, hints = {}, {}, {}
 for i = 1, list_count do
   local name = ARGV[11 + i]
-  lists[name], hints[name] = KEYS[34 + i], KEYS[34 + list_count + i]
+  lists[name], hints[name] = KEYS[37 + i], KEYS[37 + list_count + i]
   serves[name] = string.sub(ARGV[9], i, i) == '1'
 end
--- use words clock lease plan live log history ledger limits waits overlap fire cursor skips settle deliver flush lanes delayed expire zones pauses usual take backfills claimed nudge
+-- use words clock lease plan live log history ledger limits waits overlap fire cursor skips settle deliver flush lanes delayed expire zones pauses usual gates take backfills claimed nudge
 if behind_ms > 5000 then return { 'behind', now, behind_ms } end
-local marks_of_clock = redis.call('HMGET', clock_key, 'drain_until', 'drain_by', 'claimed', 'checked',
-  'zone', 'zone_at', 'zone_done', 'zone_walk', 'waits_seen', 'aged', 'age_walk')
-if tonumber(marks_of_clock[1] or 0) > now and marks_of_clock[2] ~= holder then
-  return { 'later', now, tonumber(marks_of_clock[1]) }
-end
+local marks_of_clock = redis.call('HMGET', clock_key, 'drain_until', 'drain_by', 'claimed', 'checked', 'zone', 'zone_at', 'zone_done', 'zone_walk', 'waits_seen', 'aged', 'age_walk')
+if tonumber(marks_of_clock[1] or 0) > now and marks_of_clock[2] ~= holder then return { 'later', now, tonumber(marks_of_clock[1]) } end
 if number > 0 then
   local kept, answer, last = read_lane(':claim')
   if kept == number then return { 'repeated', now, held_of(answer, last) } end
   if kept > number then return { 'stale' } end
 end
 zones.read({ unpack(marks_of_clock, 5, 8) })
+gates.load()
+gates.keep_out(serves)
 local ids, is_full = take(batch)
 if poison then return set_poison_aside() end
 pausing.wake_due(batch)
@@ -94,9 +95,9 @@ flush_claim()
 expire_queued()
 delayed.move()
 waits.heal(tonumber(marks_of_clock[9]) or 0)
+gates.heal()
 local outage_ms = note_claim(tonumber(marks_of_clock[3]), is_full)
--- What a pause that ended owes is due at once.
-is_full = is_full or #pausing.removes > 0
+is_full = is_full or #pausing.removes > 0 -- what a pause that ended owes is due at once
 local is_unbalanced = check_balance(tonumber(marks_of_clock[4]) or 0)
 backfilling.heal(tonumber(marks_of_clock[4]) or 0)
 hand_out(parked_key)
@@ -116,4 +117,4 @@ local gone = now > hold and redis.call('ZRANGEBYSCORE', leases_key, '-inf', '(' 
 return { 'claimed', now, next_due, look, live_nodes, { claimed, #ids, is_full and 1 or 0, is_unbalanced and 1 or 0, outage_ms,
     behind_ms == 0 and micros % 1000 or 0, zones.ask() and 1 or 0, ask_to_age(marks_of_clock[10], marks_of_clock[11]) },
   held_of(table.concat(started, ' ')), zones.share(to_plan), unknown_lists, waiting_lists, gone, long_ledgers,
-  zones.hand_out() }
+  zones.hand_out(), gates.to_count() }

@@ -21,7 +21,10 @@
 -- KEYS[17] dead     zset    run id -> when it failed for good
 -- KEYS[18] letters  hash    run id -> dead letter
 -- KEYS[19] moves    stream  runs that were fired and started
--- KEYS[20..] lists, then as many hints (hints only in shard 0)
+-- KEYS[20] queue_rules hash queue -> limits and pause
+-- KEYS[21] occupied zset   queue and run id of what executes, of queues with a limit
+-- KEYS[22] starts   hash    queue -> when runs started, of queues with a rate
+-- KEYS[23..] lists, then as many hints (hints only in shard 0)
 -- ARGV[1] incarnation
 -- ARGV[2] node name
 -- ARGV[3] number in the lane `work`
@@ -31,27 +34,29 @@
 -- ARGV[7] number of lists
 -- ARGV[8..] names of the lists, those to fetch from first (each begins with 1, the others with 0); then per ended attempt:
 --   run id, fence, outcome, reason, exit code + 1, message, ms until the next attempt (-1: none), ms that the whole run has (0: no limit)
--- Returns { 'stale' } | { 'done', now, { outcome words }, { run id, record, ... }, { lists with work } }; an outcome word is
+-- Returns { 'stale' } | { 'done', now, { outcome words }, { run id, record, ... }, { lists with work }, 1 where work waits behind a
+--   limit that the caller may free, ms until somebody should look at it again (0: nothing to look at) }; an outcome word is
 --   'finished' | 'requeued' | 'retrying' | 'lost' (another attempt holds the run, nobody does, or it can't go back to a list not named here)
 local clock_key, live_key, lanes_key, leases_key, holds_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local history_key, ended_key, events_key, queues_key = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local start_by_key, due_key, cursors_key, cancels_key, active_key, waits_key = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15]
 local delayed_key, dead_key, letters_key, moves_key = KEYS[16], KEYS[17], KEYS[18], KEYS[19]
+local rules_key, occupied_key, starts_key = KEYS[20], KEYS[21], KEYS[22]
 local holder, node_name, number, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local wanted, ended_count, list_count = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local lists, hints, served = {}, {}, {}
 for i = 1, list_count do
   local name = string.sub(ARGV[7 + i], 2)
-  lists[name], hints[name] = KEYS[19 + i], KEYS[19 + list_count + i]
+  lists[name], hints[name] = KEYS[22 + i], KEYS[22 + list_count + i]
   if string.sub(ARGV[7 + i], 1, 1) == '1' then served[#served + 1] = name end
 end
 local first = 8 + list_count
--- use words clock lease live log history lanes waits finish fetch
+-- use words clock lease live log history lanes waits finish gates fetch
 local kept, answer, last = read_lane(':work')
 if kept == number then
   local words = {}
   for word in string.gmatch(string.match(answer, '^[^\n]*'), '%S+') do words[#words + 1] = word end
-  return { 'done', now, words, held_of(string.match(answer, '\n(.*)$') or '', last), {} }
+  return { 'done', now, words, held_of(string.match(answer, '\n(.*)$') or '', last), {}, 1, 0 }
 end
 if kept > number then return { 'stale' } end
 local attempts = {}
@@ -61,6 +66,7 @@ for i = 0, ended_count - 1 do
     exit = tonumber(ARGV[at + 4]), message = ARGV[at + 5], wait = tonumber(ARGV[at + 6]), left = tonumber(ARGV[at + 7]) }
 end
 read_attempts(attempts)
+gates.load()
 guard_history()
 for _, key in ipairs({ live_key, queues_key, cursors_key, cancels_key, active_key, waits_key }) do redis.call('HLEN', key) end
 for _, key in ipairs({ start_by_key, due_key, leases_key, delayed_key }) do redis.call('ZCARD', key) end
@@ -71,19 +77,27 @@ for _, key in pairs(hints) do redis.call('LLEN', key) end
 
 keep_clock()
 local words = finish(attempts)
+gates.free_attempts(attempts, words)
 local lengths = {}
 for i = 1, #served do lengths[served[i]] = redis.call('LLEN', lists[served[i]]) end
 local fetched = fetch(wanted, served, lengths)
+gates.flush()
 flush_history()
 flush_moves()
 if redis.call('SCARD', holds_key) == 0 then drop_lease(holder) else extend_lease(holder, lease_ms) end
 keep_lane(':work', table.concat(words, ' ') .. '\n' .. table.concat(fetched, ' '))
-local left = {}
+local left, is_held = {}, 0
 for i = 1, #served do
   local name = served[i]
   if redis.call('LLEN', lists[name]) > 0 then
-    left[#left + 1] = name
-    if hints[name] and redis.call('LLEN', hints[name]) == 0 then redis.call('RPUSH', hints[name], '1') end
+    if gates.room(name) > 0 then
+      left[#left + 1] = name
+      if hints[name] and redis.call('LLEN', hints[name]) == 0 then redis.call('RPUSH', hints[name], '1') end
+    else
+      gates.note_shut(name)
+      is_held = 1
+    end
   end
 end
-return { 'done', now, words, fetched.given, left }
+gates.hint_others(served)
+return { 'done', now, words, fetched.given, left, is_held, gates.look < NEVER and math.max(gates.look - now, 1) or 0 }

@@ -29,6 +29,12 @@ pub fn care(shared: &Arc<Shared>, shard: u16, claim: &Claim) {
             }
         });
     }
+    if !claim.to_count.is_empty() {
+        let (shared, queues) = (shared.clone(), claim.to_count.clone());
+        tokio::spawn(
+            async move { report("counting what a limited queue executes", count(&shared, shard, &queues).await) },
+        );
+    }
     if claim.walks_zones {
         let shared = shared.clone();
         tokio::spawn(async move { report("planning by newer zone data", walk_zones(&shared, shard).await) });
@@ -95,6 +101,15 @@ async fn plan_anew(shared: &Shared, ids: &[String]) -> Result<()> {
             tracing::debug!(entry.id = %id, tzdata = shared.store.zone_data(), "planned anew: older zone data was used");
         }
     }
+    Ok(())
+}
+
+/// Counts what executes of queues whose limit is new; then their runs start.
+async fn count(shared: &Shared, shard: u16, queues: &[String]) -> Result<()> {
+    for queue in queues {
+        shared.store.count_queue(shard, queue).await?;
+    }
+    shared.lanes[usize::from(shard)].expect_work();
     Ok(())
 }
 

@@ -148,7 +148,7 @@ impl Healing {
             "nothing is on record in the namespace: it is new, or was flushed"
         };
         for shard in &shards {
-            self.look(*shard, FileNote::Open).await?;
+            self.look(*shard, FileNote::Open { of: &beginnings[usize::from(*shard)].name }).await?;
         }
         let Shared { store, name, incarnation, .. } = &*self.shared;
         if !store.fix_shards().await? {
@@ -163,7 +163,8 @@ impl Healing {
         let recreated = (self.source.recreate)(call).await?;
         for shard in &shards {
             let count = recreated.added.iter().find(|(of, _)| of == shard).map_or(0, |(_, count)| *count);
-            let note = FileNote::Done { count, node: &self.shared.name, shown: &self.source.shown };
+            let of = beginnings[usize::from(*shard)].name.as_str();
+            let note = FileNote::Done { of, count, node: &self.shared.name, shown: &self.source.shown };
             self.look(*shard, note).await?;
         }
         for refused in &recreated.refused {
@@ -181,8 +182,6 @@ impl Healing {
             );
         }
         self.complaint = None;
-        // Claims sleep by what they read before.
-        self.shared.lanes.iter().for_each(|lane| lane.look_within(Duration::ZERO));
         Ok(())
     }
 

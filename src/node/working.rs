@@ -22,6 +22,7 @@ const RETRY: Duration = Duration::from_millis(100);
 pub async fn run(shared: Arc<Shared>, shard: u16, mut ended: mpsc::UnboundedReceiver<Ended>) {
     let lane = usize::from(shard);
     let mut number = 0_u64;
+    let mut is_held = false;
     let mut batch: Vec<Ended> = Vec::new();
     loop {
         while batch.len() < BATCH {
@@ -30,7 +31,9 @@ pub async fn run(shared: Arc<Shared>, shard: u16, mut ended: mpsc::UnboundedRece
                 Err(_) => break,
             }
         }
-        let wants = !shared.shutdown.is_draining() && shared.lanes[lane].has_work.load(Ordering::Acquire);
+        // What ends here may make room in its queue: the same call fetches the next run.
+        let is_freed = is_held && !batch.is_empty();
+        let wants = !shared.shutdown.is_draining() && (is_freed || shared.lanes[lane].has_work.load(Ordering::Acquire));
         let promised = if wants { shared.slots.reserve(BATCH) } else { 0 };
         if batch.is_empty() && promised == 0 {
             tokio::select! {
@@ -47,6 +50,7 @@ pub async fn run(shared: Arc<Shared>, shard: u16, mut ended: mpsc::UnboundedRece
         }
         number += 1;
         let reply = call(&shared, shard, number, promised, &batch).await;
+        is_held = reply.as_ref().map_or(is_held, |reply| reply.is_held);
         settle(&shared, shard, promised, &batch, reply);
         batch.clear();
     }
@@ -102,6 +106,9 @@ fn settle(shared: &Arc<Shared>, shard: u16, promised: usize, batch: &[Ended], re
         }
         for started in reply.fetched {
             execution::start(shared, shard, started);
+        }
+        if let Some(look) = reply.look {
+            shared.lanes[usize::from(shard)].look_within(look);
         }
         if !reply.left.is_empty() {
             shared.lanes[usize::from(shard)].expect_work();

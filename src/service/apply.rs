@@ -4,10 +4,13 @@ use std::collections::HashMap;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
+use crate::domain::definition::Definition;
 use crate::domain::file::ScheduleFile;
 use crate::domain::id::Owner;
+use crate::domain::revision;
 use crate::error::Result;
 use crate::service::change::is_written;
+use crate::service::conflict::Yours;
 use crate::service::decide;
 use crate::service::prune::{Pruned, Removal};
 use crate::service::request::{Said, content, said};
@@ -15,7 +18,7 @@ use crate::service::view::{ChangeView, Changes};
 use crate::service::wanted::{Against, Batch, FilesOptions, OwnedFile, Wanted, WantedEntry};
 use crate::service::write::{self, Step};
 use crate::service::{Request, Service};
-use crate::store::Changed;
+use crate::store::{ChangeWord, Changed};
 
 /// Steps on their way at a time.
 const STEPS_AT_ONCE: usize = 3;
@@ -43,7 +46,7 @@ impl Service {
         self.apply_files(request, vec![OwnedFile { file, owner }], &options).await
     }
 
-    /// Writes the calendars of the files, then adds and changes entries as they say, then, where that is asked for, removes what
+    /// Writes the calendars of the files and limits their queues, then adds and changes entries as they say, then, where that is asked for, removes what
     /// their owners have beside them. Entries of another owner are `refused`, as are those that somebody else changes
     /// meanwhile; the rest is written. Nothing is paused or resumed that exists, no calendar is removed.
     ///
@@ -68,6 +71,7 @@ impl Service {
         for (name, calendar) in &wanted.calendars {
             calendars.push(self.put_calendar(request, name, calendar).await?);
         }
+        let queues = self.apply_queues(request, &wanted.queues).await?;
         if !calendars.is_empty() && !request.is_dry_run {
             against.calendars = self.calendars_of_files(&wanted, against.clocks[0]).await?.1;
         }
@@ -102,7 +106,7 @@ impl Service {
         for pruned in &pruned {
             changes.extend(self.prune(&removal, pruned).await?);
         }
-        Ok(Changes { changes, calendars, warnings })
+        Ok(Changes { changes, calendars, queues, warnings })
     }
 
     /// Writes one batch. Returns what became of its entries, and warnings.
@@ -135,7 +139,16 @@ impl Service {
                         let dropped = self.drop_skips(against.request, stored, &entry, changed.revision, batch.now);
                         warnings.extend(dropped.await?);
                     }
-                    views.push(write::view(changed, || decide::fields_when_added(&one.entry)));
+                    let seen = stored.as_ref().and_then(|stored| stored.definition.as_ref().ok());
+                    let is_behind =
+                        |seen: &&Definition| changed.word == ChangeWord::Conflict && seen.revision < changed.revision;
+                    views.push(match seen.filter(is_behind) {
+                        Some(seen) => {
+                            let yours = Yours::changed(revision::differing(&seen.entry, entry.fields()));
+                            self.refused_change(&one.id, changed, seen.revision, yours).await
+                        }
+                        None => write::view(changed, || decide::fields_when_added(&one.entry)),
+                    });
                 }
                 (None, Some(why), Some(stored)) => views.push(write::refused(stored, why)),
                 (None, _, Some(stored)) => views.push(write::unchanged(stored)),

@@ -161,6 +161,7 @@ impl Service {
                     owner: "bench".to_owned(),
                     paused: None,
                     from: None,
+                    restored: None,
                     calendars: Default::default(),
                     entry: entry.fields().clone(),
                 };

@@ -1,19 +1,20 @@
 //! Changing entries by name: add, set, remove, pause, resume.
 
-use std::collections::{HashMap, HashSet};
-
 use serde_json::{Map, Value};
 
 use crate::domain::entry::Entry;
 use crate::domain::id::{EntryId, Owner};
 use crate::domain::ledger;
+use crate::domain::revision;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
 use crate::error::{Error, Problem, Result};
-use crate::service::decide::{self, Decided};
+use crate::service::conflict::Yours;
+use crate::service::decide;
+use crate::service::each::Each;
 use crate::service::request::{Said, content, said};
 use crate::service::view::{ChangeView, Changes};
-use crate::service::write::{self, STEP_ENTRIES, Step, only_one};
+use crate::service::write::{self, Step, only_one};
 use crate::service::{Request, Service};
 use crate::store::{ChangeWord, Changed, StoredEntry};
 
@@ -32,27 +33,6 @@ pub struct AddOptions {
     pub is_take: bool,
     /// A new entry owes its fire times from then on.
     pub from: Option<Said>,
-}
-
-/// What is done with entries that are named one by one.
-#[derive(Debug, Clone, Copy)]
-enum Each<'a> {
-    Remove,
-    Pause(Option<&'a Said>),
-    Resume(Option<&'a Said>),
-}
-
-impl Each<'_> {
-    /// As part of what is asked for.
-    fn words(self) -> String {
-        match self {
-            Self::Remove => "Remove".to_owned(),
-            Self::Pause(None) => "Pause".to_owned(),
-            Self::Pause(until) => format!("Pause until {}", said(until)),
-            Self::Resume(None) => "Resume".to_owned(),
-            Self::Resume(from) => format!("Resume from {}", said(from)),
-        }
-    }
 }
 
 impl Service {
@@ -81,6 +61,7 @@ impl Service {
         let from = options.from.as_ref().map(|from| from.at).filter(|_| stored.is_none());
         let anchored = decide::anchored(entry.clone(), on_record.map(|known| &known.entry), from.unwrap_or(now))?;
         let written = self.store.resolve(anchored.clone()).await?;
+        let mut yours = None;
         let (decided, seen) = match &stored {
             None => {
                 if from.is_some() && options.is_paused {
@@ -103,6 +84,7 @@ impl Service {
                 if definition.owner != owner && !options.is_take {
                     return Err(other_owner(&id, &definition.owner));
                 }
+                yours = Some(Yours::changed(revision::differing(&definition.entry, anchored.fields())));
                 decide::refuse_past(&id, &entry, definition.parse(&id).ok().as_ref(), now)?;
                 match decide::changed(request, &id, definition, anchored, owner, now) {
                     Some(decided) => (decided, Some(definition.revision)),
@@ -115,7 +97,11 @@ impl Service {
         }
         let since = decided.from.map_or(now, |from| Timestamp(from.0 - 1));
         let changed = self.write(&step, vec![decided]).await?;
-        let changed = match only_one(changed, seen) {
+        let changed = match (seen, yours) {
+            (Some(seen), Some(yours)) => self.one_changed(&id, changed, seen, yours).await,
+            _ => only_one(changed, seen),
+        };
+        let changed = match changed {
             Err(_) if options.is_if_absent => match self.store.entry(&id).await? {
                 Some(stored) => return Ok(one(write::unchanged(&stored))),
                 None => return Err(self.no_entry(&id).await?),
@@ -162,12 +148,16 @@ impl Service {
         let Some(stored) = stored else { return Err(self.no_entry(id).await?) };
         let definition = readable(&stored)?;
         let old = definition.parse(id)?;
-        let entry = self.store.resolve(decide::anchored(old.with(fields, unset)?, None, now)?).await?;
+        let wanted = old.with(fields, unset)?;
+        let yours = Yours::changed(revision::differing(&definition.entry, wanted.fields()));
+        self.as_expected(id, definition, yours.clone()).await?;
+        let entry = self.store.resolve(decide::anchored(wanted, None, now)?).await?;
         decide::refuse_past(id, &entry, Some(&old), now)?;
         let Some(decided) = decide::changed(request, id, definition, entry.clone(), &definition.owner, now) else {
             return Ok(one(write::unchanged(&stored)));
         };
-        let changed = only_one(self.write(&step, vec![decided]).await?, Some(definition.revision))?;
+        let done = self.write(&step, vec![decided]).await?;
+        let changed = self.one_changed(id, done, definition.revision, yours).await?;
         let warnings = self.drop_skips(request, &stored, &entry, changed.revision, now).await?;
         let changes = Changes { warnings, ..one(write::view(changed, Vec::new)) };
         self.with_warnings(changes, &[&entry], now).await
@@ -219,65 +209,6 @@ impl Service {
         self.each(request, Each::Resume(Some(from)), ids).await
     }
 
-    async fn each(&self, request: &Request, each: Each<'_>, ids: &[EntryId]) -> Result<Changes> {
-        request.check()?;
-        let mut seen = HashSet::new();
-        let ids: Vec<&EntryId> = ids.iter().filter(|id| seen.insert(*id)).collect();
-        let mut views: HashMap<String, ChangeView> = HashMap::new();
-        let mut steps = Vec::new();
-        let mut warnings = Vec::new();
-        for shard in self.store.shards() {
-            let mine: Vec<EntryId> =
-                ids.iter().filter(|id| self.store.shard_of(id) == shard).map(|id| (*id).clone()).collect();
-            for (number, page) in mine.chunks(STEP_ENTRIES).enumerate() {
-                let content = content(&each.words(), page.iter().map(EntryId::as_str));
-                let step = Step { request, shard, number, content: &content };
-                let (before, found) = tokio::try_join!(self.before(&step), self.store.entries(page))?;
-                if let Some(done) = before {
-                    // Its answer names what it changed; the others stay as they are.
-                    let others = found.iter().flatten().map(|stored| (stored.id.to_string(), write::unchanged(stored)));
-                    views.extend(others);
-                    views.extend(done.into_iter().map(|changed| (changed.id.clone(), write::view(changed, Vec::new))));
-                    continue;
-                }
-                let mut stored = Vec::with_capacity(page.len());
-                for (id, found) in page.iter().zip(found) {
-                    let Some(found) = found else { return Err(self.no_entry(id).await?) };
-                    stored.push(found);
-                }
-                steps.push((shard, number, content, stored));
-            }
-        }
-        self.progress.begin(steps.iter().map(|(.., stored)| stored.len()).sum(), "entries");
-        for (shard, number, content, stored) in steps {
-            let step = Step { request, shard, number, content: &content };
-            let now = self.store.now(shard).await?;
-            let mut decided = Vec::new();
-            for stored in &stored {
-                views.insert(stored.id.to_string(), write::unchanged(stored));
-                match decide_one(request, each, stored, now) {
-                    Ok(None) if matches!(each, Each::Resume(Some(_))) => {
-                        warnings.push(format!("{} is not paused: it owes nothing", stored.id));
-                    }
-                    Ok(one) => decided.extend(one),
-                    Err(why) if ids.len() == 1 => return Err(why),
-                    Err(why) => {
-                        views.insert(stored.id.to_string(), write::refused(stored, why.to_string()));
-                    }
-                }
-            }
-            let revision = decided.first().map(|one| one.revision);
-            let mut done = self.write(&step, decided).await?;
-            if ids.len() == 1 && !done.is_empty() {
-                done = vec![only_one(done, revision)?];
-            }
-            views.extend(done.into_iter().map(|changed| (changed.id.clone(), write::view(changed, Vec::new))));
-            self.progress.advance(stored.len());
-        }
-        let changes = ids.iter().filter_map(|id| views.remove(id.as_str())).collect();
-        Ok(Changes { changes, warnings, ..Changes::default() })
-    }
-
     /// Adds what deserves a look in entries that were written.
     pub(super) async fn with_warnings(
         &self,
@@ -317,38 +248,11 @@ pub(super) fn beyond_ledger(id: &EntryId, from: Timestamp, end: Option<Timestamp
     (Timestamp(end.0 + 1), Some(format!("{why}\n{hint}")))
 }
 
-fn decide_one(request: &Request, each: Each<'_>, stored: &StoredEntry, now: Timestamp) -> Result<Option<Decided>> {
-    let id = &stored.id;
-    if matches!(each, Each::Remove) {
-        let known = match &stored.definition {
-            Ok(definition) => (definition.birth, definition.revision),
-            Err(Error::Corrupt(_)) => stored.birth_and_revision(),
-            Err(why) => return Err(why.clone()),
-        };
-        return Ok(Some(decide::removed(request, id, known, stored.definition.is_ok(), now)));
-    }
-    let definition = readable(stored)?;
-    let entry = definition.parse(id)?;
-    Ok(match each {
-        Each::Pause(until) => {
-            let until = until.map(|until| until.at);
-            until.map_or(Ok(()), |until| decide::check_until(until, now))?;
-            decide::pause(request, id, definition, entry, until, now)
-        }
-        Each::Resume(Some(from)) if definition.paused_at(now).is_some() => {
-            decide::check_resume_from(id, definition, from.at, now)?;
-            decide::check_owed(&entry, from.at, now)?;
-            decide::resume(request, id, definition, entry, Some(from.at), now)
-        }
-        _ => decide::resume(request, id, definition, entry, None, now),
-    })
-}
-
 pub(super) fn readable(stored: &StoredEntry) -> Result<&crate::domain::definition::Definition> {
     stored.definition.as_ref().map_err(Clone::clone)
 }
 
-fn one(view: ChangeView) -> Changes {
+pub(super) fn one(view: ChangeView) -> Changes {
     Changes { changes: vec![view], ..Changes::default() }
 }
 

@@ -8,6 +8,7 @@ use crate::domain::calendar::Calendars;
 use crate::domain::definition::{DEFINITION_VERSION, Definition, Paused, Removed};
 use crate::domain::entry::{Entry, FIELDS};
 use crate::domain::id::{CalendarName, EntryId};
+use crate::domain::revision;
 use crate::domain::schedule::When;
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Result};
@@ -124,6 +125,7 @@ pub(super) fn added(
         owner: owner.to_owned(),
         paused: is_paused.then(|| paused(request, now, None)),
         from: None,
+        restored: None,
         calendars: BTreeMap::new(),
         entry: entry.fields().clone(),
     };
@@ -299,6 +301,7 @@ fn next_revision(request: &Request, old: &Definition, now: Timestamp) -> Definit
         reason: request.reason.clone(),
         paused: old.paused_at(now).cloned(),
         from: None,
+        restored: None,
         ..old.clone()
     }
 }
@@ -309,7 +312,7 @@ fn paused(request: &Request, at: Timestamp, until: Option<Timestamp>) -> Paused 
 
 /// Names of the fields that differ, in the order of the contract.
 fn differing(old: &Map<String, Value>, new: &Map<String, Value>) -> Vec<String> {
-    FIELDS.iter().filter(|field| old.get(**field) != new.get(**field)).map(|field| (*field).to_owned()).collect()
+    revision::differing(old, new).into_iter().map(|change| change.field).collect()
 }
 
 /// Names of the fields that a new entry has, its anchor included.

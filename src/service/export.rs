@@ -85,6 +85,9 @@ impl Service {
         let dates = |stored: StoredCalendar| CalendarSource::Dates(stored.dates);
         let calendars = calendars.0.into_iter().map(|(name, stored)| FileCalendar { name, source: dates(stored) });
         file.calendars = calendars.collect();
+        let used: BTreeSet<&str> = file.entries.iter().map(|one| one.entry.queue.as_str()).collect();
+        file.queues = self.limited_queues().await?;
+        file.queues.retain(|one| *select == Select::All || used.contains(one.name.as_str()));
         let mut warnings = unsaid.warnings();
         match owners.first() {
             Some(owner) if owners.len() == 1 => file.owner = Some(Owner::parse("owner", owner)?),

@@ -119,9 +119,19 @@ impl Service {
         }
         let rings: Vec<(&EntryId, u16)> = found.iter().map(|(stored, entry)| (&stored.id, entry.keep_runs)).collect();
         let lengths = self.store.lengths(shard, &rings).await?;
+        let limited = found.iter().filter(|(_, entry)| entry.max_fires.is_some());
+        let limited: Vec<EntryId> = limited.map(|(stored, _)| stored.id.clone()).collect();
+        let counted = if limited.is_empty() { Vec::new() } else { self.store.counted_fires(shard, &limited).await? };
+        let mut counted = counted.into_iter();
         for ((stored, entry), lengths) in found.iter().zip(lengths) {
             let left = match entry.max_fires {
-                Some(most) => Some(u64::from(most).saturating_sub(self.store.fires_of(&stored.id).await?)),
+                Some(most) => {
+                    let fires = match counted.next().flatten() {
+                        Some(fires) => fires,
+                        None => self.store.fires_of(&stored.id).await?,
+                    };
+                    Some(u64::from(most).saturating_sub(fires))
+                }
                 None => None,
             };
             self.add_stream(reading, stored, entry, Usual::of(lengths), left);

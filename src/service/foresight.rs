@@ -42,12 +42,22 @@ impl<'a> Foresight<'a> {
         now: Timestamp,
     ) -> Self {
         let namespace = service.store().namespace();
-        let pending = old.filter(|_| stored.place == Some(Place::Due)).and_then(|old| {
+        let old = old.filter(|_| stored.place == Some(Place::Due)).map(|old| {
             let registered = Registered { namespace, id: &stored.id, birth: 0, revision: 0, entry: old };
-            let first = stored.cursor().max(Timestamp(now.0 - registered.delay_ms() + 1));
+            (old, Timestamp(now.0 - registered.delay_ms()))
+        });
+        let pending = old.and_then(|(old, due)| {
+            let first = stored.cursor().max(Timestamp(due.0 + 1));
             let pending = old.schedule.next_after(Timestamp(first.0 - 1)).filter(|at| *at <= now)?;
             (entry.schedule.next_after(Timestamp(pending.0 - 1)) == Some(pending)).then_some(pending)
         });
+        // What is overdue ends first, and counts.
+        let overdue = old.filter(|_| entry.max_fires.is_some()).map_or(0, |(old, due)| {
+            let times = old.schedule.times_after(Timestamp(stored.cursor().0 - 1)).take_while(|at| *at <= due);
+            let most = usize::try_from(left(old, fires)).unwrap_or(usize::MAX);
+            times.take(most).count() as u64
+        });
+        let fires = fires + overdue;
         let from = Some(pending.unwrap_or(Timestamp(now.0 + 1))).filter(|_| decided.pause().is_none());
         Self { entry, from, skips: &stored.skips, left: left(entry, fires) }
     }

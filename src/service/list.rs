@@ -246,6 +246,8 @@ fn view(
             let kind = entry.action.kind();
             let unserved = kind.and_then(|kind| fleet.nobody_serves(&format!("{}:{}", entry.queue, kind.word())));
             warnings.extend(unserved.map(|unserved| unserved.warning()));
+            let held = kind.and_then(|_| fleet.held(entry.queue.as_str()));
+            warnings.extend(held.and_then(|held| held.warning()));
         }
         Ok(_) => {}
     }

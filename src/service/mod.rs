@@ -10,9 +10,11 @@ mod bench;
 mod bench_life;
 mod calendars;
 mod change;
+mod conflict;
 mod dead;
 mod decide;
 mod doctor;
+mod each;
 mod events;
 mod export;
 mod follow;
@@ -27,8 +29,10 @@ mod outputs;
 mod plan;
 mod progress;
 mod prune;
+mod queues;
 mod recreate;
 mod request;
+mod revisions;
 mod run_ref;
 mod run_views;
 mod runs;
@@ -66,8 +70,10 @@ pub use outputs::{FollowOutput, Piece};
 pub use plan::{NextFive, PlanView, PlannedChange};
 pub use progress::{Progress, Reached};
 pub use prune::Pruned;
+pub use queues::{QueueChange, QueueChanges};
 pub use recreate::Recreation;
 pub use request::{Request, Said};
+pub use revisions::RevisionView;
 pub use run_ref::RunRef;
 pub use runs::{RunFilter, RunList};
 pub use select::Select;
@@ -82,13 +88,15 @@ use crate::store::Store;
 #[derive(Clone)]
 pub struct Service {
     store: Store,
+    /// The revision at which entries have to stand that it changes, where one was named.
+    if_revision: Option<u64>,
     progress: Progress,
 }
 
 impl Service {
     /// The service over a namespace.
     pub fn new(store: Store) -> Self {
-        Self { store, progress: Progress::default() }
+        Self { store, if_revision: None, progress: Progress::default() }
     }
 
     /// The same service; whoever holds `progress` sees how far its requests are.

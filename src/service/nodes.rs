@@ -1,8 +1,4 @@
-//! Nodes and queues as people see them: who is alive, what waits, and whether anybody serves it.
-
-use std::collections::BTreeMap;
-
-use serde_json::{Map, Value};
+//! Nodes as people see them: who is alive, and whether anybody serves what waits.
 
 use crate::domain::action::Kind;
 use crate::domain::node::NodeInfo;
@@ -11,7 +7,8 @@ use crate::domain::span::Span;
 use crate::domain::timestamp::Timestamp;
 use crate::error::Result;
 use crate::service::Service;
-use crate::service::view::{At, NodeView, QueueView};
+use crate::service::queues::{Gates, Held};
+use crate::service::view::{At, NodeView};
 
 /// A node that has not been heard of for this long is lost.
 const LOST_AFTER: Span = Span(10_000);
@@ -22,6 +19,8 @@ const LISTED_FOR: Span = Span(3_600_000);
 pub(super) struct Fleet {
     nodes: Vec<(NodeInfo, Timestamp)>,
     now: Timestamp,
+    /// Limits and pauses of queues.
+    pub(super) gates: Gates,
 }
 
 impl Fleet {
@@ -56,6 +55,16 @@ impl Fleet {
         let (queue, kind) = list.rsplit_once(':').unwrap_or((list, ""));
         let unserved = Unserved { queue: queue.to_owned(), kind: kind.to_owned(), serving: None };
         format!("{} --concurrency {concurrency}", unserved.command())
+    }
+
+    /// Why nothing more of `list`, `QUEUE:KIND`, starts now: its queue is paused, or at a limit.
+    pub(super) fn held(&self, list: &str) -> Option<Held> {
+        self.gates.held(list)
+    }
+
+    /// Names of those that are alive and serve a queue.
+    pub(super) fn serving(&self, queue: &str) -> Vec<String> {
+        self.live().filter(|node| serves_queue(node, queue)).map(|node| node.node.clone()).collect()
     }
 
     /// Names of those that are alive.
@@ -137,8 +146,8 @@ impl Unserved {
 
 impl Service {
     pub(super) async fn fleet(&self) -> Result<Fleet> {
-        let (nodes, now) = tokio::try_join!(self.store.nodes(), self.store.now(0))?;
-        Ok(Fleet { nodes, now })
+        let (nodes, now, gates) = tokio::try_join!(self.store.nodes(), self.store.now(0), self.gates())?;
+        Ok(Fleet { nodes, now, gates })
     }
 
     /// All nodes by name; lost ones stay for an hour, those that stopped in order are not there.
@@ -150,53 +159,6 @@ impl Service {
             runs.iter().filter(|run| run.holder.as_deref() == Some(node.incarnation.as_str())).count()
         };
         Ok(nodes.map(|(node, seen)| view(node, *seen, fleet.is_lost(*seen), held(node))).collect())
-    }
-
-    /// All queues in which runs ever waited, by name.
-    pub async fn queues(&self) -> Result<Vec<QueueView>> {
-        let fleet = self.fleet().await?;
-        let mut queues: BTreeMap<String, Counts> = BTreeMap::new();
-        for shard in self.store.shards() {
-            for (list, waiting) in self.store.waiting(shard).await? {
-                let Some((queue, kind)) = list.rsplit_once(':') else { continue };
-                *queues.entry(queue.to_owned()).or_default().kinds.entry(kind.to_owned()).or_default() += waiting;
-            }
-        }
-        for run in self.live_runs(|_| true).await? {
-            if run.state == State::Running {
-                queues.entry(run.queue().to_owned()).or_default().running += 1;
-            }
-        }
-        Ok(queues.into_iter().map(|(queue, counts)| counts.view(queue, &fleet)).collect())
-    }
-}
-
-#[derive(Default)]
-struct Counts {
-    kinds: BTreeMap<String, u64>,
-    running: u64,
-}
-
-impl Counts {
-    fn view(self, queue: String, fleet: &Fleet) -> QueueView {
-        let unserved = self.kinds.iter().filter_map(|(kind, waiting)| {
-            let unserved = fleet.nobody_serves(&format!("{queue}:{kind}"))?;
-            Some(match waiting {
-                0 => unserved.warning(),
-                _ => format!("{}: {waiting} waiting; {}", unserved.why(), unserved.remedy()),
-            })
-        });
-        let serves = |node: &&NodeInfo| serves_queue(node, &queue);
-        let kinds: Map<String, Value> =
-            self.kinds.iter().map(|(kind, count)| (kind.clone(), (*count).into())).collect();
-        QueueView {
-            waiting: self.kinds.values().sum(),
-            running: self.running,
-            nodes: fleet.live().filter(serves).map(|node| node.node.clone()).collect(),
-            warnings: unserved.collect(),
-            kinds: Value::Object(kinds),
-            queue,
-        }
     }
 }
 

@@ -17,6 +17,7 @@ use crate::service::calendars::{CalendarChange, is_behind};
 use crate::service::decide::{self, Decided};
 use crate::service::foresight::Foresight;
 use crate::service::prune::Pruned;
+use crate::service::queues::QueueChange;
 use crate::service::skip::{lost_skips, skip_is_lost};
 use crate::service::view::{At, ChangeView};
 use crate::service::wanted::{Against, Batch, FilesOptions, OwnedFile, Wanted, WantedEntry};
@@ -37,6 +38,9 @@ pub struct PlanView {
     /// Calendars of the files, and the entries that would follow them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub calendars: Vec<CalendarChange>,
+    /// Queues of the files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub queues: Vec<QueueChange>,
     /// What deserves a look, with the way out.
     pub warnings: Vec<String>,
     /// Those who would apply the files.
@@ -79,6 +83,7 @@ impl PlanView {
     pub fn has_changes(&self) -> bool {
         self.changes.iter().any(|one| one.change.change != "unchanged")
             || self.calendars.iter().any(|one| one.change != "unchanged" || !one.entries.is_empty())
+            || self.queues.iter().any(|one| one.change != "unchanged")
     }
 }
 
@@ -99,9 +104,15 @@ impl Service {
         let against = self.against(request, options, &mut wanted).await?;
         let pruned = if options.is_prune { self.pruned(&wanted).await? } else { Vec::new() };
         let calendars = self.planned_calendars(&wanted, &against).await?;
+        let queues = self.planned_queues(&wanted.queues).await?;
         let batches = self.batches(&wanted.entries, &against.clocks);
+        self.progress.begin(wanted.entries.len(), "entries");
         let planned: Vec<(Vec<PlannedChange>, Vec<String>)> = stream::iter(&batches)
-            .map(|batch| self.plan_batch(&against, batch))
+            .map(|batch| async {
+                let planned = self.plan_batch(&against, batch).await;
+                self.progress.advance(batch.entries.len());
+                planned
+            })
             .buffered(PAGES_AT_ONCE)
             .try_collect()
             .await?;
@@ -120,12 +131,12 @@ impl Service {
             wanted.entries.iter().filter_map(|one| views.remove(one.id.as_str())).collect();
         warnings.extend(self.left_behind(&wanted, &pruned).await?);
         for pruned in &pruned {
-            changes.extend(self.planned_removals(pruned, &against.standing).await?);
+            changes.extend(self.planned_removals(pruned, &against).await?);
         }
-        let much = pruned.iter().filter(|one| one.is_much());
+        let much = pruned.iter().filter(|one| one.is_much() && !options.is_agreed);
         warnings.extend(much.map(|one| format!("this would {}: apply --prune asks, or needs -y", one.words())));
         let owners = wanted.owners.iter().map(ToString::to_string).collect();
-        Ok(PlanView { changes, calendars, warnings, owners })
+        Ok(PlanView { changes, calendars, queues, warnings, owners })
     }
 
     async fn plan_batch(&self, against: &Against<'_>, batch: &Batch<'_>) -> Result<(Vec<PlannedChange>, Vec<String>)> {
@@ -143,11 +154,13 @@ impl Service {
             let planned = match (decided.remove(&one.id), refused.remove(one.id.as_str()), stored) {
                 (Some(decided), _, None) => planned_addition(one, &decided, removed.remove(&one.id), batch.now),
                 (Some(decided), _, Some(stored)) => self.planned_change(against, &decided, stored, batch.now).await?,
-                (None, Some(why), Some(stored)) => PlannedChange::of(write::refused(stored, why)),
-                (None, _, Some(stored)) => {
+                (None, why, Some(stored)) => {
                     let mut view = write::unchanged(stored);
                     view.revision = view.revision.map(|revision| revision + follows(stored, against));
-                    PlannedChange::of(view)
+                    PlannedChange::of(match why {
+                        Some(why) => ChangeView { change: "refused", message: Some(why), ..view },
+                        None => view,
+                    })
                 }
                 (None, _, None) => continue,
             };
@@ -221,11 +234,11 @@ impl Service {
         })
     }
 
-    async fn planned_removals(&self, pruned: &Pruned, standing: &Calendars) -> Result<Vec<PlannedChange>> {
+    async fn planned_removals(&self, pruned: &Pruned, against: &Against<'_>) -> Result<Vec<PlannedChange>> {
         let mut planned = Vec::with_capacity(pruned.ids.len());
         for ids in pruned.ids.chunks(STEP_ENTRIES) {
             for stored in self.store.entries(ids).await?.into_iter().flatten() {
-                let was = as_it_stands(&stored, standing);
+                let was = as_it_stands(&stored, &against.standing);
                 let fires = match was.iter().any(|entry| entry.max_fires.is_some()) {
                     true => self.store.fires_of(&stored.id).await?,
                     false => 0,
@@ -237,7 +250,7 @@ impl Service {
                     change: "removed",
                     next_before: foresight.and_then(|one| one.next()),
                     next_after: None,
-                    revision: unchanged.revision.map(|revision| revision + 1),
+                    revision: unchanged.revision.map(|revision| revision + 1 + follows(&stored, against)),
                     ..unchanged
                 };
                 let fields = stored.definition.map(|definition| definition.entry).unwrap_or_default();

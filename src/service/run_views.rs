@@ -15,11 +15,16 @@ pub(super) fn live(run: &LiveRun, fleet: &Fleet) -> RunView {
         State::Queued => fleet.nobody_serves(&run.list),
         _ => None,
     };
+    let held = match run.state {
+        State::Queued if unserved.is_none() => fleet.held(&run.list),
+        _ => None,
+    };
     let made = Made::of_live(run);
     let is_retrying = run.state == State::Retrying;
     let message = match &unserved {
         None if is_retrying => retry_words(run, &made),
         Some(unserved) => Some(format!("{}; {}", unserved.why(), unserved.remedy())),
+        None if held.is_some() => held.as_ref().map(|held| held.why(Timestamp::to_rfc3339)),
         None if run.state == State::Waiting && run.is_over_limit => {
             Some("waits until fewer than max_running are active".to_owned())
         }
@@ -44,6 +49,7 @@ pub(super) fn live(run: &LiveRun, fleet: &Fleet) -> RunView {
             State::Waiting if run.is_over_limit => Some(Reason::Limit.word()),
             State::Waiting => Some(Reason::Overlap.word()),
             State::Retrying => made.last_past().and_then(|past| past.reason).map(Reason::word),
+            _ if held.is_some() => Some(Reason::Limit.word()),
             _ => unserved.map(|_| Reason::NoNode.word()),
         },
         message,

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::domain::timestamp::Timestamp;
 use crate::service::attempts::Made;
 use crate::service::calendars::CalendarChange;
+use crate::service::queues::QueueChange;
 use crate::store::Skip;
 
 /// An instant in an answer.
@@ -181,6 +182,9 @@ pub struct Changes {
     /// Calendars of the file, and what became of the entries that name them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub calendars: Vec<CalendarChange>,
+    /// Queues of the file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub queues: Vec<QueueChange>,
     /// What deserves a look, with the way out.
     pub warnings: Vec<String>,
 }
@@ -227,6 +231,14 @@ pub struct QueueView {
     pub waiting: u64,
     /// Runs that run.
     pub running: u64,
+    /// How many may, in the fleet; null for any number.
+    pub max_running: Option<u32>,
+    /// How many may start within a span, `100/1m`; null where they may at any rate.
+    pub rate: Option<String>,
+    /// Who paused it, when and why; null where it is not.
+    pub paused_by: Value,
+    /// Who wrote its limits or its pause last; null where it has none.
+    pub changed_by: Value,
     /// Runs that wait, by kind of action.
     pub kinds: Value,
     /// Live nodes that serve it.

@@ -8,6 +8,7 @@ use crate::domain::entry::Entry;
 use crate::domain::file::{CalendarSource, FileCalendar, FileEntry, ScheduleFile};
 use crate::domain::id::{CalendarName, EntryId, Namespace, Owner};
 use crate::domain::ledger;
+use crate::domain::queue::FileQueue;
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Problem, Result};
 use crate::service::change::{beyond_ledger, why_not_yours};
@@ -62,6 +63,7 @@ pub(super) struct WantedEntry {
 }
 
 /// All that the files of one request ask for.
+#[derive(Default)]
 pub(super) struct Wanted {
     /// The entries in the order of the files.
     pub entries: Vec<WantedEntry>,
@@ -69,6 +71,8 @@ pub(super) struct Wanted {
     pub owners: BTreeSet<Owner>,
     /// The calendars in the order of the files, with their dates.
     pub calendars: Vec<(CalendarName, Calendar)>,
+    /// The queues in the order of the files, with their limits.
+    pub queues: Vec<FileQueue>,
 }
 
 /// What it is held against.
@@ -115,7 +119,7 @@ impl Wanted {
     ///
     /// [`Error::Invalid`] where one is for another namespace, or two say the same entry or calendar.
     pub fn new(namespace: &Namespace, files: Vec<OwnedFile>) -> Result<Self> {
-        let mut wanted = Self { entries: Vec::new(), owners: BTreeSet::new(), calendars: Vec::new() };
+        let mut wanted = Self::default();
         for OwnedFile { file, owner } in files {
             if let Some(other) = file.namespace.as_ref().filter(|other| *other != namespace) {
                 let why = format!("the file is for namespace {other}, this is {namespace}");
@@ -129,6 +133,7 @@ impl Wanted {
                     wanted.calendars.push((name, dates));
                 }
             }
+            wanted.queues.extend(file.queues);
             wanted.entries.extend(file.entries.into_iter().map(|FileEntry { id, entry, is_paused }| WantedEntry {
                 text: entry.to_json(),
                 owner: owner.clone(),
@@ -147,6 +152,10 @@ impl Wanted {
         if let Some((twice, _)) = wanted.calendars.iter().find(|(name, _)| !names.insert(name)) {
             return Err(Error::invalid(format!("calendars.{twice}"), "is given twice"));
         }
+        let mut names = HashSet::new();
+        if let Some(twice) = wanted.queues.iter().find(|one| !names.insert(&one.name)) {
+            return Err(Error::invalid(format!("queues.{}", twice.name), "is given twice"));
+        }
         Ok(wanted)
     }
 
@@ -157,7 +166,8 @@ impl Wanted {
 }
 
 impl Service {
-    /// What the files are held against. With it every entry has its anchor and the dates of its calendars.
+    /// What the files are held against. With it every entry has its anchor and the dates of its calendars, and what can't be
+    /// written is refused.
     ///
     /// # Errors
     ///
@@ -168,6 +178,7 @@ impl Service {
         options: &'a FilesOptions,
         wanted: &mut Wanted,
     ) -> Result<Against<'a>> {
+        self.check_queues(&wanted.queues)?;
         let mut clocks = Vec::new();
         for shard in self.store.shards() {
             clocks.push(self.store.now(shard).await?);

@@ -266,12 +266,17 @@ pub(super) fn refused(stored: &StoredEntry, why: String) -> ChangeView {
 
 /// `seen` is the revision that the change was decided on.
 pub(super) fn why_refused(changed: &Changed, seen: Option<u64>) -> String {
-    let seen = seen.map(|seen| format!(" from revision {seen}")).unwrap_or_default();
     match changed.word {
         ChangeWord::Exists => format!("{} exists already, at revision {}", changed.id, changed.revision),
         ChangeWord::Gone => format!("{} was removed meanwhile", changed.id),
-        _ => format!("{} was changed meanwhile{seen} to revision {}", changed.id, changed.revision),
+        _ => why_changed(&changed.id, seen, changed.revision),
     }
+}
+
+/// That an entry was changed since it was read at revision `seen`.
+pub(super) fn why_changed(id: &str, seen: Option<u64>, now: u64) -> String {
+    let seen = seen.map(|seen| format!(" from revision {seen}")).unwrap_or_default();
+    format!("{id} was changed meanwhile{seen} to revision {now}")
 }
 
 /// The one change of a command about one entry; what the script refused is an error.

@@ -27,9 +27,14 @@ pub enum FileNote<'a> {
     /// Nothing: the caller only looks.
     Nothing,
     /// Its entries are being put back; whoever looks goes on with it.
-    Open,
+    Open {
+        /// Since this beginning; where that is gone meanwhile, nothing is noted.
+        of: &'a str,
+    },
     /// They were.
     Done {
+        /// Since this beginning; where that is gone meanwhile, nothing is noted.
+        of: &'a str,
         /// How many.
         count: u64,
         /// By which node.
@@ -60,10 +65,10 @@ impl Store {
     /// Asks how a shard began, and notes what becomes of a schedule file in it.
     pub async fn beginning(&self, shard: u16, call: &BeginningCall<'_>) -> Result<Beginning> {
         let keys = self.keys(shard).all(BEGINNING_KEYS);
-        let (note, count, node, shown) = match call.note {
-            FileNote::Nothing => ("", 0, "", ""),
-            FileNote::Open => ("open", 0, "", ""),
-            FileNote::Done { count, node, shown } => ("done", count, node, shown),
+        let (note, of, count, node, shown) = match call.note {
+            FileNote::Nothing => ("", "", 0, "", ""),
+            FileNote::Open { of } => ("open", of, 0, "", ""),
+            FileNote::Done { of, count, node, shown } => ("done", of, count, node, shown),
         };
         let args = vec![
             call.name.into(),
@@ -73,6 +78,7 @@ impl Store {
             count.cast_signed().into(),
             node.into(),
             shown.into(),
+            of.into(),
         ];
         let mut reply = Reply::list(self.eval(&self.scripts().beginning, &keys, args).await?)?;
         let now = Timestamp(reply.number()?);

@@ -105,6 +105,8 @@ pub struct Claim {
     pub long_ledgers: Vec<String>,
     /// Entries that were planned with older zone data than the caller's.
     pub to_plan_anew: Vec<String>,
+    /// Queues whose limit is new: nothing of them starts until what executes is counted.
+    pub to_count: Vec<String>,
     /// The caller is asked to look at the zones of all entries.
     pub walks_zones: bool,
     /// The caller is asked to drop records of the shard that are too old.
@@ -158,6 +160,9 @@ impl Store {
             Key::Dead,
             Key::Letters,
             Key::Moves,
+            Key::QueueRules,
+            Key::Occupied,
+            Key::Starts,
         ]));
         keys.extend(self.list_keys(shard, &lists));
         let serves: String = lists.iter().map(|list| if call.serves.has(list) { '1' } else { '0' }).collect();
@@ -219,5 +224,6 @@ fn read_claim(mut reply: Reply) -> Result<Claim> {
         ended_nodes: reply.texts()?,
         long_ledgers: reply.texts()?,
         to_plan_anew: reply.texts()?,
+        to_count: reply.texts()?,
     })
 }

@@ -104,6 +104,10 @@ impl Client {
 
     async fn answer(&self, script: &Script, keys: &[String], reply: Result<Value, FredError>) -> Result<Value> {
         match reply {
+            Err(why) if is_acl(why.details()) => {
+                let what = format!("run all that the script {} consists of", script.name);
+                Err(not_permitted(&self.connection, why.details(), &what))
+            }
             Err(why) if is_mistyped(&why) => Err(wrong_type(&self.mistyped(script, keys).await)),
             Err(why) if why.details().starts_with("ERR") && why.details().contains("script") => {
                 Err(Error::Internal(Problem::bare(format!("script {} failed: {}", script.name, why.details()))))
@@ -262,18 +266,22 @@ fn tls(connection: &Connection) -> Result<Option<TlsConfig>> {
     Ok(Some(TlsConfig::from(config)))
 }
 
-/// Which right is missing, and to whom: Redis says `this user has no permissions to run the 'x' command`, in a script `The user
-/// executing the script can't ...`, and newer ones name the user.
-fn not_permitted(connection: &Connection, details: &str) -> Error {
+/// Whether Redis refuses a right: `NOPERM`, and in scripts of 7.0 `ERR The user executing the script can't ...`.
+fn is_acl(details: &str) -> bool {
+    details.starts_with("NOPERM")
+        || details.contains("The user executing the script can't")
+        || details.contains("ACL failure in script")
+}
+
+/// Which right is missing, and to whom; `what` where Redis does not say.
+fn not_permitted(connection: &Connection, details: &str, what: &str) -> Error {
     let user = connection.username.as_deref().unwrap_or("default");
-    let lower = details.to_lowercase();
-    let command =
-        ["to run the '", "run the '"].iter().find_map(|before| details.split(before).nth(1)?.split('\'').next());
+    let command = details.split_once("run the '").and_then(|(_, rest)| rest.split('\'').next());
     let what = match command {
         Some(command) => format!("run {command}"),
-        None if lower.contains("channel") => "use the channel of this namespace".to_owned(),
-        None if lower.contains("key") => "use the keys of this namespace".to_owned(),
-        None => format!("do this ({details})"),
+        None if details.contains("channel") => "use the channel of this namespace".to_owned(),
+        None if details.contains("keys") => "use the keys of this namespace".to_owned(),
+        None => what.to_owned(),
     };
     let message = format!("{REFUSED}user {user} may not {what}");
     connection.unavailable(message).hint("upbeat acl prints the rights that nodes, operators and viewers need")
@@ -307,7 +315,7 @@ fn refused(connection: &Connection, why: &FredError) -> Error {
             "login refused: wrong user or password".to_owned(),
             "put them into the URL, or the password into a file and UPBEAT_REDIS_PASSWORD_FILE",
         ),
-        "NOPERM" => not_permitted(connection, details),
+        _ if is_acl(details) => not_permitted(connection, details, "do this"),
         "READONLY" => unavailable("it is a read-only replica".to_owned(), "name the master"),
         "LOADING" => unavailable("it is loading its data".to_owned(), "try again in a moment"),
         "OOM" => unavailable("its memory is full (maxmemory)".to_owned(), ""),

@@ -46,6 +46,17 @@ impl Store {
         Ok(lengths)
     }
 
+    /// Fire times of these entries of one shard since they were created, as far as they are counted.
+    pub async fn counted_fires(&self, shard: u16, ids: &[EntryId]) -> Result<Vec<Option<u64>>> {
+        let mut counts = Vec::with_capacity(ids.len());
+        for page in ids.chunks(CHUNKS) {
+            for count in self.many("HMGET", shard, Key::Fires, page).await? {
+                counts.push(maybe_bytes(count)?.and_then(|text| String::from_utf8_lossy(&text).parse().ok()));
+            }
+        }
+        Ok(counts)
+    }
+
     /// When the runs of a chunk ended, and how long they took.
     fn ended_of(&self, id: &EntryId, chunk: &[u8]) -> Vec<(i64, Option<Span>)> {
         let length = |run: &EndedRun| {

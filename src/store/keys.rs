@@ -95,6 +95,12 @@ pub enum Key {
     Backfills,
     /// zset: entry id -> when the next of them has its turn.
     Backfilling,
+    /// hash: queue -> limits and pause, JSON.
+    QueueRules,
+    /// zset: queue and run id of what executes, of queues with a limit.
+    Occupied,
+    /// hash: queue -> when runs started, packed, of queues with a rate.
+    Starts,
 }
 
 impl Key {
@@ -145,6 +151,9 @@ impl Key {
             Self::Skips => "skips",
             Self::Backfills => "backfills",
             Self::Backfilling => "backfilling",
+            Self::QueueRules => "queue_rules",
+            Self::Occupied => "occupied",
+            Self::Starts => "starts",
         }
     }
 }

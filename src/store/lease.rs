@@ -50,6 +50,9 @@ const RESCUE_MORE_KEYS: &[Key] = &[
     Key::Waits,
     Key::Dead,
     Key::Letters,
+    Key::QueueRules,
+    Key::Occupied,
+    Key::Starts,
 ];
 
 impl Store {

@@ -86,7 +86,7 @@ pub struct StoredEntry {
 }
 
 /// Revisions behind the current one that may still be kept; `lua/parts/change.lua` has the same number.
-const REVISIONS_KEPT: u64 = 200;
+pub const REVISIONS_KEPT: u64 = 200;
 /// Later than any fire time.
 const NEVER_MS: i64 = 281_474_976_710_655;
 

@@ -68,7 +68,12 @@ impl Store {
                 report.warnings.push("INFO is not permitted: version and persistence of Redis are unknown".to_owned())
             }
         }
-        match self.setting("maxmemory-policy").await? {
+        let said = |section: Option<String>, name: &str| section.and_then(|info| field(&info, name).map(str::to_owned));
+        let policy = match said(info(client, "memory").await?, "maxmemory_policy") {
+            Some(policy) => Some(policy),
+            None => self.setting("maxmemory-policy").await?,
+        };
+        match policy {
             Some(policy) if policy != "noeviction" => report.warnings.push(format!(
                 "Redis evicts keys when its memory is full (maxmemory-policy {policy}): schedules can vanish; \
                  set maxmemory-policy noeviction"
@@ -80,10 +85,12 @@ impl Store {
                     .to_owned(),
             ),
         }
-        let append_only = self.setting("appendonly").await?;
-        let snapshots = self.setting("save").await?;
-        if append_only.as_deref() == Some("no") {
-            report.warnings.push(match snapshots.as_deref() {
+        let is_appending = match said(info(client, "persistence").await?, "aof_enabled") {
+            Some(enabled) => Some(enabled == "1"),
+            None => self.setting("appendonly").await?.map(|word| word == "yes"),
+        };
+        if is_appending == Some(false) {
+            report.warnings.push(match self.setting("save").await?.as_deref() {
                 Some("") => "Redis keeps nothing on disk: a restart loses all schedules; set appendonly yes".to_owned(),
                 _ => "Redis keeps snapshots only: a crash loses what was written since the last; set appendonly yes"
                     .to_owned(),

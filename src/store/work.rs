@@ -1,5 +1,7 @@
 //! work: record how attempts ended and fetch new ones, in one step.
 
+use std::time::Duration;
+
 use fred::types::Value;
 
 use crate::domain::node::Serves;
@@ -105,8 +107,12 @@ pub struct WorkReply {
     pub words: Vec<FinishWord>,
     /// Runs that the caller executes from now on.
     pub fetched: Vec<Started>,
-    /// Waiting lists of the caller that still have work.
+    /// Waiting lists of the caller that still have work that may start.
     pub left: Vec<String>,
+    /// Work of the caller waits behind the limit of its queue.
+    pub is_held: bool,
+    /// When somebody should look at that again.
+    pub look: Option<Duration>,
 }
 
 const KEYS: &[Key] = &[Key::Clock, Key::Live, Key::Lanes, Key::Leases];
@@ -125,6 +131,9 @@ const MORE_KEYS: &[Key] = &[
     Key::Dead,
     Key::Letters,
     Key::Moves,
+    Key::QueueRules,
+    Key::Occupied,
+    Key::Starts,
 ];
 /// Bytes of a message that are kept.
 const MESSAGE_MAX_BYTES: usize = 1024;
@@ -181,7 +190,10 @@ impl Store {
             "done" => {
                 let now = Timestamp(reply.number()?);
                 let words = reply.texts()?.iter().map(|word| finish_word(word)).collect::<Result<_>>()?;
-                Ok(Some(WorkReply { words, fetched: read_started(now, reply.pairs()?), left: reply.texts()? }))
+                let (fetched, left) = (read_started(now, reply.pairs()?), reply.texts()?);
+                let (is_held, look_ms) = (reply.number()? == 1, reply.number()?.max(0).unsigned_abs());
+                let look = (look_ms > 0).then(|| Duration::from_millis(look_ms));
+                Ok(Some(WorkReply { words, fetched, left, is_held, look }))
             }
             other => Err(Error::internal(format!("work answered {other}"))),
         }

@@ -19,7 +19,8 @@ struct Bed {
 
 impl Bed {
     fn new() -> Self {
-        let server = RedisServer::fresh();
+        // Who keeps nothing on disk is asked about its settings, which no role may see.
+        let server = RedisServer::durable();
         let root = user_of(&server);
         root.file("password", "geheim\n");
         let lines = root.ok(&["acl", "--targets", "app:*", "--password-file", "password"]);
@@ -81,11 +82,16 @@ impl Bed {
     }
 }
 
+/// Rights that these walks don't use: a script has them for what happens rarely, as its text shows.
+const RARE_OF_OPERATORS: [&str; 4] = ["pexpire", "sadd", "xrange", "xtrim"];
+const RARE_OF_NODES: [&str; 4] = ["hexists", "lpos", "lrem", "unlink"];
+
 /// Each of these ends well.
 #[track_caller]
-fn walk(user: &Upbeat, commands: &[&[&str]]) {
+fn walk(bed: &Bed, user: &Upbeat, commands: &[&[&str]]) {
     for args in commands {
-        user.run(args).expect_code(0);
+        let outcome = user.run(args);
+        assert_eq!(outcome.code, Some(0), "{args:?}: {}\n{}", outcome.stderr, bed.server.cli(&["ACL", "LOG", "1"]));
     }
 }
 
@@ -152,6 +158,7 @@ fn a_viewer_reads_everything_and_can_change_nothing() {
 
     let viewer = bed.role("viewer");
     walk(
+        &bed,
         &viewer,
         &[
             &["ls"],
@@ -179,6 +186,11 @@ fn a_viewer_reads_everything_and_can_change_nothing() {
             &["add", "more", "--every", "1h", "--dry-run", "--", "true"],
         ],
     );
+    // Who follows reads on until he is stopped.
+    let mut follow = viewer.command().args(["runs", "-f"]).spawn().unwrap();
+    wait_for("it follows", DEADLINE, || bed.calls().get("xrange").is_some_and(|calls| *calls > 0));
+    follow.kill().unwrap();
+    follow.wait().unwrap();
     assert_eq!(viewer.ok(&["logs", &done]), root.ok(&["logs", &done]));
     assert_eq!(viewer.json(&["show", "later"]), root.json(&["show", "later"]));
     bed.nothing_was_refused();
@@ -210,7 +222,9 @@ fn a_viewer_reads_everything_and_can_change_nothing() {
     for args in changing {
         let error = viewer.error(5, args);
         let message = error["message"].as_str().unwrap();
-        assert!(message.ends_with("not permitted: user upbeat-test-viewer may not run evalsha"), "{args:?}: {message}");
+        let (_, right) =
+            message.split_once("not permitted: user upbeat-test-viewer may not run ").unwrap_or(("", message));
+        assert!(["evalsha", "hincrby"].contains(&right), "{args:?}: {message}");
         assert!(error["hint"].as_str().unwrap().starts_with("upbeat acl prints the rights"), "{args:?}: {error}");
     }
     assert_eq!(bed.everything(), before, "not a byte is different");
@@ -225,6 +239,7 @@ fn an_operator_changes_entries_runs_and_calendars() {
     ops.file("more.txt", "2026-12-26\n");
     ops.file("file.toml", "[entries.filed]\nevery = \"1h\"\nexec = [\"true\"]\n");
     walk(
+        &bed,
         &ops,
         &[
             &["calendars", "put", "holidays", "-f", "holidays.txt"],
@@ -234,6 +249,7 @@ fn an_operator_changes_entries_runs_and_calendars() {
             &["add", "stream", "--every", "1h", "--stream", "app:stream"],
             &["add", "publish", "--every", "1h", "--publish", "app:channel"],
             &["add", "old", "--every", "1m", "--from", "-1h", "--start-within", "5m", "--", "true"],
+            &["set", "old", "--timeout", "1m"],
             &["add", "limited", "--every", "1h", "--overlap", "allow", "--max-running", "1", "--", "true"],
             &["calendars", "put", "holidays", "-f", "more.txt"],
             &["apply", "-f", "file.toml"],
@@ -241,7 +257,7 @@ fn an_operator_changes_entries_runs_and_calendars() {
             &["pause", "a", "--until", "+1h"],
             &["resume", "a"],
             &["pause", "b"],
-            &["resume", "b", "--from", "-1m"],
+            &["resume", "b"],
             &["skip", "b"],
             &["skip", "b", "--undo"],
             &["trigger", "list"],
@@ -264,6 +280,10 @@ fn an_operator_changes_entries_runs_and_calendars() {
             &["doctor", "--accept-clock"],
         ],
     );
+    ops.ok(&["pause", "a"]);
+    let paused = std::time::Instant::now();
+    wait_for("more than a second has passed", DEADLINE, || paused.elapsed().as_millis() > 1_200);
+    ops.ok(&["resume", "a", "--from", "-1s"]);
     // What a target refuses is a dead letter, and can be sent again.
     ops.ok(&["add", "refused", "--every", "1h", "--list", "app:text"]);
     let set = bed.server.cli(&["SET", "app:text", "no list"]);
@@ -279,8 +299,10 @@ fn an_operator_changes_entries_runs_and_calendars() {
     assert_eq!(bed.server.cli(&["LLEN", "app:list"]), "1");
     assert_eq!(bed.server.cli(&["XLEN", "app:stream"]), "1");
 
+    assert_eq!(bed.unused("operator", &bed.calls()), RARE_OF_OPERATORS, "rights that no command needs");
+
     // A run that is executed: followed, and cancelled.
-    let run = ops.json(&["trigger", "a", "--", "sleep", "600"])["run_id"].as_str().unwrap().to_owned();
+    let run = ops.json(&["once", "--", "sleep", "600"])["run_id"].as_str().unwrap().to_owned();
     let mut node = bed.node("n").start();
     wait_for("it runs", DEADLINE, || ops.json(&["runs", "show", &run])["state"] == "running");
     let mut follow = ops.command().args(["logs", "-f", &run]).spawn().unwrap();
@@ -290,6 +312,7 @@ fn an_operator_changes_entries_runs_and_calendars() {
     node.kill9();
 
     walk(
+        &bed,
         &ops,
         &[&["ls"], &["runs"], &["why", "a"], &["audit"], &["events"], &["nodes"], &["queues"], &["dead"], &["export"]],
     );
@@ -324,17 +347,22 @@ fn a_node_executes_delivers_plans_takes_over_and_leaves() {
     }
     wait_for("http fails", DEADLINE, || ran("http", "failed"));
     wait_for("a target that is nobody's is refused", DEADLINE, || ran("elsewhere", "failed"));
-    assert!(root.ok(&["logs", "exec"]).contains("hello"));
+    let done = root.json(&["runs", "exec", "--state", "succeeded", "--limit", "1"])[0]["run_id"].clone();
+    assert_eq!(root.ok(&["logs", done.as_str().unwrap()]), "hello\n");
     let refused = root.json(&["runs", "elsewhere", "--state", "failed", "--limit", "1"]);
     assert_eq!(refused[0]["reason"], "target", "{refused}");
 
     // Its lease ends, the other takes its runs over.
     root.ok(&["pause", "limited", "buffered", "exec", "shell", "http"]);
-    let run = root.json(&["trigger", "exec", "--", "sleep", "3"])["run_id"].as_str().unwrap().to_owned();
+    let flag = root.dir().join("go");
+    let until = format!("while [ ! -e {} ]; do sleep 0.1; done", flag.display());
+    let run = root.json(&["once", "--", "sh", "-c", &until])["run_id"].as_str().unwrap().to_owned();
     let holder = || root.json(&["runs", "show", &run])["node"].as_str().map(str::to_owned);
     wait_for("it runs", DEADLINE, || holder().is_some());
     let (mut gone, mut stays) = if holder().as_deref() == Some("n1") { (first, second) } else { (second, first) };
     gone.kill9();
+    wait_for("it is taken over", DEADLINE, || root.json(&["runs", "show", &run])["attempt"] == 2);
+    root.file("go", "");
     wait_for("it is taken over and succeeds", DEADLINE, || root.json(&["runs", "show", &run])["state"] == "succeeded");
     assert_eq!(root.json(&["runs", "show", &run])["lost"], 1);
 
@@ -351,6 +379,12 @@ fn a_node_executes_delivers_plans_takes_over_and_leaves() {
     assert!(
         root.json(&["nodes"]).as_array().unwrap().iter().all(|node| node["node"] != "n2" || node["state"] == "lost")
     );
+
+    // Of what nodes alone may do everything was done.
+    let shared = bed.rights("operator");
+    let mut unused = bed.unused("node", &bed.calls());
+    unused.retain(|command| !shared.contains(command));
+    assert_eq!(unused, RARE_OF_NODES, "rights that no node needs");
 
     // Nothing was refused but the target that belongs to others, and settings that a node only likes to know.
     let log = bed.server.ask(&["ACL", "LOG", "128"]);
@@ -390,12 +424,10 @@ fn no_user_reaches_beyond_its_namespace() {
         ];
         for command in beyond {
             let reply = client.ask(command).unwrap().to_string();
-            assert!(
-                reply.contains("NOPERM") || reply.contains("ACL failure") || reply.contains("can't"),
-                "{role}: {command:?}: {reply}"
-            );
+            let is_refused = ["NOPERM", "can't", "not allowed from read-only"].iter().any(|word| reply.contains(word));
+            assert!(is_refused, "{role}: {command:?}: {reply}");
         }
-        assert_eq!(client.ask(&["HGET", "upbeat:{test:0}:clock", "x"]).unwrap().to_string(), "(nil)", "{role}");
+        assert_eq!(client.ask(&["HGET", "upbeat:{test:0}:clock", "x"]).unwrap().to_string(), "", "{role}");
     }
     let stranger = bed.role("operator").namespace("prod");
     let error = stranger.error(5, &["ls"]);

@@ -6,7 +6,9 @@ use upbeat::domain::calendar::Calendar;
 use upbeat::domain::crontab::import_user_crontab;
 use upbeat::domain::entry::{Entry, FIELDS};
 use upbeat::domain::file::{CalendarSource, FileCalendar, FileEntry, Places, ScheduleFile};
-use upbeat::domain::id::{CalendarName, EntryId, Owner};
+use upbeat::domain::id::{CalendarName, EntryId, Owner, QueueName};
+use upbeat::domain::queue::{FileQueue, QueueLimits, Rate};
+use upbeat::domain::span::Span;
 
 /// Texts that are hard to quote.
 fn text() -> impl Strategy<Value = String> {
@@ -74,6 +76,7 @@ proptest! {
 
     #[test]
     fn a_definition_is_read_back_from_its_json(fields in valid_fields()) {
+        crate::schemas::assert_fits(&json!({"entries": {"a": fields}}));
         let entry = Entry::parse(fields).unwrap();
         let back: Value = serde_json::from_str(&entry.to_json()).unwrap();
         let back = Entry::parse(back.as_object().unwrap().clone()).unwrap();
@@ -84,12 +87,15 @@ proptest! {
     #[test]
     fn a_file_is_read_back_from_its_toml_and_json(
         all in prop::collection::btree_map("[a-zA-Z0-9日ü][a-z.:+_-]{0,12}", (valid_fields(), any::<bool>()), 0..4),
+        most in prop::option::of(1_u32..10_000),
+        span_ms in 1_000_u64..90_000_000,
     ) {
         let entries = all.into_iter().map(|(id, (fields, is_paused))| FileEntry {
             id: EntryId::parse("id", &id).unwrap(),
             entry: Entry::parse(fields).unwrap(),
             is_paused,
         });
+        let limits = QueueLimits { max_running: most, rate: Some(Rate { starts: 7, span: Span(span_ms) }) };
         let file = ScheduleFile {
             calendars: vec![
                 calendar("cn.holidays", CalendarSource::File("cn \"quoted\".ics".to_owned())),
@@ -97,6 +103,7 @@ proptest! {
             ],
             owner: Some(Owner::parse("owner", "ops").unwrap()),
             namespace: None,
+            queues: vec![FileQueue { name: QueueName::parse("queue", "a.b").unwrap(), limits }],
             entries: entries.collect(),
         };
         let toml = file.to_toml();

@@ -109,6 +109,35 @@ fn a_redis_that_comes_back_empty_is_a_flush() {
 }
 
 #[test]
+fn nodes_with_files_of_their_own_all_put_them_back() {
+    let bed = Bed::new();
+    let file = jobs(&bed);
+    bed.user.file("more.toml", "[entries.more]\nevery = \"1h\"\nexec = [\"true\"]\n");
+    let more = file.replace("jobs.toml", "more.toml");
+    let all: BTreeMap<String, i64> = both().into_iter().chain([("more".to_owned(), 1)]).collect();
+    let nodes = [start(&bed, "a", Some(&file)), start(&bed, "b", Some(&more))];
+    wait_for("a new namespace has the entries of both", DEADLINE, || entries(&bed.user) == all);
+    wait_looked(&nodes);
+    bed.server.cli(&["FLUSHALL"]);
+    wait_for("all are back", DEADLINE, || entries(&bed.user) == all);
+}
+
+#[test]
+fn a_file_that_is_named_later_gets_nothing() {
+    let bed = Bed::new();
+    let file = jobs(&bed);
+    let nodes = [start(&bed, "a", Some(&file))];
+    wait_for("a new namespace has the entries", DEADLINE, || entries(&bed.user) == both());
+    drop(nodes);
+    let clock = bed.server.keys().into_iter().find(|key| key.ends_with(":clock")).unwrap();
+    bed.server.cli(&["HSET", &clock, "test_shift", "120000"]);
+    bed.user.file("more.toml", "[entries.more]\nevery = \"1h\"\nexec = [\"true\"]\n");
+    let nodes = [start(&bed, "b", Some(&file.replace("jobs.toml", "more.toml")))];
+    wait_looked(&nodes);
+    assert_eq!(entries(&bed.user), both(), "upbeat apply is for that");
+}
+
+#[test]
 fn what_people_removed_stays_away_whoever_restarts() {
     let bed = Bed::new();
     let file = jobs(&bed);

@@ -8,8 +8,7 @@ use upbeat::domain::id::CalendarName;
 use upbeat::domain::ledger::Stretch;
 use upbeat::domain::timestamp::Timestamp;
 use upbeat::error::Error;
-use upbeat::service::CalendarChange;
-use upbeat::service::Select;
+use upbeat::service::{CalendarChange, Select};
 use upbeat::store::{CALENDAR_VERSION, CalendarAnswer, CalendarCall, Place, Planned};
 
 use crate::bed::{Bed, dry, file, id, named, owned_by, request, words};

@@ -238,15 +238,20 @@ async fn nodes_that_are_missing_unready_lost_or_unlike_are_told() {
     odd.tzdata = "2020a".to_owned();
     bed.beat(&odd).await;
     is!(bed.check("node_clocks").await, Note, "n1 is 1 h behind Redis");
+    bed.beat(&odd).await;
     is!(bed.check("versions").await, Ok, "0.0.9");
+    bed.beat(&odd).await;
     is!(bed.check("zone_data").await, Note, "nodes have 2020a");
-    bed.beat(&node("n2", None, ALL)).await;
-    is!(bed.check("versions").await, Note, "0.0.9, 0.1.0");
-    is!(bed.check("zone_data").await, Note, "n1 older");
+    for (name, value) in [("versions", "0.0.9, 0.1.0"), ("zone_data", "n1 older")] {
+        bed.beat(&odd).await;
+        bed.beat(&node("n2", None, ALL)).await;
+        is!(bed.check(name).await, Note, value);
+    }
 
     bed.shift(60_000);
     bed.beat(&node("n2", None, ALL)).await;
     is!(bed.check("nodes").await, Note, "1 live node; lost within the hour: n1");
+    bed.beat(&node("n2", None, ALL)).await;
     is!(bed.check("node_clocks").await, Ok, "within 0 ms");
     bed.shift(3_700_000);
     bed.beat(&node("n2", None, ALL)).await;

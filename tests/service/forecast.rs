@@ -140,7 +140,9 @@ async fn measured_lengths_decide_what_runs_at_once_and_who_skips() {
     assert!((90..=92).contains(&busy), "minutes in which it runs: {busy}");
     let warning = &view.warnings[0];
     assert!(
-        warning.starts_with("queue default: 1 exec runs at once at ") && warning.contains("no live node"),
+        warning.starts_with("queue default: at ")
+            && warning.contains(" there are 1 exec run at once; ")
+            && warning.contains("no live node"),
         "{warning}"
     );
     assert!(warning.ends_with("upbeat node --allow exec --concurrency 1"), "{warning}");

@@ -44,6 +44,7 @@ pub fn addition(store: &Store, name: &str, fields: Value, birth: u64, now: Times
         owner: "test".to_owned(),
         paused: None,
         from: None,
+        restored: None,
         calendars: Default::default(),
         entry: entry.fields().clone(),
     };

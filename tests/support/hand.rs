@@ -165,6 +165,12 @@ impl Hand {
         }
     }
 
+    /// That may run these kinds only.
+    pub fn serving(mut self, kinds: &[&str]) -> Self {
+        self.serves.kinds = kinds.iter().map(|kind| (*kind).to_owned()).collect();
+        self
+    }
+
     /// A claim with this number, whatever came before.
     pub async fn claim_number(&self, shard: u16, slots: usize, number: u64) -> upbeat::error::Result<ClaimReply> {
         let call = ClaimCall {

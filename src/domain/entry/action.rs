@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::http;
 use crate::domain::action::{Action, Direct, DirectForm};
-use crate::domain::fields::{ACTION_KINDS, only_kind};
+use crate::domain::fields::{ACTION_KINDS, keys_of, only_kind};
 use crate::domain::id::{KEY_PREFIX, is_upbeat_key};
 use crate::domain::policy::TARGET_MAX_LEN;
 use crate::domain::reading::{filled_text, flag, inside, known_keys, shown, table, text, text_map, whole};
@@ -72,16 +72,11 @@ fn direct(field: &str, form: DirectForm, value: &Value) -> Result<Direct> {
     };
     let target = match value {
         Value::Object(settings) => {
-            let known: &[&str] = match form {
-                DirectForm::Stream => &["key", "max_len", "trim", "raw"],
-                DirectForm::List => &["key", "max_len", "raw"],
-                DirectForm::Publish => &["channel", "raw"],
-            };
             if form == DirectForm::List && settings.contains_key("trim") {
                 return Err(Error::invalid("list.trim", "only a stream can drop its oldest")
                     .hint("leave it out, or write stream = { ... }"));
             }
-            known_keys(field, settings, known)?;
+            known_keys(field, settings, keys_of(field))?;
             if let Some(value) = settings.get("max_len") {
                 direct.max_len = whole(&inside(field, "max_len"), value, 1..=MAX_LEN_MAX)?;
             }

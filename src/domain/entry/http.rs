@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::domain::action::Http;
 use crate::domain::address::is_forbidden;
+use crate::domain::fields::keys_of;
 use crate::domain::nearest::nearest;
 use crate::domain::reading::{filled_text, inside, known_keys, shown, text, text_map};
 use crate::domain::secret;
@@ -58,7 +59,7 @@ fn from_line(line: &str) -> Result<Http> {
 }
 
 fn from_table(settings: &Map<String, Value>) -> Result<Http> {
-    known_keys("http", settings, &["method", "url", "headers", "ok"])?;
+    known_keys("http", settings, keys_of("http"))?;
     let method = match settings.get("method") {
         Some(value) => text("http.method", value)?,
         None => "GET",

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::domain::cron::Cron;
 use crate::domain::exclude::Exclude;
-use crate::domain::fields::{SCHEDULE_KINDS, only_kind};
+use crate::domain::fields::{SCHEDULE_KINDS, keys_of, only_kind};
 use crate::domain::id::EntryId;
 use crate::domain::nearest::not_one_of;
 use crate::domain::policy::CRONS_MAX;
@@ -68,7 +68,7 @@ fn dst(value: &Value) -> Result<Dst> {
         found.ok_or_else(|| not_one_of(&field, given, &words.map(|(word, _)| word)))
     }
     let rules = table("dst", value)?;
-    known_keys("dst", rules, &["gap", "fold"])?;
+    known_keys("dst", rules, keys_of("dst"))?;
     Ok(Dst {
         gap: rules.get("gap").map_or(Ok(Gap::default()), |value| word("gap", value, Gap::WORDS))?,
         fold: rules.get("fold").map_or(Ok(Fold::default()), |value| word("fold", value, Fold::WORDS))?,

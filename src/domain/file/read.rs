@@ -6,11 +6,12 @@ use super::{CalendarSource, FileCalendar, FileEntry, ScheduleFile};
 use crate::domain::calendar::Calendar;
 use crate::domain::entry::{Entry, take_paused};
 use crate::domain::fields::{
-    ACTION_KINDS, DEFAULT_FIELDS, FIELDS, SCHEDULE_KINDS, SECTIONS, is_later, not_yet, unknown_field,
+    DEFAULT_FIELDS, FIELDS, SECTIONS, is_later, is_later_section, keys_of, looks_like_entry, not_yet, unknown_field,
 };
 use crate::domain::id::{CalendarName, EntryId, Namespace, Owner};
 use crate::domain::nearest::nearest;
 use crate::domain::policy::Delivery;
+use crate::domain::queue::FileQueue;
 use crate::domain::reading::{Complaints, filled_text, inside, known_keys, shown, table, text};
 use crate::domain::{json_text, toml_text};
 use crate::error::{Error, Problem, Result};
@@ -94,7 +95,8 @@ pub(super) fn read(document: Map<String, Value>, complaints: &mut Complaints) ->
                     file.calendars.extend(complaints.note(read_calendar(&place, &name, &value)));
                 }
             }
-            "queues" | "alerts" => complaints.0.push(not_yet(section)),
+            "queues" => file.queues = FileQueue::read_all(&value, complaints),
+            later if is_later_section(later) => complaints.0.push(not_yet(section)),
             _ => complaints.0.push(unknown_section(&section, &value)),
         }
     }
@@ -107,7 +109,7 @@ pub(super) fn read(document: Map<String, Value>, complaints: &mut Complaints) ->
 fn read_calendar(place: &str, name: &str, value: &Value) -> Result<FileCalendar> {
     let name = CalendarName::parse(place, name)?;
     let fields = table(place, value)?;
-    known_keys(place, fields, &["file", "dates"])?;
+    known_keys(place, fields, keys_of("calendars"))?;
     let source = match (fields.get("file"), fields.get("dates")) {
         (Some(path), None) => {
             let field = inside(place, "file");
@@ -136,11 +138,6 @@ fn unknown_section(section: &str, value: &Value) -> Error {
     } else {
         error
     }
-}
-
-fn looks_like_entry(value: &Value) -> bool {
-    let kinds = SCHEDULE_KINDS.iter().chain(ACTION_KINDS);
-    value.as_object().is_some_and(|table| kinds.into_iter().any(|kind| table.contains_key(*kind)))
 }
 
 fn read_entry(key: &str, value: Value, defaults: &Defaults, complaints: &mut Complaints) -> Option<FileEntry> {

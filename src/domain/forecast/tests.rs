@@ -1,3 +1,5 @@
+//! Windows, rules and spreading by example; counts and what runs at once against brute force.
+
 use chrono::NaiveDate;
 use proptest::prelude::*;
 use serde_json::{Value, json};

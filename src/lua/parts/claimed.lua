@@ -26,13 +26,15 @@ local function set_poison_aside()
   redis.call('ZADD', broken_key, now + RECOVER_MS, poison[1])
   log_event('type', 'broken', 'entry', poison[1], 'message', poison[2])
   local live_nodes = redis.call('ZCOUNT', seen_key, now - 10000, '+inf')
-  return { 'claimed', now, now, -1, live_nodes, { 0, 1, 1, 0, 0, 0, 0, 0 }, {}, {}, {}, {}, {}, {}, {} }
+  return { 'claimed', now, now, -1, live_nodes, { 0, 1, 1, 0, 0, 0, 0, 0 }, {}, {}, {}, {}, {}, {}, {}, {} }
 end
 
 local function find_waiting()
   waiting_lists = {}
   for name, key in pairs(lists) do
-    if redis.call('LLEN', key) > 0 then waiting_lists[#waiting_lists + 1] = name end
+    if redis.call('LLEN', key) > 0 then
+      if gates.room(name) > 0 then waiting_lists[#waiting_lists + 1] = name else gates.note_shut(name) end
+    end
   end
   -- A list that came since the caller read the registry: what waits there is the caller's to fetch, too.
   if #unknown_lists == 0 and redis.call('HLEN', queues_key) > list_count then unknown_lists[1] = '' end

@@ -73,13 +73,15 @@ local function fetch(wanted, served, lengths)
   -- `late`: entries of runs that could not start in time.
   local fetched, looks = { late = {}, given = {} }, 0
   for i = 1, #served do
-    local left = lengths[served[i]]
-    while left > 0 and #fetched < wanted and looks < FETCH_LOOKS do
+    local left, room, before = lengths[served[i]], 1, #fetched
+    if left > 0 then room = gates.room(served[i]) end
+    while left > 0 and #fetched < wanted and #fetched - before < room and looks < FETCH_LOOKS do
       looks = looks + 1
-      local count = math.min(wanted - #fetched, left, 500)
+      local count = math.min(wanted - #fetched, left, before + room - #fetched, 500)
       take_from(served[i], count, fetched)
       left = left - count
     end
+    gates.start(served[i], fetched, before + 1)
   end
   if #fetched > 0 then
     local added = 0

@@ -41,6 +41,9 @@ local function read_live(text)
   return r
 end
 
+-- The list of a record that was read.
+local function list_of(text) return cut(text, AT_LIST + 1, AT_LIST + byte(text, AT_LIST)) end
+
 -- The entry id of a record, and where it ends; nil where it is cut off.
 local function live_id(text)
   local at = AT_LIST + 1 + byte(text, AT_LIST)

@@ -261,7 +261,7 @@ end
 -- The next due time, and the next time to look for anything else; -1 where there is none.
 local function next_times(is_full)
   local found = redis.call('ZRANGEBYSCORE', due_key, is_full and '-inf' or '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-  local look = NEVER
+  local look = gates.look
   for _, key in ipairs({ parked_key, broken_key, paused_key, backfilling_key, start_by_key, delayed_key, leases_key }) do
     local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
     if first[2] then look = math.min(look, math.max(tonumber(first[2]), key == leases_key and hold or 0)) end

@@ -49,7 +49,7 @@ impl Service {
         checks.push(never_fired(&walk));
         checks.push(self.check_failing(&walk).await?);
         checks.push(ledgers(&walk));
-        checks.push(self.check_queues(&walk, &fleet).await?);
+        checks.push(self.check_unserved(&walk, &fleet).await?);
         let total = picture.sum(|counts| counts.entries);
         if !walk.is_all {
             let value = format!("the first {} of {total} looked at", walk.looked_at);
@@ -233,7 +233,7 @@ impl Service {
         Ok(Check::wrong("failing", value).todos(about("why", &often)).todo(format!("upbeat logs {worst}")))
     }
 
-    async fn check_queues(&self, walk: &Walk, fleet: &Fleet) -> Result<Check> {
+    async fn check_unserved(&self, walk: &Walk, fleet: &Fleet) -> Result<Check> {
         let mut waiting: BTreeMap<String, u64> = BTreeMap::new();
         for shard in self.store.shards() {
             for (list, runs) in self.store.waiting(shard).await? {

@@ -13,6 +13,11 @@ use crate::service::view::At;
 /// Entries that are listed of the worst minute, of what skips, and of what to spread.
 const LISTED: usize = 1_000;
 
+/// Queues and kinds of action that are warned of; the others are counted.
+const WARNED: usize = 20;
+/// The most that a node runs at once.
+const CONCURRENCY_MAX: u64 = 10_000;
+
 /// What comes of these streams.
 pub(super) fn answer(reading: Reading, asked: Window, fleet: &Fleet) -> ForecastView {
     let Reading { window, streams, queues, lists, unmeasured, unmeasured_total, left_out, .. } = reading;
@@ -41,6 +46,7 @@ pub(super) fn answer(reading: Reading, asked: Window, fleet: &Fleet) -> Forecast
         concurrency_p50: found.p50.all.runs,
         concurrency_p95: found.p95.all.runs,
         slots,
+        suffices: found.p95.all.runs <= slots && by_queue.iter().all(|queue| queue.suffices),
         worst: worst(&totals).map(|(minute, runs)| worst_minute(&streams, &found, minute, runs)),
         spread: spread(&streams, &found, queues.len(), lists.len(), window),
         skips: listed,
@@ -74,6 +80,7 @@ fn queue_forecast(
         })
     });
     let peak = found.p95.queues[number];
+    let (kinds, slots): (Vec<KindForecast>, u64) = (kinds.collect(), fleet.slots(&names));
     QueueForecast {
         queue: name.clone(),
         runs: runs.iter().map(|runs| u64::from(*runs)).sum(),
@@ -81,8 +88,9 @@ fn queue_forecast(
         concurrency_p50: found.p50.queues[number].runs,
         concurrency_p95: peak.runs,
         concurrency_at: (peak.runs > 0).then_some(At(Timestamp(peak.at))),
-        slots: fleet.slots(&names),
-        kinds: kinds.collect(),
+        slots,
+        suffices: peak.runs <= slots && kinds.iter().all(|kind| kind.concurrency_p95 <= kind.slots),
+        kinds,
     }
 }
 
@@ -108,6 +116,9 @@ fn spread(streams: &[Stream], found: &Forecast, queues: usize, lists: usize, win
     let after = forecast::forecast(streams, queues, lists, window, &spread.shifts_ms);
     let totals = after.totals();
     let (minute, runs) = worst(&totals)?;
+    if after.counted_to < found.counted_to {
+        return None;
+    }
     if worst(&found.totals()).is_none_or(|(_, before)| runs >= before) {
         return None;
     }
@@ -187,16 +198,23 @@ fn too_few(found: &Forecast, queues: &[QueueForecast], lists: &[String], slots: 
         let when = Timestamp(peak.at).to_rfc3339();
         let offer = match offered {
             0 => "no live node may run them".to_owned(),
-            offered => format!("live nodes offer {offered} slots, so some wait"),
+            offered => format!("live nodes offer {offered} slots: some wait"),
         };
-        let start = fleet.start_command(list, peak.runs - offered);
-        warnings.push(format!("queue {queue}: {} {kind} runs at once at {when}, {offer}; {start}", peak.runs));
+        let start = fleet.start_command(list, (peak.runs - offered).min(CONCURRENCY_MAX));
+        let runs = if peak.runs == 1 { "run" } else { "runs" };
+        warnings
+            .push(format!("queue {queue}: at {when} there are {} {kind} {runs} at once; {offer}; {start}", peak.runs));
+    }
+    let more = warnings.len().saturating_sub(WARNED);
+    if more > 0 {
+        warnings.truncate(WARNED);
+        warnings.push(format!("and {more} more queues and kinds of action with too few slots"));
     }
     let total = found.p95.all;
     if warnings.is_empty() && total.runs > slots && !queues.is_empty() {
         let when = Timestamp(total.at).to_rfc3339();
         warnings.push(format!(
-            "{} runs at once at {when}, live nodes offer {slots} slots over all queues, so some wait; \
+            "at {when} there are {} runs at once over all queues; live nodes offer {slots} slots: some wait; \
              start another node, or nodes with a greater --concurrency",
             total.runs
         ));

@@ -25,6 +25,8 @@ pub struct ForecastView {
     pub concurrency_p95: u64,
     /// Attempts that live nodes can run at once of all that comes.
     pub slots: u64,
+    /// Whether they are enough where each run takes the p95: in each queue, for each kind of action, and all together.
+    pub suffices: bool,
     /// By queue; `queue` is null for messages, which no node runs.
     pub queues: Vec<QueueForecast>,
     /// The minute with the most runs, the first of them; null where none come.
@@ -64,6 +66,8 @@ pub struct QueueForecast {
     pub concurrency_at: Option<At>,
     /// Attempts that live nodes can run at once of what comes in it.
     pub slots: u64,
+    /// Whether they are enough where each run takes the p95, also for each kind of action.
+    pub suffices: bool,
     /// The same by kind of action.
     pub kinds: Vec<KindForecast>,
 }

@@ -64,16 +64,19 @@ impl Teller<'_> {
     fn queued(&self, run: &LiveRun) -> Tale {
         let unserved = self.unserved(&run.list);
         let since = self.wall.short(run.enqueued_at);
-        let why = match &unserved {
-            Some(unserved) => unserved.why.clone(),
-            None => self.records.fleet.how_busy(&run.list),
+        let held = self.records.fleet.held(&run.list).filter(|_| unserved.is_none());
+        let why = match (&unserved, &held) {
+            (Some(unserved), _) => unserved.why.clone(),
+            (None, Some(held)) => held.why(|at| self.wall.short(at)),
+            (None, None) => self.records.fleet.how_busy(&run.list),
         };
         let which = Some(format!("the run of {}", self.dated(run.fire_at))).filter(|_| run.fire_at != run.enqueued_at);
         let before = run.past.last().map(|past| self.past_attempt(past, run.attempt));
         let until = Timestamp(run.due_at.0 + run.start_within_ms);
         let within = (run.start_within_ms > 0)
             .then(|| format!("if it has not started by {} it is missed (start_within)", self.dated(until)));
-        let reason = unserved.as_ref().map(|_| Reason::NoNode);
+        let reason = unserved.as_ref().map(|_| Reason::NoNode).or(held.as_ref().map(|_| Reason::Limit));
+        let way_out = unserved.map(|unserved| unserved.command).or(held.map(|held| held.command()));
         Tale::new(Answer::Queued, format!("is queued since {since}: {why}"))
             .because(reason)
             .fact("which", which)
@@ -81,7 +84,7 @@ impl Teller<'_> {
             .fact("rule", within)
             .fact("passed", self.since_skipped(run))
             .fact("also", self.last_success(run.fire_at))
-            .todo(unserved.map_or_else(|| "upbeat nodes".to_owned(), |unserved| unserved.command))
+            .todo(way_out.unwrap_or_else(|| "upbeat nodes".to_owned()))
             .todo(self.cancel(run))
     }
 

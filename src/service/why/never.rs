@@ -142,6 +142,8 @@ impl Teller<'_> {
             false => format!("will fire on {}", self.in_time(at)),
         };
         let list = records.entry().and_then(|entry| Some(format!("{}:{}", entry.queue, entry.action.kind()?.word())));
+        let paused =
+            list.as_ref().and_then(|list| self.records.fleet.held(list)).filter(|held| held.warning().is_some());
         let unserved = list.and_then(|list| self.unserved(&list));
         let added = records.current().map(|current| {
             let definition = &current.definition;
@@ -155,7 +157,9 @@ impl Teller<'_> {
             .because(unserved.as_ref().map(|_| Reason::NoNode))
             .fact("added", added.filter(|_| is_new))
             .fact("nodes", unserved.as_ref().map(|unserved| unserved.why.clone()))
+            .fact("queue", paused.as_ref().map(|held| held.why(|at| self.wall.short(at))))
             .todo(unserved.map(|unserved| unserved.command))
+            .todo(paused.map(|held| held.command()))
             .todo(format!("upbeat next {}", self.id()))
     }
 

@@ -130,7 +130,9 @@ fn is_doubted(records: &Records, run: &LiveRun) -> bool {
     match run.state {
         State::Running => records.is_stuck(run),
         State::Queued => {
-            records.fleet.nobody_serves(&run.list).is_some() || records.now.0 - run.enqueued_at.0 > QUEUED_MS
+            records.fleet.nobody_serves(&run.list).is_some()
+                || records.fleet.held(&run.list).is_some()
+                || records.now.0 - run.enqueued_at.0 > QUEUED_MS
         }
         _ => true,
     }

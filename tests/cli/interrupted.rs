@@ -1,0 +1,167 @@
+//! An apply that is killed, and then asked again, ends as one that was not.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::cli::Upbeat;
+use crate::support::proxy::{Fate, Proxy};
+use crate::support::redis::RedisServer;
+use crate::support::wait::{DEADLINE, wait_for};
+use crate::user_of;
+
+/// Before every fire time that the files owe.
+const FROM: &str = "2026-11-01T00:00:00Z";
+const OLD: usize = 300;
+
+fn entry(number: usize, minute: usize) -> String {
+    match number % 3 {
+        0 => format!("[entries.e{number}]\ncron = '{minute} 0 1 1 *'\nexec = ['true']\n"),
+        1 => format!("[entries.e{number}]\nevery = '{}h'\nstart = '2031-01-01T00:00:00Z'\nlist = 'out'\n", minute + 1),
+        _ => format!(
+            "[entries.e{number}]\nat = '2031-01-01T00:{minute:02}:00Z'\nshell = 'x'\nqueue = 'q{}'\n",
+            number % 5
+        ),
+    }
+}
+
+/// New entries, which owe fire times that have passed and keep the anchor of `--from`.
+fn owing(number: usize) -> String {
+    match number % 2 {
+        0 => format!("[entries.n{number}]\nevery = '{}h'\nexec = ['true']\n", 7 + number % 9),
+        _ => format!("[entries.n{number}]\ncron = '{} 3 * * *'\nlist = 'out'\n", number % 60),
+    }
+}
+
+/// What stood before, and what shall be: a tenth is gone, a third is another, and some are new.
+fn files() -> (String, String) {
+    let old = (0..OLD).map(|number| entry(number, number % 60)).collect();
+    let stays = (0..OLD).filter(|number| number % 10 != 4);
+    let new = stays.map(|number| entry(number, if number % 3 == 0 { (number + 7) % 60 } else { number % 60 }));
+    let calendar = "[calendars.cn]\ndates = ['2030-01-01']\n[entries.with-calendar]\ncron = '0 0 1 1 *'\nlist = 'x'\nexclude = 'cn'\n";
+    (old, calendar.to_owned() + &new.chain((0..100).map(owing)).collect::<String>())
+}
+
+/// All that Redis holds about entries, without when and as how many-th they were written.
+#[derive(Debug, PartialEq)]
+struct Stands {
+    export: String,
+    definitions: BTreeMap<String, Value>,
+    places: Vec<String>,
+    plans: BTreeMap<String, String>,
+    calendars: Value,
+}
+
+fn stands(server: &RedisServer, user: &Upbeat) -> Stands {
+    let key = |word: &str| format!("upbeat:{{test:0}}:{word}");
+    let pairs = |word: &str| -> BTreeMap<String, String> {
+        let found = server.ask(&["HGETALL", &key(word)]);
+        let texts: Vec<String> = found.list().iter().map(crate::support::resp::Reply::text).collect();
+        texts.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
+    };
+    let timeless = |text: String| {
+        let mut definition: Value = serde_json::from_str(&text).unwrap();
+        for field in ["birth", "at", "created", "actor"] {
+            definition.as_object_mut().unwrap().remove(field);
+        }
+        definition
+    };
+    let places = ["due", "parked", "paused", "broken", "finished"];
+    let place = |word: &&str| {
+        let mut members = server.cli(&["ZRANGE", &key(word), "0", "-1", "WITHSCORES"]);
+        if *word == "finished" {
+            members = server.cli(&["ZRANGE", &key(word), "0", "-1"]);
+        }
+        format!("{word}: {members}")
+    };
+    Stands {
+        export: user.ok(&["export"]),
+        definitions: pairs("entries").into_iter().map(|(id, text)| (id, timeless(text))).collect(),
+        places: places.iter().map(place).collect(),
+        plans: pairs("ledger").into_iter().chain(lists(server, &key("plans"))).collect(),
+        calendars: user.json(&["calendars", "show", "cn"])["all_dates"].clone(),
+    }
+}
+
+/// The packed plans without the ids of their runs, which are made of the birth, and without that.
+fn lists(server: &RedisServer, key: &str) -> Vec<(String, String)> {
+    let script = "local all, found = redis.call('HGETALL', KEYS[1]), {}
+        for at = 1, #all, 2 do
+            local hex = string.gsub(all[at + 1], '.', function(c) return string.format('%02x', string.byte(c)) end)
+            found[at], found[at + 1] = all[at], hex
+        end
+        return found";
+    let found = server.ask(&["EVAL", script, "1", key]);
+    let texts: Vec<String> = found.list().iter().map(crate::support::resp::Reply::text).collect();
+    let plan = |pair: &[String]| (format!("plan of {}", pair[0]), format!("{} {}", &pair[1][..84], &pair[1][138..]));
+    texts.chunks(2).map(plan).collect()
+}
+
+fn prepared(server: &RedisServer) -> Upbeat {
+    let user = user_of(server).env("UPBEAT_ACTOR", "ci");
+    let (old, new) = files();
+    user.file("jobs.toml", &old);
+    user.ok(&["apply", "-f", "jobs.toml"]);
+    user.file("jobs.toml", &new);
+    user
+}
+
+const APPLY: [&str; 6] = ["apply", "-f", "jobs.toml", "--prune", "--from", FROM];
+
+#[test]
+fn an_apply_that_was_killed_at_any_step_is_finished_by_the_next() {
+    let whole = RedisServer::fresh();
+    let user = prepared(&whole);
+    let told = user.ok(&APPLY);
+    assert!(told.contains("101 added, 90 changed, 30 removed, 180 unchanged"), "{told}");
+    let expected = stands(&whole, &user);
+    assert_eq!(expected.definitions.len(), OLD - 30 + 101);
+    // Two for the entries, one for what is removed.
+    let steps = 3;
+    for (script, nth, fate) in (1..=steps)
+        .flat_map(|nth| [("put", nth, Fate::CutRequest), ("put", nth, Fate::SwallowReply)])
+        .chain([("put_calendar", 1, Fate::CutRequest), ("put_calendar", 1, Fate::SwallowReply)])
+    {
+        let server = RedisServer::fresh();
+        let user = prepared(&server);
+        let proxy = Proxy::before(&server);
+        server.cli(&["SCRIPT", "FLUSH"]);
+        proxy.meet(script, nth, fate);
+        let mut killed = user.command();
+        killed.args(APPLY).env("UPBEAT_REDIS", proxy.url()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut killed = killed.spawn().unwrap();
+        wait_for(&format!("{script} {nth}"), DEADLINE, || {
+            proxy.hits(script) > 0 || killed.try_wait().unwrap().is_some()
+        });
+        killed.kill().unwrap();
+        killed.wait().unwrap();
+        assert!(proxy.hits(script) > 0, "{script} {nth} was met");
+        user.ok(&APPLY);
+        assert_eq!(stands(&server, &user), expected, "{script} {nth} {fate:?}");
+        assert_eq!(user.ok(&APPLY), "371 unchanged\n");
+    }
+}
+
+#[test]
+fn an_apply_that_was_killed_at_any_moment_is_finished_by_the_next() {
+    let whole = RedisServer::fresh();
+    let user = prepared(&whole);
+    let start = std::time::Instant::now();
+    user.ok(&APPLY);
+    let took = start.elapsed();
+    let expected = stands(&whole, &user);
+    for part in 1..=6_u32 {
+        let server = RedisServer::fresh();
+        let user = prepared(&server);
+        let mut killed = user.command();
+        let mut killed = killed.args(APPLY).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // Whatever it is at then; it may have ended.
+        std::thread::sleep(took * part / 7 + Duration::from_millis(fastrand::u64(..20)));
+        killed.kill().unwrap();
+        killed.wait().unwrap();
+        user.ok(&APPLY);
+        assert_eq!(stands(&server, &user), expected, "killed after {part}/7");
+    }
+}
