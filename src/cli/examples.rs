@@ -171,6 +171,17 @@ The same run, its next attempt; upbeat dead retry reopens many.",
   upbeat queues -o json",
     ),
     (
+        "queues pause",
+        "Examples:
+  upbeat queues pause reports --reason 'the database moves'
+Runs that execute go on; fire times go on too, their runs wait.",
+    ),
+    (
+        "queues resume",
+        "Examples:
+  upbeat queues resume reports",
+    ),
+    (
         "calendars",
         "Examples:
   upbeat calendars
