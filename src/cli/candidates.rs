@@ -39,6 +39,7 @@ pub enum Kind {
     Owners,
     Labels,
     Calendars,
+    Namespaces,
     Zones,
     States,
     Triggers,
@@ -61,6 +62,7 @@ impl Kind {
             (_, "owner") => Self::Owners,
             (_, "label") => Self::Labels,
             ("calendars" | "show" | "put" | "rm", "name") | (_, "exclude") => Self::Calendars,
+            (_, "namespace") => Self::Namespaces,
             (_, "tz") => Self::Zones,
             (_, "state") => Self::States,
             ("runs", "trigger") => Self::Triggers,
@@ -130,6 +132,10 @@ async fn ask(kind: Kind, typed: &str) -> Result<Found> {
         Kind::Queues => service.queues().await?.into_iter().map(|queue| (queue.queue, None)).collect(),
         Kind::Nodes => service.nodes().await?.into_iter().map(|node| (node.node, Some(node.state))).collect(),
         Kind::Calendars => service.calendars().await?.into_iter().map(|one| (one.calendar, None)).collect(),
+        Kind::Namespaces => {
+            let list = service.namespaces().await?.namespaces;
+            list.into_iter().map(|one| (one.namespace, None)).collect()
+        }
         Kind::Owners => distinct(&service, |view| vec![view.owner.clone()]).await?,
         Kind::Labels => {
             let labels = |view: &crate::service::EntryView| {
@@ -191,10 +197,13 @@ fn common() -> Common {
         let behind = || words.windows(2).find(|pair| pair[0] == short || pair[0] == long).map(|pair| pair[1].clone());
         with.or_else(behind).map(|text| text.trim_matches(['"', '\'']).to_owned()).filter(|text| !text.is_empty())
     };
+    // A namespace that is half typed is none yet.
+    let is_typing =
+        |words: &[String]| words.iter().rev().nth(1).is_some_and(|word| word == "-n" || word == "--namespace");
     Common {
         redis: value("--redis", "--redis"),
         redis_ca: value("--redis-ca", "--redis-ca").map(Into::into),
-        namespace: value("-n", "--namespace"),
+        namespace: value("-n", "--namespace").filter(|_| !is_typing(&words)),
         output: None,
         color: None,
         quiet: true,

@@ -27,10 +27,10 @@ Start as many as you like; none of them is special. SIGTERM drains: what runs ma
         "add",
         "Examples:
   upbeat add disk --every 5m -- df -h .
-  upbeat add report --cron '0 9 * * mon-fri' --tz Asia/Shanghai --timeout 10m -- ./report.sh --daily
-  upbeat add nightly --cron 'H 2 * * *' --retry max_attempts=3,delay=1m --labels tier=gold -- ./backup.sh
+  upbeat add report --cron '0 9 * * mon-fri' --tz Asia/Shanghai --timeout 10m -- ./report.sh
+  upbeat add nightly --cron 'H 2 * * *' --retry max_attempts=3,delay=1m -- ./backup.sh
   upbeat add ping --every 1m --http 'POST https://example.org/ping'
-  upbeat add launch --at 2026-12-01T09:00 --tz Europe/Berlin --shell 'make launch | tee launch.log'
+  upbeat add launch --at 2026-12-01T09:00 --tz Europe/Berlin --shell 'make | tee launch.log'
   upbeat add tick --every 10s --list app:ticks           a message into a Redis list
 Exit 4 when the id exists: --replace, --if-absent, or upbeat set.",
     ),
@@ -169,6 +169,17 @@ The same run, its next attempt; upbeat dead retry reopens many.",
         "Examples:
   upbeat queues
   upbeat queues -o json",
+    ),
+    (
+        "queues pause",
+        "Examples:
+  upbeat queues pause reports --reason 'the database moves'
+Runs that execute go on; fire times go on too, their runs wait.",
+    ),
+    (
+        "queues resume",
+        "Examples:
+  upbeat queues resume reports",
     ),
     (
         "calendars",

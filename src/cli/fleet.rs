@@ -2,7 +2,7 @@
 
 use crate::cli::App;
 use crate::cli::args::Changing;
-use crate::cli::output::{Cell, Ended, print, table};
+use crate::cli::output::{Cell, Ended, Format, print, table};
 use crate::cli::times::rough;
 use crate::domain::span::Span;
 use crate::service::NodeView;
@@ -69,7 +69,7 @@ pub async fn accept_clock(app: &App, changing: &Changing) -> Ended {
             "after": redis.to_rfc3339(),
             "skipped_back_ms": back.ms(),
         }));
-        if !app.printer.is_json() {
+        if app.printer.format == Format::Table {
             let verb = if changing.dry_run { "would go" } else { "goes" };
             print(&match back.0 {
                 0 => format!("shard {shard}: its clock agrees with Redis', nothing to skip back\n"),
@@ -82,8 +82,6 @@ pub async fn accept_clock(app: &App, changing: &Changing) -> Ended {
             });
         }
     }
-    if app.printer.is_json() {
-        app.printer.list(&shards, |shard| shard["shard"].to_string(), String::new);
-    }
+    app.printer.list(&shards, |shard| shard["shard"].to_string(), String::new);
     Ok(0)
 }

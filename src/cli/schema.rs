@@ -7,7 +7,7 @@ use crate::domain::schema::schema;
 pub const SCHEMA_EXAMPLES: &str = "\
 Examples:
   upbeat schema > upbeat.schema.json
-  then, as the first line of a TOML file: #:schema ./upbeat.schema.json
+Then, as the first line of a TOML file: #:schema ./upbeat.schema.json
 Editors that know JSON Schema complete and check the fields; upbeat lint checks what a schema can't say. Asks no Redis.";
 
 /// `upbeat schema`.

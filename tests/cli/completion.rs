@@ -56,6 +56,7 @@ fn whatever_stands_in_redis_is_offered_where_it_may_stand() {
         (&["add", "x", "--overlap", "buf"], &["buffer_one", "buffer_all"]),
         (&["events", "--type", "pau"], &["paused"]),
         (&["-o", "jsonl", "show", "rep"], &["report"]),
+        (&["ls", "-n", "te"], &["test"]),
         (&["ca"], &["calendars", "cancel"]),
     ] {
         let mut offered = offered(&user, words);

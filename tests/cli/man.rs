@@ -52,6 +52,6 @@ fn a_page_is_read_by_groff_without_a_warning() {
     let mut groff = Command::new("groff");
     let read = groff.args(["-man", "-Tutf8", "-P-cbou", "upbeat-add.1"]).current_dir(user.dir()).output().unwrap();
     let text = String::from_utf8_lossy(&read.stdout).into_owned();
-    let line = "upbeat add report --cron '0 9 * * mon-fri' --tz Asia/Shanghai --timeout 10m -- ./report.sh --daily";
+    let line = "upbeat add report --cron '0 9 * * mon-fri' --tz Asia/Shanghai --timeout 10m -- ./report.sh";
     assert!(text.contains(line), "an example can be pasted: {text}");
 }
