@@ -140,6 +140,10 @@
 //! `service/why/` answers from records alone: a question names a fire time, the records (runs, ledger, revisions, events) say what
 //! became of it, and that becomes words. How long runs usually take, and when one is stuck, is [`domain::durations`].
 //!
+//! What people change is a revision each; `service/revisions.rs` shows them and makes one the next, and where two change the same
+//! entry `service/conflict.rs` shows both sides. Schedule files are judged before anybody is asked: [`domain::lint`] has the traps that
+//! the reader accepts, [`domain::schema`] the JSON Schema of what it reads.
+//!
 //! # What looks ahead
 //!
 //! [`domain::forecast`] counts due times by minute and sweeps over starts and ends, with the overlap rules and measured lengths;

@@ -59,10 +59,22 @@ pub fn notes(entries: &[FileEntry], now: Timestamp) -> Vec<Note> {
         times::note(one, &zones, now, &mut notes);
         // What is over has nothing else to be told.
         if notes[before..].iter().all(|note| note.code != times::NEVER) {
-            policies::note(one, &mut distances, &mut notes);
+            policies::note(one, now, &mut distances, &mut notes);
         }
     }
     notes
+}
+
+/// Distances that are looked at to find a short one; a file may have a hundred thousand schedules.
+const DISTANCES: usize = 24;
+
+/// The shortest distance of the next fire times.
+fn distance(schedule: &Schedule, now: Timestamp) -> Option<Span> {
+    if let Some(period) = schedule.fixed_period(now) {
+        return Some(period.period);
+    }
+    let times: Vec<Timestamp> = schedule.times_after(now).take(DISTANCES + 1).collect();
+    times.windows(2).map(|two| Span((two[1].0 - two[0].0).unsigned_abs())).min()
 }
 
 /// The shortest distances of fire times, each found once; many entries have the same schedule.
@@ -70,9 +82,8 @@ pub fn notes(entries: &[FileEntry], now: Timestamp) -> Vec<Note> {
 struct Distances(HashMap<String, Option<Span>>);
 
 impl Distances {
-    fn of(&mut self, one: &FileEntry) -> Option<Span> {
-        let found = || one.entry.schedule.shortest_distance();
-        *self.0.entry(key(one)).or_insert_with(found)
+    fn of(&mut self, one: &FileEntry, now: Timestamp) -> Option<Span> {
+        *self.0.entry(key(one)).or_insert_with(|| distance(&one.entry.schedule, now))
     }
 }
 

@@ -71,10 +71,10 @@ impl Service {
         for (name, calendar) in &wanted.calendars {
             calendars.push(self.put_calendar(request, name, calendar).await?);
         }
-        let queues = self.apply_queues(request, &wanted.queues).await?;
         if !calendars.is_empty() && !request.is_dry_run {
             against.calendars = self.calendars_of_files(&wanted, against.clocks[0]).await?.1;
         }
+        let queues = self.apply_queues(request, &wanted.queues).await?;
         let batches = self.batches(&wanted.entries, &against.clocks);
         self.progress.begin(wanted.entries.len(), "entries");
         let written: Vec<(Vec<ChangeView>, Vec<String>)> = stream::iter(&batches)

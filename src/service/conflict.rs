@@ -67,7 +67,8 @@ impl Service {
     pub(super) async fn refused_change(&self, id: &EntryId, changed: Changed, seen: u64, yours: Yours) -> ChangeView {
         let why = self.conflict(id, seen, changed.revision, yours).await;
         let lines = why.problem().sides.iter().flat_map(|sides| &sides.lines);
-        let lines: String = lines.map(|line| format!("; {}", line.replacen("  ", " ", 2))).collect();
+        let words = lines.filter_map(|line| line.split_once(' '));
+        let lines: String = words.map(|(side, what)| format!("; {side} {}", what.trim_start())).collect();
         ChangeView { message: Some(format!("{}{lines}", why.problem().message)), ..write::view(changed, Vec::new) }
     }
 

@@ -17,6 +17,7 @@ mod doctor;
 mod each;
 mod events;
 mod export;
+mod file_queues;
 mod follow;
 mod forecast;
 mod foresight;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::domain::id::QueueName;
 use crate::domain::nearest::nearest;
-use crate::domain::queue::{FileQueue, QUEUES_MAX, QueueLimits, QueuePause, QueueRule, Rate};
+use crate::domain::queue::{QueueLimits, QueuePause, QueueRule, Rate};
 use crate::domain::run::State;
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Problem, Result};
@@ -187,71 +187,6 @@ impl Service {
         Ok(QueueChanges { changes: vec![change], warnings: self.unknown_queue(queue).await?.into_iter().collect() })
     }
 
-    /// Queues with limits, as a file has them. Pauses stand in no file.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Corrupt`] where one's limits are damaged.
-    pub async fn limited_queues(&self) -> Result<Vec<FileQueue>> {
-        let mut queues = Vec::new();
-        for (name, state) in self.store.queue_states(0).await? {
-            let limits = state.rule?.limits;
-            if limits != QueueLimits::default() {
-                queues.push(FileQueue { name: QueueName::parse("queue", &name)?, limits });
-            }
-        }
-        Ok(queues)
-    }
-
-    /// Refuses what [`Service::apply_queues`] could not write.
-    pub(super) fn check_queues(&self, queues: &[FileQueue]) -> Result<()> {
-        if queues.len() > QUEUES_MAX {
-            return Err(Error::invalid("queues", format!("{} are too many, {QUEUES_MAX} are the most", queues.len())));
-        }
-        queues.iter().try_for_each(|one| self.check_shares(&format!("queues.{}", one.name), one.limits))
-    }
-
-    /// Limits queues as a file says; nothing is paused or resumed, and those that it does not name are left alone.
-    pub(super) async fn apply_queues(&self, request: &Request, queues: &[FileQueue]) -> Result<Vec<QueueChange>> {
-        let mut changes = Vec::with_capacity(queues.len());
-        for FileQueue { name, limits } in queues {
-            let verb = QueueVerb::Set { max_running: Some(limits.max_running), rate: Some(limits.rate) };
-            changes.push(self.put_queue(request, &format!("/queue/{name}"), name, verb).await?);
-        }
-        Ok(changes)
-    }
-
-    /// What [`Service::apply_queues`] would do, by reading alone.
-    pub(super) async fn planned_queues(&self, queues: &[FileQueue]) -> Result<Vec<QueueChange>> {
-        let mut planned = Vec::with_capacity(queues.len());
-        let mut states = Vec::new();
-        if !queues.is_empty() {
-            for shard in self.store.shards() {
-                states.push(self.store.queue_states(shard).await?);
-            }
-        }
-        for FileQueue { name, limits } in queues {
-            let rule = |shard: &BTreeMap<String, QueueState>| {
-                shard.get(name.as_str()).and_then(|state| state.rule.as_ref().ok()).cloned()
-            };
-            // What differs in one shard differs.
-            let stands = |rule: &Option<QueueRule>| rule.as_ref().map(|rule| rule.limits).unwrap_or_default();
-            let rules: Vec<Option<QueueRule>> = states.iter().map(rule).collect();
-            let other = rules.iter().map(stands).find(|old| old != limits);
-            let old = other.unwrap_or(*limits);
-            let fields = [("max_running", old.max_running != limits.max_running), ("rate", old.rate != limits.rate)];
-            planned.push(QueueChange {
-                id: name.to_string(),
-                change: if other.is_some() { "changed" } else { "unchanged" },
-                fields: fields.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect(),
-                max_running: limits.max_running,
-                rate: limits.rate.map(|rate| rate.to_string()),
-                paused_by: paused_by(rules.iter().flatten().find_map(|rule| rule.pause.as_ref())),
-            });
-        }
-        Ok(planned)
-    }
-
     /// Refuses a limit of which a shard would have no share.
     pub(super) fn check_shares(&self, place: &str, limits: QueueLimits) -> Result<()> {
         let shards = u32::from(self.store.shards().end);
@@ -340,25 +275,29 @@ fn view_of(
     before: Option<Box<QueueRule>>,
     after: Option<Box<QueueRule>>,
 ) -> QueueChange {
-    let limits = |rule: &Option<Box<QueueRule>>| rule.as_ref().map(|rule| rule.limits).unwrap_or_default();
-    let pause = |rule: &Option<Box<QueueRule>>| rule.as_ref().and_then(|rule| rule.pause.clone());
-    let (old, new) = (limits(&before), limits(&after));
-    let fields = [
-        ("max_running", old.max_running != new.max_running),
-        ("rate", old.rate != new.rate),
-        ("paused", pause(&before) != pause(&after)),
-    ];
+    let stood = |rule: &Option<Box<QueueRule>>| rule.as_ref().map(|rule| rule.limits).unwrap_or_default();
+    let old = (stood(&before), before.as_ref().and_then(|rule| rule.pause.as_ref()));
+    let new = (stood(&after), after.as_ref().and_then(|rule| rule.pause.as_ref()));
+    change_of(queue, is_changed, old, new)
+}
+
+/// Limits and pause before and after a change.
+type Stands<'a> = (QueueLimits, Option<&'a QueuePause>);
+
+fn change_of(queue: &QueueName, is_changed: bool, (old, was): Stands, (new, pause): Stands) -> QueueChange {
+    let fields =
+        [("max_running", old.max_running != new.max_running), ("rate", old.rate != new.rate), ("paused", was != pause)];
     QueueChange {
         id: queue.to_string(),
         change: if is_changed { "changed" } else { "unchanged" },
         fields: fields.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect(),
         max_running: new.max_running,
         rate: new.rate.map(|rate| rate.to_string()),
-        paused_by: paused_by(pause(&after).as_ref()),
+        paused_by: paused_by(pause),
     }
 }
 
-fn paused_by(pause: Option<&QueuePause>) -> Value {
+pub(super) fn paused_by(pause: Option<&QueuePause>) -> Value {
     pause.map_or(Value::Null, |pause| json!({"at": At(pause.at), "actor": pause.actor, "reason": pause.reason}))
 }
 

@@ -57,6 +57,9 @@ impl Service {
                 }
             }
             calendars = self.store.all_calendars().await?;
+            let standing = self.store.queue_states(CALENDAR_SHARD).await?;
+            let lost = file.queues.iter().filter(|one| !standing.contains_key(one.name.as_str()));
+            self.apply_queues(request, &lost.cloned().collect::<Vec<_>>()).await?;
         }
         for shard in shards {
             let mine: Vec<&FileEntry> =

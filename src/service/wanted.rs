@@ -171,14 +171,14 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] where an entry can't be anchored or owed, or names a calendar that nobody has.
+    /// [`Error::Invalid`] where an entry can't be anchored or owed, or names a calendar that nobody has, or a queue can't be limited.
     pub(super) async fn against<'a>(
         &self,
         request: &'a Request,
         options: &'a FilesOptions,
         wanted: &mut Wanted,
     ) -> Result<Against<'a>> {
-        self.check_queues(&wanted.queues)?;
+        self.check_limits(&wanted.queues)?;
         let mut clocks = Vec::new();
         for shard in self.store.shards() {
             clocks.push(self.store.now(shard).await?);

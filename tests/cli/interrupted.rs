@@ -140,7 +140,7 @@ fn an_apply_that_was_killed_at_any_step_is_finished_by_the_next() {
         assert!(proxy.hits(script) > 0, "{script} {nth} was met");
         user.ok(&APPLY);
         assert_eq!(stands(&server, &user), expected, "{script} {nth} {fate:?}");
-        assert_eq!(user.ok(&APPLY), "371 unchanged\n");
+        assert!(user.ok(&APPLY).ends_with("\n371 unchanged\n"), "{script} {nth} {fate:?}");
     }
 }
 
@@ -152,16 +152,16 @@ fn an_apply_that_was_killed_at_any_moment_is_finished_by_the_next() {
     user.ok(&APPLY);
     let took = start.elapsed();
     let expected = stands(&whole, &user);
-    for part in 1..=6_u32 {
+    for part in 1..=4_u32 {
         let server = RedisServer::fresh();
         let user = prepared(&server);
         let mut killed = user.command();
         let mut killed = killed.args(APPLY).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         // Whatever it is at then; it may have ended.
-        std::thread::sleep(took * part / 7 + Duration::from_millis(fastrand::u64(..20)));
+        std::thread::sleep(took * part / 5 + Duration::from_millis(fastrand::u64(..20)));
         killed.kill().unwrap();
         killed.wait().unwrap();
         user.ok(&APPLY);
-        assert_eq!(stands(&server, &user), expected, "killed after {part}/7");
+        assert_eq!(stands(&server, &user), expected, "killed after {part}/5");
     }
 }

@@ -173,6 +173,7 @@ fn what_can_t_be_read_is_a_mistake_of_the_command_and_no_finding() {
 fn the_words_of_other_linters_name_this_one() {
     let user = user();
     for word in ["validate", "check"] {
-        assert_eq!(user.error(2, &[word, "a.toml"])["hint"], "upbeat lint -f FILE");
+        let error = user.error(2, &[word, "a.toml"]);
+        assert!(error["hint"].as_str().unwrap().starts_with("upbeat lint -f FILE"), "{error}");
     }
 }

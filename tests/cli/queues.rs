@@ -105,7 +105,10 @@ fn a_file_limits_its_queues_leaves_others_alone_and_comes_out_of_export_again() 
     let dry = user.ok(&["apply", "-f", "jobs.toml", "--dry-run"]);
     assert!(dry.contains("would be changed queue reports · max_running 5, rate 100/1m"), "{dry}");
     assert_eq!(user.json(&["queues"]).as_array().unwrap().len(), 1);
+    let plan = user.ok(&["plan", "-f", "jobs.toml"]);
+    assert!(plan.contains("~ queue reports  max_running 5, rate 100/1m"), "{plan}");
     let applied = user.json(&["apply", "-f", "jobs.toml"]);
+    user.run(&["plan", "-f", "jobs.toml", "--exit-code"]).expect_code(0);
     assert_eq!(applied["queues"][0]["fields"], json!(["max_running", "rate"]));
     user.ok(&["queues", "pause", "reports"]);
     assert_eq!(user.json(&["apply", "-f", "jobs.toml"])["queues"][0]["change"], "unchanged");

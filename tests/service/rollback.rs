@@ -141,3 +141,28 @@ async fn a_change_between_read_and_write_is_refused_with_both_sides() {
     assert_eq!(bed.definition("a").await.revision, 1 + done);
     assert_eq!(done + refused, 20);
 }
+
+#[tokio::test]
+async fn an_entry_that_changes_while_a_file_is_applied_is_refused_with_both_sides_in_its_message() {
+    let bed = Bed::new().await;
+    bed.add("a", json!({"cron": "0 9 * * *", "shell": "x"})).await;
+    let apply = async |at: usize| {
+        let text = format!("[entries.a]\ncron = '0 9 * * *'\nshell = 'x'\nnote = 'n{at}'\n");
+        let applied = bed.service.apply(&request(), crate::bed::file(&text), crate::bed::owned_by("cli")).await;
+        applied.unwrap().changes.remove(0)
+    };
+    let mut refused = 0;
+    for round in 0..10 {
+        let all = futures_util::future::join_all((0..10).map(|at| apply(round * 10 + at))).await;
+        for change in all.iter().filter(|change| change.change == "refused") {
+            let why = change.message.as_deref().unwrap();
+            assert!(why.starts_with("a was changed meanwhile from revision "), "{why}");
+            assert!(why.contains("; yours changed: note ") && why.contains("; theirs revision "), "{why}");
+            refused += 1;
+        }
+        if refused > 0 {
+            return;
+        }
+    }
+    panic!("of a hundred none met another");
+}

@@ -4,12 +4,13 @@ use super::{Distances, Note};
 use crate::domain::action::Action;
 use crate::domain::file::FileEntry;
 use crate::domain::policy::Overlap;
+use crate::domain::timestamp::Timestamp;
 
 /// What a shell would understand.
 const SHELL_WORDS: [&str; 6] = ["|", "||", "&", "&&", ">", ">>"];
 
 /// Notes about one entry of a file.
-pub(super) fn note(one: &FileEntry, distances: &mut Distances, notes: &mut Vec<Note>) {
+pub(super) fn note(one: &FileEntry, now: Timestamp, distances: &mut Distances, notes: &mut Vec<Note>) {
     let (id, entry) = (&one.id, &one.entry);
     let is_command = matches!(entry.action, Action::Exec(_) | Action::Shell(_));
     if is_command && entry.overlap == Overlap::Allow && entry.timeout.is_none() && entry.max_running.is_none() {
@@ -18,7 +19,7 @@ pub(super) fn note(one: &FileEntry, distances: &mut Distances, notes: &mut Vec<N
         notes.push(note.hint("timeout = \"10m\", or max_running = 4"));
     }
     if let Some(timeout) = entry.timeout.filter(|_| entry.overlap == Overlap::Skip)
-        && let Some(distance) = distances.of(one).filter(|distance| *distance < timeout)
+        && let Some(distance) = distances.of(one, now).filter(|distance| *distance < timeout)
     {
         let (long, short) = (timeout.human(), distance.human());
         let why = format!("a run may take {long} and the next one comes after {short}: it is skipped then");
@@ -26,7 +27,7 @@ pub(super) fn note(one: &FileEntry, distances: &mut Distances, notes: &mut Vec<N
         notes.push(note.hint("a shorter timeout, or overlap = \"buffer_one\" to run it afterwards"));
     }
     if let Some(start_within) = entry.start_within
-        && let Some(distance) = distances.of(one).filter(|distance| *distance < start_within)
+        && let Some(distance) = distances.of(one, now).filter(|distance| *distance < start_within)
     {
         let (long, short) = (start_within.human(), distance.human());
         let why = format!("a run may start {long} late and the next one comes after {short}");

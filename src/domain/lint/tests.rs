@@ -1,3 +1,5 @@
+//! Each trap, and that an ordinary file has none.
+
 use super::*;
 use crate::domain::file::ScheduleFile;
 
