@@ -84,7 +84,7 @@ impl Bed {
 
 /// Rights that these walks don't use: a script has them for what happens rarely, as its text shows.
 const RARE_OF_OPERATORS: [&str; 4] = ["pexpire", "sadd", "xrange", "xtrim"];
-const RARE_OF_NODES: [&str; 5] = ["exists", "hexists", "lpos", "lrem", "unlink"];
+const RARE_OF_NODES: [&str; 7] = ["exists", "hexists", "lpos", "lrem", "unlink", "zlexcount", "zrangebylex"];
 
 /// Each of these ends well.
 #[track_caller]
