@@ -114,7 +114,8 @@ impl Entry {
 
     /// The definition as compact JSON; parsing it gives the same entry.
     pub fn to_json(&self) -> String {
-        Value::Object(self.fields.clone()).to_string()
+        // A map of JSON: serde_json has nothing to refuse.
+        serde_json::to_string(&self.fields).unwrap_or_default()
     }
 
     /// Only the fields that say *when*.

@@ -41,6 +41,7 @@ pub mod schema;
 pub mod secret;
 mod shell_words;
 pub mod span;
+pub(crate) mod threads;
 pub mod timestamp;
 mod toml_text;
 pub mod wall;

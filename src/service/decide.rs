@@ -55,6 +55,10 @@ impl Decided {
     /// Takes the dates of the calendars that it names, and notes their revisions.
     pub fn follow(&mut self, calendars: &Calendars) -> Result<()> {
         let Outcome::Stands(definition, entry) = &mut self.outcome else { return Ok(()) };
+        if entry.schedule.exclude.calendars().is_empty() {
+            definition.calendars.clear();
+            return Ok(());
+        }
         **entry = entry.as_ref().clone().with_calendars(calendars)?;
         let names = entry.schedule.exclude.calendars().iter();
         let revisions = names.filter_map(|name| Some((name.to_string(), calendars.0.get(name)?.revision)));

@@ -9,6 +9,7 @@ use crate::domain::file::{CalendarSource, FileCalendar, FileEntry, ScheduleFile}
 use crate::domain::id::{CalendarName, EntryId, Namespace, Owner};
 use crate::domain::ledger;
 use crate::domain::queue::FileQueue;
+use crate::domain::threads::in_threads;
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Problem, Result};
 use crate::service::change::{beyond_ledger, why_not_yours};
@@ -20,8 +21,6 @@ use crate::store::{CALENDAR_VERSION, StoredEntry, Verb};
 
 /// What an entry costs beside its text, bytes.
 const OVERHEAD_BYTES: usize = 512;
-/// Fewer entries than this are not worth a thread.
-const THREAD_ENTRIES: usize = 2_000;
 
 /// A schedule file, and who applies it.
 #[derive(Debug, Clone)]
@@ -189,13 +188,15 @@ impl Service {
         let prepare = |one: &mut WantedEntry| {
             let anchored = decide::anchored(one.entry.clone(), None, anchor)?;
             options.from.as_ref().map_or(Ok(()), |from| decide::check_owed(&anchored, from.at, now))?;
-            one.entry = one.entry.clone().with_calendars(&calendars)?;
+            if !one.entry.schedule.exclude.calendars().is_empty() {
+                one.entry = one.entry.clone().with_calendars(&calendars)?;
+            }
             one.as_new = if anchored == one.entry { None } else { Some(anchored.with_calendars(&calendars)?) };
             Ok(())
         };
-        in_threads(&mut wanted.entries, |one| {
-            prepare(one).map_err(|why: Error| why.under(&format!("entries.{}", one.id)))
-        })?;
+        let all: Vec<&mut WantedEntry> = wanted.entries.iter_mut().collect();
+        let work = |one: &mut WantedEntry| prepare(one).map_err(|why: Error| why.under(&format!("entries.{}", one.id)));
+        in_threads(all, work).into_iter().collect::<Result<()>>()?;
         let of_files = wanted.calendars.iter().map(|(name, _)| name.clone()).collect();
         Ok(Against { request, options, clocks, standing, calendars, of_files, anchor })
     }
@@ -320,20 +321,4 @@ impl Against<'_> {
     pub fn since(&self, now: Timestamp) -> Timestamp {
         self.options.from.as_ref().map_or(now, |from| Timestamp(from.at.0 - 1))
     }
-}
-
-/// Does the same with all of many, on as many threads as there are processors; the first complaint in their order.
-pub(super) fn in_threads<T: Send>(all: &mut [T], work: impl Fn(&mut T) -> Result<()> + Sync) -> Result<()> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(all.len() / THREAD_ENTRIES);
-    if threads < 2 {
-        return all.iter_mut().try_for_each(work);
-    }
-    let size = all.len().div_ceil(threads);
-    std::thread::scope(|scope| {
-        let work = &work;
-        let chunks = all.chunks_mut(size).map(|chunk| scope.spawn(move || chunk.iter_mut().try_for_each(work)));
-        let running: Vec<_> = chunks.collect();
-        let crashed = || Err(Error::internal("a thread panicked"));
-        running.into_iter().map(|one| one.join().unwrap_or_else(|_| crashed())).collect::<Result<Vec<()>>>().map(drop)
-    })
 }

@@ -157,12 +157,22 @@ impl Store {
     }
 
     async fn page(&self, shard: u16, ids: &[EntryId]) -> Result<Vec<Option<StoredEntry>>> {
-        let (definitions, plans, cursors, skips, backfills) = tokio::try_join!(
-            self.many("HMGET", shard, Key::Entries, ids),
+        let definitions = self.many("HMGET", shard, Key::Entries, ids).await?;
+        if definitions.iter().all(Value::is_null) {
+            // As with most of what a file adds.
+            return Ok(vec![None; ids.len()]);
+        }
+        let [due, parked, paused, broken, finished] = Place::ALL.map(|(_, key)| self.many("ZMSCORE", shard, key, ids));
+        let (plans, cursors, skips, backfills, due, parked, paused, broken, finished) = tokio::try_join!(
             self.many("HMGET", shard, Key::Plans, ids),
             self.many("HMGET", shard, Key::Cursors, ids),
             self.many("HMGET", shard, Key::Skips, ids),
             self.many("HMGET", shard, Key::Backfills, ids),
+            due,
+            parked,
+            paused,
+            broken,
+            finished,
         )?;
         let mut entries = Vec::with_capacity(ids.len());
         let known =
@@ -188,8 +198,6 @@ impl Store {
                 backfill: backfill::read(&maybe_bytes(backfill)?.unwrap_or_default()),
             }));
         }
-        let [due, parked, paused, broken, finished] = Place::ALL.map(|(_, key)| self.many("ZMSCORE", shard, key, ids));
-        let (due, parked, paused, broken, finished) = tokio::try_join!(due, parked, paused, broken, finished)?;
         for ((place, _), scores) in Place::ALL.iter().zip([due, parked, paused, broken, finished]) {
             for (entry, score) in entries.iter_mut().zip(scores) {
                 let Some(entry) = entry.as_mut().filter(|entry| entry.place.is_none() && !score.is_null()) else {

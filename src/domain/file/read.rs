@@ -13,6 +13,7 @@ use crate::domain::nearest::nearest;
 use crate::domain::policy::Delivery;
 use crate::domain::queue::FileQueue;
 use crate::domain::reading::{Complaints, filled_text, inside, known_keys, shown, table, text};
+use crate::domain::threads::in_threads;
 use crate::domain::{json_text, toml_text};
 use crate::error::{Error, Problem, Result};
 
@@ -100,8 +101,14 @@ pub(super) fn read(document: Map<String, Value>, complaints: &mut Complaints) ->
             _ => complaints.0.push(unknown_section(&section, &value)),
         }
     }
-    for (key, value) in entries {
-        file.entries.extend(read_entry(&key, value, &defaults, complaints));
+    let read = in_threads(entries.into_iter().collect(), |(key, value)| {
+        let mut complaints = Complaints::default();
+        (read_entry(&key, value, &defaults, &mut complaints), complaints)
+    });
+    file.entries.reserve(read.len());
+    for (entry, wrong) in read {
+        file.entries.extend(entry);
+        complaints.0.extend(wrong.0);
     }
     file
 }
