@@ -319,6 +319,24 @@ async fn an_entry_that_is_due_and_not_claimed_is_late_and_then_not() {
 }
 
 #[tokio::test]
+async fn a_key_that_somebody_else_wrote_is_wrong_stops_no_other_check_and_goes_by_the_line_below() {
+    let bed = Bed::new().await;
+    bed.add("a", json!({"every": "1h", "exec": ["true"]})).await;
+    for (word, name) in [("queue_rules", "nodes"), ("dead", "counts"), ("entries", "counts"), ("live", "runs")] {
+        let key = bed.key(0, word);
+        bed.redis.cli(&["RENAME", &key, "kept"]);
+        bed.type_in(&format!("SET {key} other"));
+        let check = is!(bed.check(name).await, Wrong, "can't be read");
+        assert_eq!(check.message, format!("{key} holds another type of value than upbeat keeps there"));
+        assert!(bed.service.doctor().await.unwrap().checks.iter().any(|check| check.check == "eviction"));
+        bed.type_in(&check.todo[0]);
+        bed.redis.cli(&["RENAME", "kept", &key]);
+        let page = bed.service.doctor().await.unwrap();
+        assert!(page.checks.iter().all(|check| check.value != "can't be read"), "{word}: {page:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_plan_that_is_damaged_or_ran_dry_is_wrong_until_a_node_has_planned_it() {
     let bed = Bed::new().await;
     bed.add("a", json!({"every": "10s", "exec": ["true"]})).await;
