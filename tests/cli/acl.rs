@@ -192,6 +192,9 @@ fn a_viewer_reads_everything_and_can_change_nothing() {
             &["plan", "-f", "file.toml"],
             &["forecast", "--next", "1h"],
             &["revisions", "later"],
+            &["queues", "set", "mail", "--max-running", "2", "--dry-run"],
+            &["queues", "pause", "default", "--dry-run"],
+            &["apply", "-f", "file.toml", "--dry-run"],
             &["add", "more", "--every", "1h", "--dry-run", "--", "true"],
         ],
     );
