@@ -42,7 +42,6 @@ if (tonumber(rule.v) or 1) > 1 then return { 'newer' } end
 if not text and redis.call('HLEN', rules_key) >= most then return { 'full' } end
 redis.call('ZCARD', occupied_key)
 redis.call('HLEN', starts_key)
-redis.call('XLEN', events_key)
 
 local is_changed, must_count = text and not is_fine or false, false
 if verb == 'set' then
@@ -71,6 +70,7 @@ local has_rule = rule.max_running or rule.rate or rule.paused
 local stands = not is_changed and (text or '') or has_rule and cjson.encode(rule) or ''
 local answer = { 'done', is_changed and 'changed' or 'unchanged', text or '', stands }
 if is_dry_run then return answer end
+redis.call('XLEN', events_key)
 
 keep_clock()
 if is_changed then

@@ -105,8 +105,16 @@ impl Held {
             Self::Full(queue, ..) => format!("upbeat queues set {queue} --max-running N"),
             Self::Rate(queue, ..) => format!("upbeat queues set {queue} --rate N/D"),
             Self::Counting(_) => "upbeat nodes".to_owned(),
-            Self::Unreadable(why) => why.problem().hint.clone().unwrap_or_else(|| "upbeat queues".to_owned()),
+            Self::Unreadable(why) => {
+                let hint = why.problem().hint.as_deref().unwrap_or("upbeat queues");
+                hint.rsplit(": ").next().unwrap_or(hint).to_owned()
+            }
         }
+    }
+
+    /// Whether nothing starts because nobody can tell what the limits are.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Unreadable(_))
     }
 
     /// For a list of warnings: what goes on as its limits say is none.
@@ -129,6 +137,13 @@ impl Gates {
 
     fn rule(&self, queue: &str) -> Option<&QueueRule> {
         self.0.iter().find_map(|shard| shard.get(queue)?.rule.as_ref().ok())
+    }
+
+    /// Queues of which nothing starts until somebody acts, by name, and why.
+    pub fn shut(&self) -> BTreeMap<String, Held> {
+        let names: BTreeSet<&String> = self.names().collect();
+        let shut = names.into_iter().filter_map(|queue| Some((queue.clone(), self.held(queue)?)));
+        shut.filter(|(_, held)| held.warning().is_some()).collect()
     }
 
     fn names(&self) -> impl Iterator<Item = &String> {

@@ -130,7 +130,13 @@ impl Store {
             i64::from(call.is_dry_run).into(),
             (QUEUES_MAX as i64).into(),
         ];
-        let reply = self.eval(&self.scripts().put_queue, &self.keys(shard).all(PUT_KEYS), args).await?;
+        let (script, keys) = (&self.scripts().put_queue, self.keys(shard).all(PUT_KEYS));
+        let reply = if call.is_dry_run {
+            // Whoever may only read may ask.
+            self.look(script, &keys, args).await?
+        } else {
+            self.eval(script, &keys, args).await?
+        };
         let mut reply = Reply::list(reply)?;
         match reply.text()?.as_str() {
             "other" => Ok(QueueAnswer::OtherRequest),

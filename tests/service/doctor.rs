@@ -1,10 +1,11 @@
 //! Every check of `doctor` made wrong on a real Redis, and well again by what its line says.
 
 use serde_json::json;
+use upbeat::domain::id::QueueName;
 use upbeat::domain::node::{NodeInfo, Serves};
 use upbeat::domain::zone::Zone;
-use upbeat::service::{Check, CheckState, LetterVerb, Letters, RunRef};
-use upbeat::store::{Claim, ClaimCall, ClaimReply, EndedAs};
+use upbeat::service::{Check, CheckState, LetterVerb, Letters, RunRef, TriggerOptions};
+use upbeat::store::{Claim, ClaimCall, ClaimReply, EndedAs, QueueVerb};
 
 use crate::bed::{Bed, id, request};
 use crate::story::Story;
@@ -273,6 +274,34 @@ async fn a_queue_that_nobody_serves_is_wrong_until_the_node_of_its_line_is_there
 }
 
 #[tokio::test]
+async fn a_queue_that_lets_nothing_start_is_told_with_what_waits_until_the_line_below_is_typed() {
+    let bed = Bed::new().await;
+    let queue = QueueName::parse("queue", "batch").unwrap();
+    let limit = QueueVerb::Set { max_running: Some(Some(2)), rate: None };
+    let rules = bed.key(0, "queue_rules");
+    // A node that was heard of just now, however slow the machine is.
+    let queues = async || {
+        bed.beat(&node("n", None, ALL)).await;
+        bed.check("queues").await
+    };
+    bed.add("a", json!({"every": "1h", "queue": "batch", "exec": ["true"]})).await;
+    bed.service.change_queue(&request(), &queue, limit).await.unwrap();
+    is!(queues().await, Ok, "all served");
+    bed.service.change_queue(&request(), &queue, QueueVerb::Pause).await.unwrap();
+    bed.service.trigger(&request(), &id("a"), TriggerOptions::default()).await.unwrap();
+    let check = is!(queues().await, Note, "1 queue lets nothing start, 1 run waits: batch");
+    assert!(check.message.starts_with("queue batch is paused by "), "{check:?}");
+    assert_eq!(check.todo, ["upbeat queues resume batch"]);
+    bed.service.change_queue(&request(), &queue, QueueVerb::Resume).await.unwrap();
+    is!(queues().await, Ok, "all served");
+    bed.type_in(&format!("HSET {rules} batch {{"));
+    let check = is!(queues().await, Wrong, "1 queue lets nothing start, 1 run waits: batch");
+    assert_eq!(check.todo, ["upbeat queues set batch --max-running N"]);
+    bed.service.change_queue(&request(), &queue, limit).await.unwrap();
+    is!(queues().await, Ok, "all served");
+}
+
+#[tokio::test]
 async fn an_entry_that_is_due_and_not_claimed_is_late_and_then_not() {
     let bed = Bed::new().await;
     bed.beat(&node("n", None, ALL)).await;
@@ -287,6 +316,24 @@ async fn an_entry_that_is_due_and_not_claimed_is_late_and_then_not() {
     crate::pauses::settle(&bed).await;
     is!(bed.check("late").await, Ok, "nothing due waits");
     is!(bed.check("never_fired").await, Ok, "every entry");
+}
+
+#[tokio::test]
+async fn a_key_that_somebody_else_wrote_is_wrong_stops_no_other_check_and_goes_by_the_line_below() {
+    let bed = Bed::new().await;
+    bed.add("a", json!({"every": "1h", "exec": ["true"]})).await;
+    for (word, name) in [("queue_rules", "nodes"), ("dead", "counts"), ("entries", "counts"), ("live", "runs")] {
+        let key = bed.key(0, word);
+        bed.redis.cli(&["RENAME", &key, "kept"]);
+        bed.type_in(&format!("SET {key} other"));
+        let check = is!(bed.check(name).await, Wrong, "can't be read");
+        assert_eq!(check.message, format!("{key} holds another type of value than upbeat keeps there"));
+        assert!(bed.service.doctor().await.unwrap().checks.iter().any(|check| check.check == "eviction"));
+        bed.type_in(&check.todo[0]);
+        bed.redis.cli(&["RENAME", "kept", &key]);
+        let page = bed.service.doctor().await.unwrap();
+        assert!(page.checks.iter().all(|check| check.value != "can't be read"), "{word}: {page:?}");
+    }
 }
 
 #[tokio::test]

@@ -10,8 +10,9 @@ use crate::domain::run::State;
 use crate::domain::timestamp::Timestamp;
 use crate::error::Result;
 use crate::service::Service;
-use crate::service::doctor::{Check, Picture, about, counted, named, since};
+use crate::service::doctor::{Check, NAMED, Picture, about, counted, named, since};
 use crate::service::nodes::Fleet;
+use crate::service::queues::Held;
 use crate::service::view::RunView;
 use crate::store::{Place, StoredEntry};
 
@@ -251,6 +252,9 @@ impl Service {
             }
         }
         if unserved.is_empty() {
+            if let Some(check) = held(&waiting, fleet) {
+                return Ok(check);
+            }
             let value = if lists.is_empty() { "none yet".to_owned() } else { format!("{}, all served", lists.len()) };
             return Ok(Check::ok("queues", value));
         }
@@ -260,6 +264,28 @@ impl Service {
             .message(message.join("; "))
             .todos(unserved.iter().take(3).map(|(_, why)| why.command())))
     }
+}
+
+/// Queues of which nothing starts: that somebody paused one is worth a look, that its limits can't be read is wrong.
+fn held(waiting: &BTreeMap<String, u64>, fleet: &Fleet) -> Option<Check> {
+    let shut = fleet.gates.shut();
+    let is_shut = |list: &str| shut.contains_key(list.rsplit_once(':').map_or(list, |(queue, _)| queue));
+    let runs: u64 = waiting.iter().filter(|(list, _)| is_shut(list)).map(|(_, runs)| runs).sum();
+    let names: Vec<&str> = shut.keys().take(NAMED).map(String::as_str).collect();
+    let value = format!(
+        "{} nothing start, {}: {}",
+        counted(shut.len(), "queue lets", "queues let"),
+        counted(usize::try_from(runs).unwrap_or(usize::MAX), "run waits", "runs wait"),
+        names.join(", ")
+    );
+    let is_wrong = shut.values().any(Held::is_unreadable);
+    let check = if is_wrong { Check::wrong("queues", value) } else { Check::note("queues", value) };
+    let mut first: Vec<&Held> = shut.values().collect();
+    first.sort_by_key(|held| !held.is_unreadable());
+    first.truncate(NAMED);
+    let why: Vec<String> = first.iter().map(|held| held.why(Timestamp::to_rfc3339)).collect();
+    let check = check.message(why.join("; ")).todos(first.iter().map(|held| held.command()));
+    (!shut.is_empty()).then_some(check)
 }
 
 fn never_fired(walk: &Walk) -> Check {

@@ -16,12 +16,15 @@ use crate::domain::id::EntryId;
 use crate::domain::span::Span;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::wall::rough;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::service::Service;
 use crate::store::{Counts, Seen};
 
 /// Entries that are named in a check, at most.
 const NAMED: usize = 3;
+
+/// How all keys begin.
+const KEY_FRONT: &str = "upbeat:";
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -140,10 +143,10 @@ impl Service {
         checks.push(seen("namespaces", self.check_namespaces().await)?);
         let mut counts = Vec::new();
         for shard in self.store.shards() {
-            match Seen::of(self.steady_counts(shard).await)? {
-                Seen::Yes(found) => counts.push(found),
-                Seen::No(why) => {
-                    checks.push(Check::unseen("counts", why).todo("upbeat acl"));
+            match self.steady_counts(shard).await {
+                Ok(found) => counts.push(found),
+                Err(why) => {
+                    checks.push(unable("counts", why)?);
                     counts.clear();
                     break;
                 }
@@ -169,19 +172,29 @@ impl Service {
     }
 }
 
-/// A check, also where its question was refused.
+/// A check, also where its question had no answer.
 fn seen(name: &'static str, check: Result<Check>) -> Result<Check> {
-    Ok(match Seen::of(check)? {
-        Seen::Yes(check) => check,
-        Seen::No(why) => Check::unseen(name, why).todo("upbeat acl"),
-    })
+    check.or_else(|why| unable(name, why))
 }
 
 /// Several, likewise.
 fn all(name: &'static str, checks: Result<Vec<Check>>) -> Result<Vec<Check>> {
-    Ok(match Seen::of(checks)? {
-        Seen::Yes(checks) => checks,
-        Seen::No(why) => vec![Check::unseen(name, why).todo("upbeat acl")],
+    checks.or_else(|why| Ok(vec![unable(name, why)?]))
+}
+
+/// What was refused is unseen; where somebody else wrote what upbeat keeps, that is wrong. Any other error stays one.
+fn unable(name: &'static str, why: Error) -> Result<Check> {
+    let Error::Corrupt(problem) = why else {
+        return match Seen::<Check>::of(Err(why))? {
+            Seen::Yes(check) => Ok(check),
+            Seen::No(why) => Ok(Check::unseen(name, why).todo("upbeat acl")),
+        };
+    };
+    let check = Check::wrong(name, "can't be read").message(problem.message);
+    let key = problem.value.filter(|value| value.starts_with(KEY_FRONT));
+    Ok(match key {
+        Some(key) => check.todo(format!("RENAME {key} {key}.other")).todo("upbeat audit"),
+        None => check.todo("upbeat audit"),
     })
 }
 
