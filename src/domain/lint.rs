@@ -49,7 +49,7 @@ impl Note {
 }
 
 /// The notes about the entries of one file, each by itself; their calendars as far as they are known, `now` by any clock that
-/// is about right. [`together`] has those about all at once.
+/// is about right. [`together()`] has those about all at once.
 pub fn notes(entries: &[FileEntry], now: Timestamp) -> Vec<Note> {
     let mut distances = Distances::default();
     let zones = times::Zones::of(entries);
