@@ -8,7 +8,7 @@ use crate::cli::apply::{FilesArgs, counted};
 use crate::cli::output::{Ended, Format, complain, print, printable};
 use crate::cli::palette::{BAD, DOUBT, GOOD, paint};
 use crate::cli::request::asking;
-use crate::cli::schedule_files::owned_files;
+use crate::cli::schedule_files::placed_files;
 use crate::cli::times::Wall;
 use crate::domain::entry::Entry;
 use crate::domain::fields::SCHEDULE_KINDS;
@@ -40,10 +40,10 @@ pub struct PlanArgs {
 
 /// `upbeat plan -f FILE|DIR|-`.
 pub async fn plan(app: &App, args: PlanArgs) -> Ended {
-    let files = owned_files(&args.of.files)?;
+    let (files, ids) = placed_files(&args.of.files)?;
     let service = app.service().await?;
     let options = args.of.options(app, &service, &files).await?;
-    let plan = service.plan_files(&asking(), files, &options).await?;
+    let plan = service.plan_files(&asking(), files, &options).await.map_err(|why| ids.placed(why))?;
     match app.printer.format {
         Format::Json | Format::Jsonl => app.printer.one(&plan, |_| String::new(), String::new),
         Format::Id => plan.changes.iter().filter(|one| is_change(one)).for_each(|one| {

@@ -170,6 +170,24 @@ fn several_files_are_one_request_and_all_are_read_first() {
 }
 
 #[test]
+fn what_only_redis_can_tell_is_told_with_file_and_line_too() {
+    let server = RedisServer::fresh();
+    let user = user(&server);
+    user.file(
+        "more.toml",
+        "[entries.a]\nevery = '1h'\nlist = 'x'\n\n[entries.\"a.b\"]\nevery = '1h'\nlist = 'x'\nexclude = ['cn']\n",
+    );
+    for command in ["plan", "apply"] {
+        let (line, hint) = refused(&user, 2, &[command, "-f", "jobs.toml", "-f", "more.toml"]);
+        assert_eq!(line, "error: more.toml:8: entries.a.b.exclude: no calendar is called cn");
+        assert!(hint.contains("upbeat calendars put cn -f FILE"), "{hint}");
+        let error = user.error(2, &[command, "-f", "more.toml", "--from", "+1h"]);
+        assert_eq!((&error["file"], &error["field"]), (&json!("more.toml"), &json!("entries.a.from")));
+    }
+    assert_eq!(user.json(&["ls"]), json!([]));
+}
+
+#[test]
 fn many_entries_are_told_in_one_line_and_programs_get_all() {
     let server = RedisServer::fresh();
     let user = user(&server);
