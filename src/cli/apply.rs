@@ -116,7 +116,7 @@ pub async fn apply(app: &App, args: ApplyArgs) -> Ended {
 }
 
 /// The ids of all entries with their zones.
-fn entries_of(files: &[OwnedFile]) -> impl Iterator<Item = (&str, &Zone)> {
+pub fn entries_of(files: &[OwnedFile]) -> impl Iterator<Item = (&str, &Zone)> {
     files.iter().flat_map(|one| &one.file.entries).map(|one| (one.id.as_str(), &one.entry.schedule.zone))
 }
 

@@ -1,10 +1,12 @@
 //! `upbeat plan`: what `apply` would do, as a list that people read before they agree.
 
+use std::collections::HashMap;
+
 use clap::Args;
 use serde_json::{Map, Value};
 
 use crate::cli::App;
-use crate::cli::apply::{FilesArgs, counted};
+use crate::cli::apply::{FilesArgs, counted, entries_of};
 use crate::cli::output::{Ended, Format, complain, print, printable};
 use crate::cli::palette::{BAD, DOUBT, GOOD, paint};
 use crate::cli::request::asking;
@@ -14,7 +16,7 @@ use crate::domain::entry::Entry;
 use crate::domain::fields::SCHEDULE_KINDS;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
-use crate::service::{At, CalendarChange, PlanView, PlannedChange, QueueChange};
+use crate::service::{At, CalendarChange, ChangeView, PlanView, PlannedChange, QueueChange};
 
 pub const PLAN_EXAMPLES: &str = "Examples:
   upbeat plan -f jobs.toml                     what apply would add and change
@@ -26,6 +28,8 @@ It only reads. With --exit-code an entry that would be refused counts as a diffe
 
 /// Fire times in the line of an entry that would be added.
 const SHOWN: usize = 3;
+/// Entries under a calendar that moves their next fire time.
+const MOVED: usize = 20;
 /// The longest value of a field that is shown on a line.
 const VALUE_MAX_CHARS: usize = 120;
 
@@ -41,6 +45,7 @@ pub struct PlanArgs {
 /// `upbeat plan -f FILE|DIR|-`.
 pub async fn plan(app: &App, args: PlanArgs) -> Ended {
     let (files, ids) = placed_files(&args.of.files)?;
+    let zones: HashMap<String, Zone> = entries_of(&files).map(|(id, zone)| (id.to_owned(), zone.clone())).collect();
     let service = app.service().await?;
     let options = args.of.options(app, &service, &files).await?;
     let plan = service.plan_files(&asking(), files, &options).await.map_err(|why| ids.placed(why))?;
@@ -52,7 +57,7 @@ pub async fn plan(app: &App, args: PlanArgs) -> Ended {
         Format::Table => {
             let now = service.store().now(0).await?;
             if !app.printer.is_quiet {
-                print(&lines(&plan, now));
+                print(&lines(&plan, &zones, now));
             }
             let refused = plan.changes.iter().filter(|one| one.change.change == "refused");
             for one in refused {
@@ -87,8 +92,8 @@ fn footer(plan: &PlanView) -> String {
     format!("{add} to add, {change} to change, {remove} to remove{also} · {owners} {}", plan.owners.join(", "))
 }
 
-fn lines(plan: &PlanView, now: Timestamp) -> String {
-    let mut text: String = plan.calendars.iter().filter_map(calendar).collect();
+fn lines(plan: &PlanView, zones: &HashMap<String, Zone>, now: Timestamp) -> String {
+    let mut text: String = plan.calendars.iter().filter_map(|change| calendar(change, zones, now)).collect();
     text.extend(plan.queues.iter().filter_map(queue));
     let in_columns: Vec<&PlannedChange> =
         plan.changes.iter().filter(|one| matches!(one.change.change, "added" | "removed")).collect();
@@ -166,7 +171,8 @@ fn changed(one: &PlannedChange, now: Timestamp) -> String {
     text
 }
 
-fn calendar(change: &CalendarChange) -> Option<String> {
+/// `~ calendar cn  3 dates, followed by sync`, and when those fire next whose next fire time it moves.
+fn calendar(change: &CalendarChange, zones: &HashMap<String, Zone>, now: Timestamp) -> Option<String> {
     let sign = match change.change {
         "added" => paint(GOOD, '+'),
         _ if change.change == "unchanged" && change.entries.is_empty() => return None,
@@ -178,7 +184,21 @@ fn calendar(change: &CalendarChange) -> Option<String> {
         0 => String::new(),
         _ => format!(", followed by {}", names.join(", ")),
     };
-    Some(format!("{sign} calendar {}  {dates}{followed}\n", change.calendar))
+    let mut text = format!("{sign} calendar {}  {dates}{followed}\n", change.calendar);
+    let moved: Vec<&ChangeView> = change.entries.iter().filter(|one| one.next_before != one.next_after).collect();
+    for one in moved.iter().take(MOVED) {
+        let wall = Wall { zone: zones.get(&one.id).map_or_else(Zone::utc, Zone::clone), now };
+        let [before, after] =
+            [one.next_before, one.next_after].map(|at| at.map_or_else(|| "never".to_owned(), |at| wall.list(&[at.0])));
+        text.push_str(&format!("    {}  next {before} -> {after}\n", printable(&one.id)));
+    }
+    if moved.len() > MOVED {
+        text.push_str(&format!(
+            "    and {} more fire at other times; -o json names all\n",
+            counted(moved.len() - MOVED)
+        ));
+    }
+    Some(text)
 }
 
 fn queue(change: &QueueChange) -> Option<String> {

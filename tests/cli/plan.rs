@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::cli::Upbeat;
 use crate::support::redis::{Options, RedisServer};
+use crate::why::Night;
 use crate::{refused, user_of};
 
 const JOBS: &str = "[defaults]\ntz = 'Asia/Shanghai'\n\
@@ -167,6 +168,27 @@ fn several_files_are_one_request_and_all_are_read_first() {
         let (line, hint) = refused(&user, 2, &[command, "-f", "more.toml", "-f", "elsewhere.toml"]);
         assert!(line.ends_with("the file is for namespace prod, this is test") && hint.contains("-n prod"), "{line}");
     }
+}
+
+#[test]
+fn a_plan_says_whose_fire_times_another_calendar_moves() {
+    let night = Night::at("2026-11-14T12:00:00Z");
+    let user = &night.user;
+    let file = |date: &str| {
+        let entry = "cron = '0 9 * * *'\ntz = 'Asia/Shanghai'\nlist = 'x'\nexclude = ['cn']\n";
+        user.file("jobs.toml", &format!("[calendars.cn]\ndates = ['{date}']\n[entries.a]\n{entry}"));
+    };
+    file("2026-11-16");
+    user.ok(&["apply", "-f", "jobs.toml"]);
+    file("2026-11-15");
+    let plan = user.run(&["plan", "-f", "jobs.toml", "--exit-code"]).expect_code(1).stdout;
+    let lines: Vec<&str> = plan.lines().collect();
+    assert_eq!(lines[0], "~ calendar cn  1 date, followed by a");
+    let moved = lines[1].starts_with("    a  next Sun 15 Nov 09:00 CST (in ");
+    assert!(moved && lines[1].contains(" -> Mon 16 Nov 09:00 CST (in "), "{plan}");
+    file("2026-12-24");
+    let plan = user.ok(&["plan", "-f", "jobs.toml"]);
+    assert!(plan.starts_with("~ calendar cn  1 date, followed by a\n0 to add"), "{plan}");
 }
 
 #[test]
