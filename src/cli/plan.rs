@@ -30,6 +30,8 @@ It only reads. With --exit-code an entry that would be refused counts as a diffe
 const SHOWN: usize = 3;
 /// Entries under a calendar that moves their next fire time.
 const MOVED: usize = 20;
+/// The widest column of a list; what is longer stands out of it.
+const COLUMN_MAX_CHARS: usize = 60;
 /// The longest value of a field that is shown on a line.
 const VALUE_MAX_CHARS: usize = 120;
 
@@ -98,7 +100,9 @@ fn lines(plan: &PlanView, zones: &HashMap<String, Zone>, now: Timestamp) -> Stri
     let in_columns: Vec<&PlannedChange> =
         plan.changes.iter().filter(|one| matches!(one.change.change, "added" | "removed")).collect();
     let columns: Vec<[String; 3]> = in_columns.iter().map(|one| words(one)).collect();
-    let width = |at: usize| columns.iter().map(|words| words[at].chars().count()).max().unwrap_or(0);
+    // One long command does not push the fire times of all others out of sight.
+    let widths_of = |at: usize| columns.iter().map(move |words| words[at].chars().count());
+    let width = |at: usize| widths_of(at).filter(|width| *width <= COLUMN_MAX_CHARS).max().unwrap_or(0);
     let widths = [width(0), width(1), width(2)];
     let mut columns = columns.iter();
     for one in &plan.changes {
@@ -129,7 +133,8 @@ fn words(one: &PlannedChange) -> [String; 3] {
     let zone = fields.get("tz").and_then(Value::as_str).map(|zone| format!(" {zone}")).unwrap_or_default();
     let entry = one.will_be.as_ref().or(one.was.as_ref());
     let action = entry.map(Entry::reads).unwrap_or_default();
-    [one.change.id.clone(), format!("{schedule}{zone}"), action].map(|text| printable(&text).replace('\n', " "))
+    [one.change.id.clone(), short(&format!("{schedule}{zone}")), short(&action)]
+        .map(|text| printable(&text).replace('\n', " "))
 }
 
 fn next(one: &PlannedChange, now: Timestamp) -> String {

@@ -171,6 +171,21 @@ fn several_files_are_one_request_and_all_are_read_first() {
 }
 
 #[test]
+fn a_long_command_does_not_push_the_others_out_of_sight_and_is_not_cut_silently() {
+    let server = RedisServer::fresh();
+    let user = user_of(&server);
+    let long = "echo ".repeat(200);
+    user.file(
+        "jobs.toml",
+        &format!("[entries.a]\nevery = '1h'\nshell = '{long}'\n[entries.b]\nevery = '1h'\nlist = 'k'\n"),
+    );
+    let plan = user.ok(&["plan", "-f", "jobs.toml"]);
+    let lines: Vec<&str> = plan.lines().collect();
+    assert!(lines[0].contains("echo... (1006 bytes, -o json shows all)  next "), "{plan}");
+    assert!(lines[1].starts_with("+ b  every 1h  list k  next "), "{plan}");
+}
+
+#[test]
 fn a_plan_says_whose_fire_times_another_calendar_moves() {
     let night = Night::at("2026-11-14T12:00:00Z");
     let user = &night.user;
