@@ -116,14 +116,21 @@ fn source(name: &str, path: &str, folder: &Path) -> Result<Source> {
     Ok(Source { name, file, errors, places })
 }
 
-/// Where each id and calendar was met first.
+/// Where each entry, calendar, queue and namespace was met first.
 #[derive(Default)]
 pub struct Ids(HashMap<String, (String, LazyPlaces)>);
 
 impl Ids {
-    /// `error`, which names a field of an entry, with the file and line of it.
+    /// `error`, which names a field of an entry or the namespace, with the file and line of it.
     pub fn placed(&self, error: Error) -> Error {
         let Some(field) = error.problem().field.clone() else { return error };
+        if field == "namespace" {
+            let known = error.problem().value.as_deref().and_then(|other| self.0.get(&format!("namespace {other}")));
+            return match known {
+                Some((name, places)) => placed(error, name, places),
+                None => error,
+            };
+        }
         let is_of =
             |known: &&String| field.strip_prefix(*known).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
         // An id may have dots, and another one may begin with it.
@@ -155,6 +162,10 @@ pub fn complaints(sources: &mut [Source], ids: &mut Ids) -> Vec<Error> {
     for source in sources {
         errors.append(&mut source.errors);
         let file = &source.file;
+        if let Some(namespace) = &file.namespace {
+            let place = (source.name.clone(), source.places.clone());
+            ids.0.entry(format!("namespace {namespace}")).or_insert(place);
+        }
         let twice = file.calendars.iter().map(|one| format!("calendars.{}", one.name));
         let twice = twice.chain(file.queues.iter().map(|one| format!("queues.{}", one.name)));
         let twice = twice.chain(file.entries.iter().map(|one| format!("entries.{}", one.id)));

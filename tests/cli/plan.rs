@@ -166,6 +166,7 @@ fn several_files_are_one_request_and_all_are_read_first() {
     user.file("elsewhere.toml", "namespace = 'prod'\n[entries.q]\nevery = '1h'\nshell = 'x'\n");
     for command in ["plan", "apply"] {
         let (line, hint) = refused(&user, 2, &[command, "-f", "more.toml", "-f", "elsewhere.toml"]);
+        assert!(line.starts_with("error: elsewhere.toml:1: namespace: "), "{line}");
         assert!(line.ends_with("the file is for namespace prod, this is test") && hint.contains("-n prod"), "{line}");
     }
 }
