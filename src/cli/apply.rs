@@ -7,7 +7,7 @@ use clap::Args;
 use crate::cli::args::Changing;
 use crate::cli::output::{Ended, Format, complain, print, printable};
 use crate::cli::request::{request, until_answered};
-use crate::cli::schedule_files::owned_files;
+use crate::cli::schedule_files::placed_files;
 use crate::cli::selection::agree;
 use crate::cli::times::Wall;
 use crate::cli::{App, calendars, entry_words, moments, queues};
@@ -71,7 +71,7 @@ impl FilesArgs {
 
 /// `upbeat apply -f FILE|DIR|-`.
 pub async fn apply(app: &App, args: ApplyArgs) -> Ended {
-    let files = owned_files(&args.of.files)?;
+    let (files, ids) = placed_files(&args.of.files)?;
     let service = app.service().await?;
     let request = request(&args.changing);
     let mut options = args.of.options(app, &service, &files).await?;
@@ -84,7 +84,7 @@ pub async fn apply(app: &App, args: ApplyArgs) -> Ended {
         }
     }
     let ask = async || service.apply_files(&request, files.clone(), &options).await;
-    let changes = until_answered(app.printer, &request, ask).await?;
+    let changes = until_answered(app.printer, &request, ask).await.map_err(|why| ids.placed(why))?;
     let has_told_calendars = calendars::of_file(app.printer, &changes.calendars, request.is_dry_run);
     queues::of_file(app.printer, &changes.queues, request.is_dry_run);
     if app.printer.format == Format::Table && changes.changes.is_empty() {
@@ -116,7 +116,7 @@ pub async fn apply(app: &App, args: ApplyArgs) -> Ended {
 }
 
 /// The ids of all entries with their zones.
-fn entries_of(files: &[OwnedFile]) -> impl Iterator<Item = (&str, &Zone)> {
+pub fn entries_of(files: &[OwnedFile]) -> impl Iterator<Item = (&str, &Zone)> {
     files.iter().flat_map(|one| &one.file.entries).map(|one| (one.id.as_str(), &one.entry.schedule.zone))
 }
 

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use crate::cli::actor::variable;
 use crate::cli::output::Format;
 use crate::cli::palette::Colors;
+use crate::domain::id::Namespace;
 use crate::domain::nearest::{nearest, not_one_of};
 use crate::error::{Error, Result};
 
@@ -147,7 +148,7 @@ impl ConfigFile {
             "redis" => self.redis = Some(text),
             "redis_ca" => self.redis_ca = Some(text.into()),
             "redis_password_file" => self.redis_password_file = Some(text),
-            "namespace" => self.namespace = Some(text),
+            "namespace" => self.namespace = Some(Namespace::parse(key, &text)?.to_string()),
             "output" => self.output = Some(known("output", &text)?),
             "color" => self.color = Some(known("color", &text)?),
             _ => self.actor = Some(text),
@@ -185,6 +186,7 @@ mod tests {
             ("\nredis = 5", "config.toml:2: redis: 5 is not a text"),
             ("actor = ''", "config.toml:1: actor: \"\" is not a text"),
             ("[redis]\nurl = 'x'", "config.toml:1: redis: { url = \"x\" } is not a text"),
+            ("redis = 'a'\nnamespace = 'My team'", "config.toml:2: namespace: \"My team\" may not contain "),
             ("redis = 'a'\nredis = 'b'", "config.toml:2: config: not TOML: duplicate key"),
         ] {
             let error = ConfigFile::parse("config.toml", text).unwrap_err();

@@ -193,6 +193,9 @@ fn synopsis(cli: &Command, path: &[&str]) -> String {
 fn too_many(word: &str, path: &[&str]) -> Error {
     let hint = match (word.split_once('='), path) {
         (Some((key, _)), _) if !key.contains(' ') => format!("is it a flag? --{word}"),
+        (_, [command @ ("apply" | "plan" | "lint")]) => {
+            format!("a file or folder stands behind a -f of its own: upbeat {command} -f {}", quoted(word))
+        }
         (_, []) => "quote what belongs together; upbeat help lists the commands".to_owned(),
         (_, path) => format!("quote what belongs together; upbeat {} --help shows the words", path.join(" ")),
     };

@@ -105,6 +105,12 @@ fn every_flag_of_another_program_is_none_of_ours_and_leads_to_one() {
         }
     }
     assert!(offences.is_empty(), "{}", offences.join("\n"));
+    assert_eq!(
+        refused("upbeat apply jobs.toml").hint.as_deref(),
+        Some("a file or folder stands behind a -f of its own: upbeat apply -f jobs.toml")
+    );
+    assert_eq!(refused("upbeat export -f all.toml").hint.as_deref(), Some("write upbeat export > FILE"));
+    assert_eq!(refused("upbeat forecast --for 24h").hint.as_deref(), Some("write --next 24h"));
     assert_eq!(refused("upbeat add a -cron x").hint.as_deref(), Some("write --cron"));
     assert_eq!(refused("upbeat add a -every=5m").hint.as_deref(), Some("write --every"));
     assert_eq!(refused("upbeat ls -warnings").hint.as_deref(), Some("write --warnings"));

@@ -1,20 +1,22 @@
 //! `upbeat plan`: what `apply` would do, as a list that people read before they agree.
 
+use std::collections::HashMap;
+
 use clap::Args;
 use serde_json::{Map, Value};
 
 use crate::cli::App;
-use crate::cli::apply::{FilesArgs, counted};
+use crate::cli::apply::{FilesArgs, counted, entries_of};
 use crate::cli::output::{Ended, Format, complain, print, printable};
 use crate::cli::palette::{BAD, DOUBT, GOOD, paint};
 use crate::cli::request::asking;
-use crate::cli::schedule_files::owned_files;
+use crate::cli::schedule_files::placed_files;
 use crate::cli::times::Wall;
 use crate::domain::entry::Entry;
 use crate::domain::fields::SCHEDULE_KINDS;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
-use crate::service::{At, CalendarChange, PlanView, PlannedChange, QueueChange};
+use crate::service::{At, CalendarChange, ChangeView, PlanView, PlannedChange, QueueChange};
 
 pub const PLAN_EXAMPLES: &str = "Examples:
   upbeat plan -f jobs.toml                     what apply would add and change
@@ -26,6 +28,10 @@ It only reads. With --exit-code an entry that would be refused counts as a diffe
 
 /// Fire times in the line of an entry that would be added.
 const SHOWN: usize = 3;
+/// Entries under a calendar that moves their next fire time.
+const MOVED: usize = 20;
+/// The widest column of a list; what is longer stands out of it.
+const COLUMN_MAX_CHARS: usize = 60;
 /// The longest value of a field that is shown on a line.
 const VALUE_MAX_CHARS: usize = 120;
 
@@ -40,10 +46,11 @@ pub struct PlanArgs {
 
 /// `upbeat plan -f FILE|DIR|-`.
 pub async fn plan(app: &App, args: PlanArgs) -> Ended {
-    let files = owned_files(&args.of.files)?;
+    let (files, ids) = placed_files(&args.of.files)?;
+    let zones: HashMap<String, Zone> = entries_of(&files).map(|(id, zone)| (id.to_owned(), zone.clone())).collect();
     let service = app.service().await?;
     let options = args.of.options(app, &service, &files).await?;
-    let plan = service.plan_files(&asking(), files, &options).await?;
+    let plan = service.plan_files(&asking(), files, &options).await.map_err(|why| ids.placed(why))?;
     match app.printer.format {
         Format::Json | Format::Jsonl => app.printer.one(&plan, |_| String::new(), String::new),
         Format::Id => plan.changes.iter().filter(|one| is_change(one)).for_each(|one| {
@@ -52,7 +59,7 @@ pub async fn plan(app: &App, args: PlanArgs) -> Ended {
         Format::Table => {
             let now = service.store().now(0).await?;
             if !app.printer.is_quiet {
-                print(&lines(&plan, now));
+                print(&lines(&plan, &zones, now));
             }
             let refused = plan.changes.iter().filter(|one| one.change.change == "refused");
             for one in refused {
@@ -87,13 +94,15 @@ fn footer(plan: &PlanView) -> String {
     format!("{add} to add, {change} to change, {remove} to remove{also} · {owners} {}", plan.owners.join(", "))
 }
 
-fn lines(plan: &PlanView, now: Timestamp) -> String {
-    let mut text: String = plan.calendars.iter().filter_map(calendar).collect();
+fn lines(plan: &PlanView, zones: &HashMap<String, Zone>, now: Timestamp) -> String {
+    let mut text: String = plan.calendars.iter().filter_map(|change| calendar(change, zones, now)).collect();
     text.extend(plan.queues.iter().filter_map(queue));
     let in_columns: Vec<&PlannedChange> =
         plan.changes.iter().filter(|one| matches!(one.change.change, "added" | "removed")).collect();
     let columns: Vec<[String; 3]> = in_columns.iter().map(|one| words(one)).collect();
-    let width = |at: usize| columns.iter().map(|words| words[at].chars().count()).max().unwrap_or(0);
+    // One long command does not push the fire times of all others out of sight.
+    let widths_of = |at: usize| columns.iter().map(move |words| words[at].chars().count());
+    let width = |at: usize| widths_of(at).filter(|width| *width <= COLUMN_MAX_CHARS).max().unwrap_or(0);
     let widths = [width(0), width(1), width(2)];
     let mut columns = columns.iter();
     for one in &plan.changes {
@@ -124,7 +133,8 @@ fn words(one: &PlannedChange) -> [String; 3] {
     let zone = fields.get("tz").and_then(Value::as_str).map(|zone| format!(" {zone}")).unwrap_or_default();
     let entry = one.will_be.as_ref().or(one.was.as_ref());
     let action = entry.map(Entry::reads).unwrap_or_default();
-    [one.change.id.clone(), format!("{schedule}{zone}"), action].map(|text| printable(&text).replace('\n', " "))
+    [one.change.id.clone(), short(&format!("{schedule}{zone}")), short(&action)]
+        .map(|text| printable(&text).replace('\n', " "))
 }
 
 fn next(one: &PlannedChange, now: Timestamp) -> String {
@@ -166,7 +176,8 @@ fn changed(one: &PlannedChange, now: Timestamp) -> String {
     text
 }
 
-fn calendar(change: &CalendarChange) -> Option<String> {
+/// `~ calendar cn  3 dates, followed by sync`, and when those fire next whose next fire time it moves.
+fn calendar(change: &CalendarChange, zones: &HashMap<String, Zone>, now: Timestamp) -> Option<String> {
     let sign = match change.change {
         "added" => paint(GOOD, '+'),
         _ if change.change == "unchanged" && change.entries.is_empty() => return None,
@@ -178,7 +189,21 @@ fn calendar(change: &CalendarChange) -> Option<String> {
         0 => String::new(),
         _ => format!(", followed by {}", names.join(", ")),
     };
-    Some(format!("{sign} calendar {}  {dates}{followed}\n", change.calendar))
+    let mut text = format!("{sign} calendar {}  {dates}{followed}\n", change.calendar);
+    let moved: Vec<&ChangeView> = change.entries.iter().filter(|one| one.next_before != one.next_after).collect();
+    for one in moved.iter().take(MOVED) {
+        let wall = Wall { zone: zones.get(&one.id).map_or_else(Zone::utc, Zone::clone), now };
+        let [before, after] =
+            [one.next_before, one.next_after].map(|at| at.map_or_else(|| "never".to_owned(), |at| wall.list(&[at.0])));
+        text.push_str(&format!("    {}  next {before} -> {after}\n", printable(&one.id)));
+    }
+    if moved.len() > MOVED {
+        text.push_str(&format!(
+            "    and {} more fire at other times; -o json names all\n",
+            counted(moved.len() - MOVED)
+        ));
+    }
+    Some(text)
 }
 
 fn queue(change: &QueueChange) -> Option<String> {

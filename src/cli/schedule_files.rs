@@ -3,10 +3,11 @@
 use std::cell::LazyCell;
 use std::collections::HashMap;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use crate::cli::output::{Ended, Failure};
+use crate::cli::output::{Ended, Failure, complain, printable};
+use crate::cli::palette::warning;
 use crate::domain::calendar::Calendar;
 use crate::domain::file::{CalendarSource, FILE_MAX_BYTES, Places, ScheduleFile};
 use crate::domain::id::{Namespace, Owner};
@@ -50,6 +51,15 @@ fn placed(error: Error, name: &str, places: &Places) -> Error {
 ///
 /// All complaints about all of them.
 pub fn owned_files(paths: &[String]) -> Ended<Vec<OwnedFile>> {
+    placed_files(paths).map(|(files, _)| files)
+}
+
+/// The same files, and where their entries stand, for what is found wrong with them later.
+///
+/// # Errors
+///
+/// All complaints about all of them.
+pub fn placed_files(paths: &[String]) -> Ended<(Vec<OwnedFile>, Ids)> {
     let (mut files, mut errors, mut ids) = (Vec::new(), Vec::new(), Ids::default());
     for path in paths {
         match sources(path) {
@@ -60,7 +70,7 @@ pub fn owned_files(paths: &[String]) -> Ended<Vec<OwnedFile>> {
             Err(why) => errors.push(why),
         }
     }
-    if errors.is_empty() { Ok(files) } else { Err(Failure(errors)) }
+    if errors.is_empty() { Ok((files, ids)) } else { Err(Failure(errors)) }
 }
 
 /// Who applies what stands there, where it does not say so itself.
@@ -106,11 +116,30 @@ fn source(name: &str, path: &str, folder: &Path) -> Result<Source> {
     Ok(Source { name, file, errors, places })
 }
 
-/// Where each id and calendar was met first.
+/// Where each entry, calendar, queue and namespace was met first.
 #[derive(Default)]
 pub struct Ids(HashMap<String, (String, LazyPlaces)>);
 
 impl Ids {
+    /// `error`, which names a field of an entry or the namespace, with the file and line of it.
+    pub fn placed(&self, error: Error) -> Error {
+        let Some(field) = error.problem().field.clone() else { return error };
+        if field == "namespace" {
+            let known = error.problem().value.as_deref().and_then(|other| self.0.get(&format!("namespace {other}")));
+            return match known {
+                Some((name, places)) => placed(error, name, places),
+                None => error,
+            };
+        }
+        let is_of =
+            |known: &&String| field.strip_prefix(*known).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        // An id may have dots, and another one may begin with it.
+        match self.0.keys().filter(is_of).max_by_key(|known| known.len()).and_then(|known| self.0.get(known)) {
+            Some((name, places)) => placed(error, name, places),
+            None => error,
+        }
+    }
+
     /// The complaint about `field`, where it was met before: with both places.
     fn twice(&mut self, field: String, source: &Source) -> Option<Error> {
         let Some((name, places)) = self.0.get(&field) else {
@@ -120,7 +149,8 @@ impl Ids {
         let first = placed(Error::invalid(&field, ""), name, places);
         let first = first.problem().place.as_deref().map(|place| place.to_string()).unwrap_or_default();
         let why = format!("stands in {first} too");
-        let hint = "an id belongs to one file: rename one of them, or take it out";
+        let what = if field.starts_with("entries.") { "an id" } else { "a name" };
+        let hint = format!("{what} belongs to one file: rename one of them, or take it out");
         Some(source.placed(Error::invalid(field, why).hint(hint)))
     }
 }
@@ -132,6 +162,10 @@ pub fn complaints(sources: &mut [Source], ids: &mut Ids) -> Vec<Error> {
     for source in sources {
         errors.append(&mut source.errors);
         let file = &source.file;
+        if let Some(namespace) = &file.namespace {
+            let place = (source.name.clone(), source.places.clone());
+            ids.0.entry(format!("namespace {namespace}")).or_insert(place);
+        }
         let twice = file.calendars.iter().map(|one| format!("calendars.{}", one.name));
         let twice = twice.chain(file.queues.iter().map(|one| format!("queues.{}", one.name)));
         let twice = twice.chain(file.entries.iter().map(|one| format!("entries.{}", one.id)));
@@ -167,22 +201,44 @@ fn joined(sources: Vec<Source>) -> ScheduleFile {
     whole
 }
 
-/// The `.toml` and `.json` files of a folder, by name.
+/// The `.toml` and `.json` files of a folder, by name; not those whose name begins with a dot, which editors and mounts leave there.
+/// One that can't be read is among them: leaving it out would have its entries pruned. What stands deeper is named, and not read.
 fn schedule_files(folder: &Path) -> Result<Vec<String>> {
     let refuse = |why: String| Error::invalid("file", format!("{}: {why}", folder.display()));
-    let mut files = Vec::new();
+    let (mut files, mut folders) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(folder).map_err(|why| refuse(why.to_string()))? {
-        let path = entry.map_err(|why| refuse(why.to_string()))?.path();
-        let is_schedule = path.extension().is_some_and(|ending| ending == "toml" || ending == "json");
-        if is_schedule && path.is_file() {
+        let entry = entry.map_err(|why| refuse(why.to_string()))?;
+        let path = entry.path();
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        if path.is_dir() {
+            folders.push(path);
+        } else if is_schedule(&path) {
             files.push(path.to_string_lossy().into_owned());
         }
     }
     files.sort();
+    folders.sort();
+    let has_schedules = |folder: &&PathBuf| {
+        std::fs::read_dir(folder)
+            .is_ok_and(|mut inside| inside.any(|one| one.is_ok_and(|one| is_schedule(&one.path()))))
+    };
+    for inner in folders.iter().filter(has_schedules) {
+        let inner = printable(&inner.to_string_lossy());
+        complain(&format!(
+            "{} {inner} is not read: a folder stands for the files right in it; -f {inner} reads it",
+            warning()
+        ));
+    }
     match files.is_empty() {
         true => Err(refuse("no .toml or .json file in it".to_owned())),
         false => Ok(files),
     }
+}
+
+fn is_schedule(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "toml" || ending == "json")
 }
 
 /// Reads the files that calendars name, relative to `folder`; what is wrong with them.

@@ -58,7 +58,7 @@ impl Rate {
         let number = starts.parse::<u32>().ok().filter(|_| starts.bytes().all(|byte| byte.is_ascii_digit()));
         let Some(starts) = number.filter(|number| (1..=STARTS_MAX).contains(number)) else {
             return Err(match starts {
-                "0" => refuse("0 lets nothing start".to_owned()).also_hint("upbeat queues pause Q holds a queue"),
+                "0" => refuse("0 lets nothing start".to_owned()).hint("upbeat queues pause Q holds a queue"),
                 _ => refuse(format!("{starts:?} is not a number of starts from 1 to {STARTS_MAX}")),
             });
         };

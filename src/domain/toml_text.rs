@@ -12,7 +12,13 @@ pub(crate) fn parse(name: &str, text: &str) -> Result<Map<String, Value>, Vec<Er
     if !errors.is_empty() {
         return Err(errors
             .iter()
-            .map(|error| lines.complaint(error.span().map_or(0, |span| span.start), error.message()))
+            .map(|error| {
+                let span = error.span().unwrap_or_default();
+                let at = span.start;
+                // A key that stands twice is named; the others name what they expected.
+                let key = text.get(span).filter(|_| error.message() == "duplicate key").unwrap_or_default();
+                lines.complaint(at, format!("{} {key}", error.message()).trim_end())
+            })
             .collect());
     }
     table(document.get_ref(), &lines).map_err(|error| vec![error])

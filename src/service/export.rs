@@ -89,6 +89,9 @@ impl Service {
         file.queues = self.limited_queues().await?;
         file.queues.retain(|one| *select == Select::All || used.contains(one.name.as_str()));
         let mut warnings = unsaid.warnings();
+        let paused = self.paused_queues().await?.into_iter();
+        let paused: Vec<String> = paused.filter(|one| *select == Select::All || used.contains(one.as_str())).collect();
+        warnings.extend(about(&paused, "a paused queue: a file can't say so, upbeat queues pause Q"));
         match owners.first() {
             Some(owner) if owners.len() == 1 => file.owner = Some(Owner::parse("owner", owner)?),
             Some(_) => {
@@ -135,13 +138,17 @@ impl Unsaid {
             (self.skips, "fire times to come are to be skipped: a file can't say so"),
             (self.limits, "max_fires: where it is added anew it counts from 0 again"),
         ];
-        let about = |ids: &[String]| match ids.len().saturating_sub(NAMED) {
-            0 => ids.join(", "),
-            more => format!("{} and {more} more", ids[..NAMED].join(", ")),
-        };
-        let what = what.iter().filter(|(ids, _)| !ids.is_empty());
-        what.map(|(ids, why)| format!("{}: {why}", about(ids))).collect()
+        what.iter().filter_map(|(ids, why)| about(ids, why)).collect()
     }
+}
+
+/// What is said about some of them, where there are any.
+fn about(ids: &[String], why: &str) -> Option<String> {
+    let names = match ids.len().saturating_sub(NAMED) {
+        0 => ids.join(", "),
+        more => format!("{} and {more} more", ids[..NAMED].join(", ")),
+    };
+    (!ids.is_empty()).then(|| format!("{names}: {why}"))
 }
 
 /// The list that runs of an entry wait in.

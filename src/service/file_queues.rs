@@ -26,6 +26,15 @@ impl Service {
         Ok(queues)
     }
 
+    /// Names of the queues that are held, which no file says.
+    pub(super) async fn paused_queues(&self) -> Result<Vec<String>> {
+        let states = self.store.queue_states(0).await?.into_iter();
+        Ok(states
+            .filter(|(_, state)| state.rule.as_ref().is_ok_and(|rule| rule.pause.is_some()))
+            .map(|(name, _)| name)
+            .collect())
+    }
+
     /// Refuses what [`Service::apply_queues`] could not write.
     pub(super) fn check_limits(&self, queues: &[FileQueue]) -> Result<()> {
         if queues.len() > QUEUES_MAX {

@@ -87,6 +87,47 @@ fn several_files_may_not_have_the_same_entry() {
 }
 
 #[test]
+fn a_folder_stands_for_the_files_right_in_it_and_what_is_left_out_is_said() {
+    let user = user();
+    let folder = user.dir().join("jobs");
+    std::fs::create_dir_all(folder.join("more")).unwrap();
+    std::fs::create_dir_all(folder.join("..2026_11_21")).unwrap();
+    std::fs::create_dir_all(folder.join("calendars")).unwrap();
+    user.file("jobs/calendars/cn.ics", "");
+    let entry = |id: &str| format!("[entries.{id}]\nevery = '5m'\nshell = 'x'\n");
+    for (name, id) in
+        [("a.toml", "a"), (".b.toml", "b"), ("c.toml~", "c"), ("more/d.toml", "d"), ("..2026_11_21/a.toml", "a")]
+    {
+        user.file(&format!("jobs/{name}"), &entry(id));
+    }
+    // What an editor leaves beside a file that is open.
+    std::os::unix::fs::symlink("ana@laptop.4711", folder.join(".#a.toml")).unwrap();
+    let told = user.run(&["lint", "-f", "jobs"]).expect_code(0);
+    assert_eq!(told.stdout, "1 entry, no errors\n");
+    let said = "warning: jobs/more is not read: a folder stands for the files right in it; -f jobs/more reads it\n";
+    assert_eq!(told.stderr, said);
+    // A file that can't be read is no file less: its entries would be pruned.
+    std::os::unix::fs::symlink("gone.toml", folder.join("e.toml")).unwrap();
+    let told = user.run(&["lint", "-f", "jobs"]).expect_code(2).stderr;
+    assert!(
+        told.contains("error: file: jobs/e.toml can't be read: ") || told.contains("jobs/e.toml can't be read"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_key_that_stands_twice_is_named() {
+    let user = user();
+    user.file("a.toml", "[entries.a]\nevery = '5m'\nevery = '6m'\nshell = 'x'\n");
+    assert_eq!(lint(&user, 1, &["-f", "a.toml"])[0], "error: a.toml:3: not TOML: duplicate key every");
+    user.file("a.toml", "[queues.q]\nmax_running = 1\n");
+    user.file("b.toml", "[queues.q]\nmax_running = 2\n");
+    let said = lint(&user, 1, &["-f", "a.toml", "-f", "b.toml"]);
+    assert_eq!(said[0], "error: b.toml:1: queues.q: stands in a.toml:1 too");
+    assert_eq!(said[1], "  a name belongs to one file: rename one of them, or take it out");
+}
+
+#[test]
 fn notes_are_no_errors_and_name_their_line_unless_they_are_about_many() {
     let user = user();
     let mut text = "[defaults]\ntimeout = '2h'\n\n[entries.poll]\nevery = '5m'\nshell = 'x'\n".to_owned();

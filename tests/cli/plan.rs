@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::cli::Upbeat;
 use crate::support::redis::{Options, RedisServer};
+use crate::why::Night;
 use crate::{refused, user_of};
 
 const JOBS: &str = "[defaults]\ntz = 'Asia/Shanghai'\n\
@@ -165,8 +166,63 @@ fn several_files_are_one_request_and_all_are_read_first() {
     user.file("elsewhere.toml", "namespace = 'prod'\n[entries.q]\nevery = '1h'\nshell = 'x'\n");
     for command in ["plan", "apply"] {
         let (line, hint) = refused(&user, 2, &[command, "-f", "more.toml", "-f", "elsewhere.toml"]);
+        assert!(line.starts_with("error: elsewhere.toml:1: namespace: "), "{line}");
         assert!(line.ends_with("the file is for namespace prod, this is test") && hint.contains("-n prod"), "{line}");
     }
+}
+
+#[test]
+fn a_long_command_does_not_push_the_others_out_of_sight_and_is_not_cut_silently() {
+    let server = RedisServer::fresh();
+    let user = user_of(&server);
+    let long = "echo ".repeat(200);
+    user.file(
+        "jobs.toml",
+        &format!("[entries.a]\nevery = '1h'\nshell = '{long}'\n[entries.b]\nevery = '1h'\nlist = 'k'\n"),
+    );
+    let plan = user.ok(&["plan", "-f", "jobs.toml"]);
+    let lines: Vec<&str> = plan.lines().collect();
+    assert!(lines[0].contains("echo... (1006 bytes, -o json shows all)  next "), "{plan}");
+    assert!(lines[1].starts_with("+ b  every 1h  list k  next "), "{plan}");
+}
+
+#[test]
+fn a_plan_says_whose_fire_times_another_calendar_moves() {
+    let night = Night::at("2026-11-14T12:00:00Z");
+    let user = &night.user;
+    let file = |date: &str| {
+        let entry = "cron = '0 9 * * *'\ntz = 'Asia/Shanghai'\nlist = 'x'\nexclude = ['cn']\n";
+        user.file("jobs.toml", &format!("[calendars.cn]\ndates = ['{date}']\n[entries.a]\n{entry}"));
+    };
+    file("2026-11-16");
+    user.ok(&["apply", "-f", "jobs.toml"]);
+    file("2026-11-15");
+    let plan = user.run(&["plan", "-f", "jobs.toml", "--exit-code"]).expect_code(1).stdout;
+    let lines: Vec<&str> = plan.lines().collect();
+    assert_eq!(lines[0], "~ calendar cn  1 date, followed by a");
+    let moved = lines[1].starts_with("    a  next Sun 15 Nov 09:00 CST (in ");
+    assert!(moved && lines[1].contains(" -> Mon 16 Nov 09:00 CST (in "), "{plan}");
+    file("2026-12-24");
+    let plan = user.ok(&["plan", "-f", "jobs.toml"]);
+    assert!(plan.starts_with("~ calendar cn  1 date, followed by a\n0 to add"), "{plan}");
+}
+
+#[test]
+fn what_only_redis_can_tell_is_told_with_file_and_line_too() {
+    let server = RedisServer::fresh();
+    let user = user(&server);
+    user.file(
+        "more.toml",
+        "[entries.a]\nevery = '1h'\nlist = 'x'\n\n[entries.\"a.b\"]\nevery = '1h'\nlist = 'x'\nexclude = ['cn']\n",
+    );
+    for command in ["plan", "apply"] {
+        let (line, hint) = refused(&user, 2, &[command, "-f", "jobs.toml", "-f", "more.toml"]);
+        assert_eq!(line, "error: more.toml:8: entries.a.b.exclude: no calendar is called cn");
+        assert!(hint.contains("upbeat calendars put cn -f FILE"), "{hint}");
+        let error = user.error(2, &[command, "-f", "more.toml", "--from", "+1h"]);
+        assert_eq!((&error["file"], &error["field"]), (&json!("more.toml"), &json!("entries.a.from")));
+    }
+    assert_eq!(user.json(&["ls"]), json!([]));
 }
 
 #[test]

@@ -27,6 +27,8 @@ const FILTERS: &[(&str, &str)] = &[
     (r"(in )?\b\d+(\.\d+)? (ms|min|s|h|d)\b( \d+ (min|s|h))?( ago)?", "[span]"),
     (r"(unix://\S+|redis://\S+)", "[url]"),
     (r" {2,}", "  "),
+    // Where a run stood when it was asked for: how fast the node was decides.
+    (r"! run \[run id\] is (queued|running on web-1)\n", ""),
 ];
 
 /// Each command with all that it prints, and how it ended.

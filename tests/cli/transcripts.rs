@@ -210,3 +210,138 @@ fn it_did_not_run_last_night_why() {
     assert_eq!((&document["missing"], &document["extra"], &document["entries"]), (&json!(0), &json!(0), &json!([])));
     assert_eq!(user.json(&["ls", "--warnings"]), json!([]), "nobody else");
 }
+
+/// The file of somebody who leaves Celery beat, as he tidied it: both mistakes stand in it.
+fn moved_by_hand() -> String {
+    let mut text = "namespace = 'prod'\n\n[defaults]\ntz = 'Asia/Shanghai'\n\n".to_owned();
+    text.push_str("[entries.billing.close-month]\ncron = '0 2 1 * *'\nlist = 'celery.billing'\n\n");
+    text.push_str(
+        "[entries.sync-crm]\nevery = '5m'\nstart = 2026-11-01T00:00:00\nlist = 'celery.crm'\nstart_within = 300\n\n",
+    );
+    text.push_str("[entries.heartbeat]\ncron = '* * * * *'\nlist = 'celery.beat'\n\n");
+    for at in 1..=10 {
+        text.push_str(&format!("[entries.report-{at}]\ncron = '0 0 * * *'\nlist = 'celery.reports'\n\n"));
+    }
+    text
+}
+
+#[test]
+fn moving_entries_from_a_file_that_was_tidied_by_hand() {
+    let night = Night::of("prod", "2026-11-20T18:50:10Z");
+    let user = &night.user;
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<String>>();
+    let here = |words: &[&str]| user.ok(&[words, &["-n", "prod"]].concat());
+
+    // Two mistakes, both from habit; no Redis is asked, and nothing is half read.
+    let text = moved_by_hand();
+    user.file("celery.toml", &text);
+    let line_of = |part: &str| text.lines().position(|line| line.contains(part)).unwrap() + 1;
+    let found = user.run(&["lint", "-f", "celery.toml", "--redis", "redis://127.0.0.1:1"]).expect_code(1);
+    let wanted = [
+        format!(
+            "error: celery.toml:{}: entries.billing: unknown field \"close-month\"",
+            line_of("billing.close-month")
+        ),
+        "  an id with a dot is quoted: [entries.\"billing.close-month\"]".to_owned(),
+        format!(
+            "error: celery.toml:{}: entries.sync-crm.start_within: 300 has no unit; write \"5m\"",
+            line_of("= 300")
+        ),
+        "2 errors; nothing was sent to Redis".to_owned(),
+    ];
+    assert_eq!((lines(&found.stdout), found.stderr.as_str()), (wanted.to_vec(), ""));
+    for command in ["plan", "apply"] {
+        let told = user.run(&[command, "-f", "celery.toml", "-n", "prod"]).expect_code(2);
+        let said = [&wanted[..3], &["2 errors; nothing was changed".to_owned()]].concat();
+        assert_eq!((told.stdout.as_str(), lines(&told.stderr)), ("", said));
+    }
+    assert_eq!(user.json(&["ls", "-n", "prod"]), json!([]));
+    let text = text.replace("billing.close-month", "\"billing.close-month\"").replace("= 300", "= '5m'");
+    user.file("celery.toml", &text);
+    let clean = lines(&user.ok(&["lint", "-f", "celery.toml", "--redis", "redis://127.0.0.1:1"]));
+    assert_eq!(clean[0], "13 entries, no errors");
+    let same = "note: 11 entries fire at the same minute (00:00 Asia/Shanghai); spread = \"5m\" or H would help";
+    assert_eq!(clean[1], same);
+
+    // Another namespace than the file's is refused, with the word that is missing.
+    let (line, hint) = refused(user, 2, &["plan", "-f", "celery.toml"]);
+    assert!(
+        line.ends_with("the file is for namespace prod, this is test") && hint.contains("-n prod"),
+        "{line} {hint}"
+    );
+
+    let plan = here(&["plan", "-f", "celery.toml"]);
+    let planned = lines(&plan);
+    assert_eq!(planned.len(), 14, "{plan}");
+    let close = "+ billing.close-month  cron 0 2 1 * * Asia/Shanghai  list celery.billing  next ";
+    assert!(planned[0].starts_with(close) && planned[0].contains("1 Dec 02:00 CST"), "{plan}");
+    assert!(planned[1].starts_with("+ sync-crm             every 5m Asia/Shanghai"), "{plan}");
+    let footer =
+        format!("13 to add, 0 to change, 0 to remove · owner celery · namespace prod on {}", night.server.url());
+    assert_eq!(planned[13], footer);
+
+    // Cut over at a half minute; what fires since then is theirs, though it is applied later.
+    night.go("2026-11-20T19:00:35Z");
+    let since = "2026-11-21T03:00:30+08:00";
+    let applied = here(&["apply", "-f", "celery.toml", "--from", since, "--reason", "leave celery beat"]);
+    let start = "13 added · revision 1 each · first fire 03:01:00 CST (heartbeat), ";
+    assert!(applied.lines().last().unwrap().starts_with(start) && applied.contains(" in "), "{applied}");
+    let _node = node("a", night.server.url()).namespace("prod").start();
+    for minute in 1..=5 {
+        night.go(&format!("2026-11-20T19:0{minute}:00.100Z"));
+        wait_for("this minute's message is delivered", DEADLINE, || {
+            runs(user, &["heartbeat", "-n", "prod", "--state", "succeeded"]).len() == minute
+        });
+    }
+    wait_for("so is the other", DEADLINE, || runs(user, &["sync-crm", "-n", "prod"]).len() == 1);
+    let table = here(&["runs", "--since", "-5m"]);
+    let head = table.lines().next().unwrap();
+    assert!(["FIRE TIME", "ENTRY", "STATE", "LATE"].iter().all(|word| head.contains(word)), "{table}");
+    let crm = table.lines().find(|line| line.contains("sync-crm")).unwrap();
+    assert!(crm.starts_with("03:05:00 CST") && crm.contains("succeeded"), "{table}");
+    let all = runs(user, &["-n", "prod"]);
+    assert_eq!(all.len(), 6);
+    assert!(all.iter().all(|run| run["reason"] == "delivered" && run["trigger"] == "scheduled"), "{all:?}");
+    let audit = here(&["audit", "--since", "-1h"]);
+    assert!(audit.contains("13 entries") && audit.contains("6 expected, 6 fired"), "{audit}");
+    assert!(audit.contains("\n0 missing, 0 extra\n"), "{audit}");
+
+    // The way back.
+    let (line, _) = refused(user, 2, &["pause", "--owner", "celery", "-n", "prod"]);
+    assert_eq!(line, "error: -y: this would pause 13 entries");
+    here(&["pause", "--owner", "celery", "-y", "--reason", "back to beat"]);
+    let listed = user.json(&["ls", "--owner", "celery", "-n", "prod"]);
+    let is_paused = |entry: &Value| entry["status"] == "paused" && entry["next_fire_at"].is_null();
+    assert!(listed.as_array().unwrap().len() == 13 && listed.as_array().unwrap().iter().all(is_paused), "{listed}");
+    here(&["resume", "--owner", "celery", "-y"]);
+
+    // A week later, in CI.
+    let code =
+        |code: i32, words: &[&str]| user.run(&[words, &["-f", "celery.toml", "-n", "prod"]].concat()).expect_code(code);
+    assert!(
+        code(0, &["plan", "--exit-code", "--prune"])
+            .stdout
+            .starts_with("0 to add, 0 to change, 0 to remove, 13 unchanged · ")
+    );
+    let edited = text.replace("0 2 1 * *", "30 2 1 * *");
+    let without = |count: usize| edited.split(&format!("[entries.report-{}]", 11 - count)).next().unwrap().to_owned();
+    user.file("celery.toml", &without(1));
+    let told = code(1, &["plan", "--exit-code", "--prune"]).stdout;
+    assert!(told.contains("~ billing.close-month\n    cron  0 2 1 * * -> 30 2 1 * *\n"), "{told}");
+    assert!(
+        told.contains("- report-10  ") && told.contains("\n0 to add, 1 to change, 1 to remove, 11 unchanged · "),
+        "{told}"
+    );
+    let told = code(0, &["apply", "--prune"]).stdout;
+    assert!(told.contains("removed report-10 · ") && told.contains("\n1 changed, 1 removed, 11 unchanged"), "{told}");
+    code(0, &["plan", "--exit-code", "--prune"]);
+
+    // A file that lost its end is not what anybody meant.
+    user.file("celery.toml", &without(5));
+    let words = ["apply", "--prune", "-f", "celery.toml", "-n", "prod"];
+    let (line, hint) = refused(user, 2, &words);
+    assert_eq!(line, "error: -y: this would remove 4 of the 12 entries of owner celery");
+    assert!(hint.contains("add -y to do it, --dry-run to see it"), "{hint}");
+    assert_eq!(user.json(&["ls", "-n", "prod"]).as_array().unwrap().len(), 12, "nothing was removed");
+    assert!(code(0, &["apply", "--prune", "-y"]).stdout.contains("4 removed, 8 unchanged"));
+}

@@ -16,13 +16,19 @@ const DEADLINE: Duration = Duration::from_secs(60);
 pub struct Night {
     pub server: RedisServer,
     pub user: Upbeat,
+    namespace: String,
 }
 
 impl Night {
     pub fn at(text: &str) -> Self {
+        Self::of("test", text)
+    }
+
+    /// The clock that is moved is this namespace's; the user says `-n` where it is not his own.
+    pub fn of(namespace: &str, text: &str) -> Self {
         let server = RedisServer::fresh();
         let user = user_of(&server).env("UPBEAT_ACTOR", "ana@laptop").env("TZ", "UTC");
-        let night = Self { server, user };
+        let night = Self { server, user, namespace: namespace.to_owned() };
         night.go(text);
         night
     }
@@ -34,13 +40,18 @@ impl Night {
         let part = |at: usize| time.list()[at].text().parse::<i64>().unwrap();
         let shift = at.0 - (part(0) * 1000 + part(1) / 1000);
         for shard in 0..self.shards() {
-            self.server.cli(&["HSET", &format!("upbeat:{{test:{shard}}}:clock"), "test_shift", &shift.to_string()]);
+            self.server.cli(&[
+                "HSET",
+                &format!("upbeat:{{{}:{shard}}}:clock", self.namespace),
+                "test_shift",
+                &shift.to_string(),
+            ]);
         }
-        self.server.cli(&["PUBLISH", "upbeat:{test}:nudge", "due"]);
+        self.server.cli(&["PUBLISH", &format!("upbeat:{{{}}}:nudge", self.namespace), "due"]);
     }
 
     fn shards(&self) -> usize {
-        let set = self.server.ask(&["HGET", "upbeat:{test}:settings", "shards"]);
+        let set = self.server.ask(&["HGET", &format!("upbeat:{{{}}}:settings", self.namespace), "shards"]);
         if set.is_nil() { 1 } else { set.text().parse().unwrap() }
     }
 
