@@ -92,8 +92,8 @@ async fn what_can_t_be_as_it_was_is_refused_with_the_reason() {
     bed.add("newer", json!({"every": "1h", "shell": "x"})).await;
     bed.set("newer", json!({"shell": "y"})).await;
     let key = bed.key(0, "revisions");
-    let text = bed.redis.ask(&["HGET", &key, "newer\01"]).text();
-    bed.redis.ask(&["HSET", &key, "newer\01", &text.replacen("{\"v\":1", "{\"v\":99", 1)]);
+    let text = bed.redis.ask(&["HGET", &key, "newer\x001"]).text();
+    bed.redis.ask(&["HSET", &key, "newer\x001", &text.replacen("{\"v\":1", "{\"v\":99", 1)]);
     let error = refused("newer", 1).await;
     assert!(matches!(error, Error::Conflict(_)) && error.to_string().contains("newer upbeat"), "{error}");
     assert_eq!(bed.service.revisions(&id("newer")).await.unwrap()[1].change, "unreadable");

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
 
@@ -43,7 +42,7 @@ pub fn run(mut command: Command, on: On) -> Seen {
     guard::watch(&child);
     let out = child.stdout.take().map(read_all);
     let err = child.stderr.take().map(read_all);
-    let terminal = read_all(File::from(OwnedFd::from(pair.master)));
+    let terminal = read_all(File::from(pair.master));
     // A terminal ends when nobody holds its other side.
     drop(command);
     drop(pair.slave);
