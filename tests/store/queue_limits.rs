@@ -52,11 +52,16 @@ async fn limit(store: &Store, queue: &str, most: u32) {
     }
 }
 
-/// A world in which `runs` runs wait in a queue `q`.
+/// A world in which `runs` runs wait in a queue `q`; a slow machine adds none.
 async fn queued(runs: i64) -> (World, Hand) {
-    let world = World::with(&[("a", every_second("q"))]).await;
+    let mut hourly = every_second("q");
+    hourly["every"] = json!("1h");
+    let world = World::with(&[("a", hourly)]).await;
     let mut hand = Hand::new(&world.store, 'a');
-    come(&world, &mut hand, runs).await;
+    for _ in 0..runs {
+        world.pass(60 * MINUTE_MS);
+        hand.settle(0).await;
+    }
     (world, hand)
 }
 
@@ -137,7 +142,7 @@ async fn a_claim_starts_nothing_of_a_limited_queue_by_itself_and_goes_on_with_ot
 
 #[tokio::test]
 async fn runs_that_execute_when_a_limit_comes_are_counted_first() {
-    let (world, mut hand) = queued(6).await;
+    let (world, mut hand) = queued(7).await;
     let mut other = Hand::new(&world.store, 'b');
     let (mine, theirs) = (hand.fetch(2).await, other.fetch(1).await);
     put(&world.store, "q", running(4)).await;
