@@ -120,7 +120,6 @@
 //!   all types. A sweep by one node an hour drops what is older than 30 days (`lua/age_runs.lua`).
 //! - **Conservation.** Once a minute a claim compares sums: each entry stands in one place, each run in one. What an eviction or a
 //!   `DEL` took is rebuilt from `entries`, `live` and the ledger, never from now.
-//!
 //! - **Healing.** A node with a schedule file asks each shard how its history began (`lua/beginning.lua`): the first who asks notes
 //!   a mark in the clock, `blank` where the shard has no trace of any entry, removals and the count of births included. A flush
 //!   takes the mark, so a node that has seen another one knows; a node that starts knows only that the whole namespace began blank
