@@ -3,6 +3,7 @@
 //! What is written is written by scripts (`src/lua/`), what is read here is a picture that may be old the moment it arrives;
 //! every change names what it was decided on and is refused where that no longer holds.
 
+mod add;
 mod age_runs;
 mod ageing;
 mod ask;
@@ -44,6 +45,7 @@ use std::sync::{Arc, RwLock};
 
 use fred::types::Value;
 
+pub use add::AddAnswer;
 pub use age_runs::{AgedRuns, RUNS_KEPT};
 pub use ageing::Aged;
 pub use ask::{Asked, CancelAnswer, CancelledBefore, Made, TriggerAnswer, TriggerCall, Unique};

@@ -87,6 +87,7 @@ fn scripts_of(scripts: &Scripts, role: Role) -> Vec<&Script> {
     // Each script is named, so that a new one is given to somebody.
     let Scripts {
         accept_clock,
+        add,
         aged,
         age_runs,
         backfill,
@@ -125,6 +126,8 @@ fn scripts_of(scripts: &Scripts, role: Role) -> Vec<&Script> {
     } = scripts;
     match role {
         Node => vec![
+            // A schedule file is put back after a flush.
+            add,
             aged,
             age_runs,
             beginning,
@@ -137,7 +140,6 @@ fn scripts_of(scripts: &Scripts, role: Role) -> Vec<&Script> {
             keep_output,
             leave,
             open_namespace,
-            // A schedule file is put back after a flush.
             put,
             put_calendar,
             put_queue,
@@ -152,6 +154,7 @@ fn scripts_of(scripts: &Scripts, role: Role) -> Vec<&Script> {
         ],
         Operator => vec![
             accept_clock,
+            add,
             backfill,
             cancel,
             compact_ledger,

@@ -89,6 +89,7 @@ macro_rules! scripts {
 
 scripts![
     accept_clock,
+    add,
     aged,
     age_runs,
     backfill,
