@@ -323,7 +323,7 @@ mod tests {
         let viewer = commands(Role::Viewer);
         for script in [&scripts.now, &scripts.snapshot, &scripts.counts, &scripts.may] {
             let called = called(script.text());
-            assert!(called.is_subset(&viewer), "{}: {called:?}", script.name);
+            assert!(called.is_subset(viewer), "{}: {called:?}", script.name);
         }
     }
 
@@ -332,7 +332,7 @@ mod tests {
         let viewer = commands(Role::Viewer);
         let writing = ["evalsha", "script|load", "hset", "hdel", "zadd", "xadd", "publish", "blpop", "unlink"];
         assert!(writing.iter().all(|command| !viewer.contains(*command)), "{viewer:?}");
-        assert!(viewer.contains("hscan") && viewer.is_subset(&commands(Role::Operator)));
+        assert!(viewer.contains("hscan") && viewer.is_subset(commands(Role::Operator)));
     }
 
     #[test]
