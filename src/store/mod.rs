@@ -90,6 +90,9 @@ pub const DEFAULT_SHARDS: u16 = 1;
 /// How the keys of a namespace are laid out.
 const LAYOUT: i64 = 1;
 
+/// The texts are the same for each store of a process.
+static SCRIPTS: Scripts = Scripts::new(sabotage::apply);
+
 /// A namespace in Redis; cheap to clone.
 #[derive(Clone)]
 pub struct Store {
@@ -101,7 +104,6 @@ pub struct Store {
 struct Inner {
     client: Client,
     connection: Arc<Connection>,
-    scripts: Scripts,
     namespace: Namespace,
     shards: Vec<Shard>,
     /// Whether anything was ever written in the namespace.
@@ -160,8 +162,7 @@ impl Store {
         let shards = (0..u16::try_from(shards).unwrap_or(1).max(1))
             .map(|number| Shard { keys: ShardKeys::new(&namespace, number), lists: RwLock::default() })
             .collect();
-        let scripts = Scripts::new(sabotage::apply);
-        let inner = Inner { client, connection, scripts, namespace, shards, is_used: AtomicBool::new(false) };
+        let inner = Inner { client, connection, namespace, shards, is_used: AtomicBool::new(false) };
         Self { inner: Arc::new(inner), zone_data: Zone::data_version().into() }
     }
 
@@ -246,8 +247,8 @@ impl Store {
         self.inner.client.quit().await;
     }
 
-    fn scripts(&self) -> &Scripts {
-        &self.inner.scripts
+    fn scripts(&self) -> &'static Scripts {
+        &SCRIPTS
     }
 
     fn shard(&self, shard: u16) -> &Shard {
