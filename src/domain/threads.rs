@@ -1,35 +1,47 @@
 //! The same work on many things, on as many threads as there are processors.
 
-/// Fewer are not worth a thread.
-const THREAD_ITEMS: usize = 1000;
+use std::sync::{Mutex, PoisonError};
 
-/// What `work` makes of each, in their order.
+/// So many of many small things are one piece of work; fewer are not worth a thread.
+const PIECE: usize = 1000;
+
+/// What `work` makes of each of many small things, in their order.
 pub(crate) fn in_threads<T: Send, R: Send>(all: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(all.len() / THREAD_ITEMS);
-    if threads < 2 {
+    let count = all.len();
+    if count < 2 * PIECE {
         return all.into_iter().map(work).collect();
     }
-    let (size, count) = (all.len().div_ceil(threads), all.len());
     let mut rest = all.into_iter();
-    let parts: Vec<Vec<T>> = (0..threads).map(|_| rest.by_ref().take(size).collect()).collect();
+    let pieces: Vec<Vec<T>> = (0..count.div_ceil(PIECE)).map(|_| rest.by_ref().take(PIECE).collect()).collect();
     let mut done = Vec::with_capacity(count);
-    for part in each_in_a_thread(parts, |part| part.into_iter().map(&work).collect::<Vec<R>>()) {
-        done.extend(part);
+    for piece in pieces_in_threads(pieces, |piece| piece.into_iter().map(&work).collect::<Vec<R>>()) {
+        done.extend(piece);
     }
     done
 }
 
-/// The same with a thread for each.
-pub(crate) fn each_in_a_thread<T: Send, R: Send>(all: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-    std::thread::scope(|scope| {
-        let work = &work;
-        let running: Vec<_> = all.into_iter().map(|one| scope.spawn(move || work(one))).collect();
-        let join = |one: std::thread::ScopedJoinHandle<'_, R>| match one.join() {
-            Ok(done) => done,
-            Err(panic) => std::panic::resume_unwind(panic),
-        };
-        running.into_iter().map(join).collect()
-    })
+/// What `work` makes of each piece, in their order; whoever is done with one takes the next.
+pub(crate) fn pieces_in_threads<T: Send, R: Send>(pieces: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(pieces.len());
+    if threads < 2 {
+        return pieces.into_iter().map(work).collect();
+    }
+    let left = Mutex::new(pieces.into_iter().enumerate());
+    let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let take_turns = || std::iter::from_fn(next).map(|(at, piece)| (at, work(piece))).collect::<Vec<(usize, R)>>();
+    let mut done = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(take_turns)).collect();
+        let mut done = Vec::new();
+        for one in running {
+            match one.join() {
+                Ok(part) => done.extend(part),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        done
+    });
+    done.sort_unstable_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, made)| made).collect()
 }
 
 #[cfg(test)]

@@ -21,8 +21,8 @@ use crate::service::write::{self, Step};
 use crate::service::{Request, Service};
 use crate::store::{ChangeWord, Changed};
 
-/// Steps on their way at a time.
-const STEPS_AT_ONCE: usize = 3;
+/// Steps on their way at a time: each asks four times, and while it waits others are made ready.
+const STEPS_AT_ONCE: usize = 6;
 
 /// How one file is applied.
 #[derive(Debug, Clone)]
@@ -79,15 +79,11 @@ impl Service {
         let against = Arc::new(against);
         let batches = self.batches(&wanted.entries, &against.clocks);
         self.progress.begin(wanted.entries.len(), "entries");
-        let written: Vec<(Vec<(usize, ChangeView)>, Vec<String>)> = stream::iter(batches)
-            .map(|batch| self.begin_batch(&against, batch))
-            .buffered(STEPS_AT_ONCE)
-            .try_collect()
-            .await?;
         let mut views: Vec<Option<ChangeView>> = Vec::new();
         views.resize_with(wanted.entries.len(), || None);
         let mut warnings = Vec::new();
-        for (batch, over) in written {
+        let mut written = stream::iter(batches).map(|batch| self.begin_batch(&against, batch)).buffered(STEPS_AT_ONCE);
+        while let Some((batch, over)) = written.try_next().await? {
             batch.into_iter().for_each(|(place, view)| views[place] = Some(view));
             warnings.extend(over);
         }

@@ -137,11 +137,12 @@ impl Service {
             return Ok(());
         }
         let ids: Vec<EntryId> = new.iter().map(|one| one.id.clone()).collect();
-        let removed: Vec<Option<Removed>> = self.store.removed(step.shard, &ids).await?;
-        let births = match step.request.is_dry_run {
-            true => DRY_BIRTH,
-            false => self.store.reserve_births(step.shard, new.len()).await?,
+        let births = async || match step.request.is_dry_run {
+            true => Ok(DRY_BIRTH),
+            false => self.store.reserve_births(step.shard, ids.len()).await,
         };
+        let (removed, births): (Vec<Option<Removed>>, u64) =
+            tokio::try_join!(self.store.removed(step.shard, &ids), births())?;
         for ((one, removed), birth) in new.iter_mut().zip(removed).zip(births..) {
             if let Outcome::Stands(definition, _) = &mut one.outcome {
                 definition.birth = birth;

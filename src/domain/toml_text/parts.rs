@@ -1,4 +1,4 @@
-//! Long TOML files in parts, each read by a thread of its own.
+//! Long TOML files in parts, on as many threads as there are processors.
 //!
 //! A file is cut where a plain `[entries.NAME]` opens a line. Each part but the last must end where it may end, outside of any text or
 //! list: what opens there and is not closed makes it invalid. Where a part is invalid, or two parts say something about the
@@ -6,10 +6,10 @@
 
 use serde_json::{Map, Value};
 
-use crate::domain::threads::each_in_a_thread;
+use crate::domain::threads::pieces_in_threads;
 
-/// Shorter ones are not worth a thread, bytes.
-const PART_BYTES: usize = 256 * 1024;
+/// What a parser makes of a part takes twenty times as much memory; bytes.
+const PART_BYTES: usize = 512 * 1024;
 const SECTION: &str = "entries";
 
 /// The document; `None` where it has to be read whole.
@@ -17,8 +17,7 @@ pub(super) fn parse(
     text: &str,
     read: impl Fn(&str) -> Option<Map<String, Value>> + Sync,
 ) -> Option<Map<String, Value>> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(text.len() / PART_BYTES);
-    parse_in(threads, text, read)
+    parse_in(text.len() / PART_BYTES, text, read)
 }
 
 fn parse_in(
@@ -27,7 +26,7 @@ fn parse_in(
     read: impl Fn(&str) -> Option<Map<String, Value>> + Sync,
 ) -> Option<Map<String, Value>> {
     let parts = cut(text, count).filter(|parts| parts.len() > 1)?;
-    let mut read = each_in_a_thread(parts, read).into_iter();
+    let mut read = pieces_in_threads(parts, read).into_iter();
     let mut document = read.next()??;
     for part in read {
         for (key, value) in part? {
