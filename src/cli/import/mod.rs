@@ -1,6 +1,7 @@
 //! `upbeat import`: files for `apply` from what other schedulers have.
 
 mod crontab;
+mod k8s;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,10 @@ use crate::service::{FilesOptions, OwnedFile};
 pub enum ImportFrom {
     /// Crontabs of users and of the system: files, folders, or - for standard input
     #[command(after_help = crontab::CRONTAB_EXAMPLES)]
-    Crontab(crontab::CrontabArgs),
+    Crontab(Box<crontab::CrontabArgs>),
+    /// CronJobs of Kubernetes: manifests, folders of them, or - for standard input
+    #[command(after_help = k8s::K8S_EXAMPLES)]
+    K8s(Box<k8s::K8sArgs>),
     #[command(external_subcommand)]
     Other(Vec<String>),
 }
@@ -41,7 +45,8 @@ pub struct Applying {
 /// `upbeat import FROM`.
 pub async fn run(app: &App, from: ImportFrom) -> Ended {
     match from {
-        ImportFrom::Crontab(args) => crontab::run(app, args).await,
+        ImportFrom::Crontab(args) => crontab::run(app, *args).await,
+        ImportFrom::K8s(args) => k8s::run(app, *args).await,
         ImportFrom::Other(words) => Err(hints::subcommand("import", &words).into()),
     }
 }
