@@ -48,11 +48,11 @@ fn drawn(seed: u64, count: usize) -> Vec<Line> {
             first => format!("{first},{}", item()),
         }
     };
-    let mut line = |at: usize| {
+    let line = |at: usize| {
         let words = [word(0, 59), word(0, 23), word(1, 31), word(1, 12), word(0, 7)].join(" ");
         Line::of(format!("drawn_{at}"), format!("{words} command"))
     };
-    (0..count).map(|at| line(at)).collect()
+    (0..count).map(line).collect()
 }
 
 /// A line, with what the manual and the import make of it.
