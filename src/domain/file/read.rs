@@ -236,6 +236,9 @@ impl Defaults {
     /// The fields of an entry with the defaults under them, `labels` and `retry` key by key. What can't hold for a message
     /// is left out there.
     fn under(&self, own: Map<String, Value>) -> Map<String, Value> {
+        if self.fields.is_empty() {
+            return own;
+        }
         let is_direct = ["stream", "list", "publish"].iter().any(|kind| own.contains_key(*kind));
         let mut fields = self.fields.clone();
         if is_direct {
