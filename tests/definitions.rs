@@ -4,6 +4,8 @@
 
 #[path = "definitions/actions.rs"]
 mod actions;
+#[path = "definitions/cron_jobs.rs"]
+mod cron_jobs;
 #[path = "definitions/crontabs.rs"]
 mod crontabs;
 #[path = "definitions/entries.rs"]

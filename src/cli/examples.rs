@@ -78,14 +78,8 @@ An expression or a rule needs no Redis.",
         "import",
         "Examples:
   upbeat import crontab /var/spool/cron/ana --tz Europe/Berlin > jobs.toml
-  crontab -l | upbeat import crontab - | upbeat apply -f - --dry-run",
-    ),
-    (
-        "import crontab",
-        "Examples:
-  upbeat import crontab /var/spool/cron/ana --tz Europe/Berlin > jobs.toml
   crontab -l | upbeat import crontab - | upbeat apply -f - --dry-run
-What could not be carried over is said on standard error, line by line.",
+  kubectl get cronjobs -A -o yaml | upbeat import k8s - > jobs.toml",
     ),
     (
         "runs",

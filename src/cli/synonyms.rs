@@ -82,7 +82,8 @@ pub const COMMANDS: &[(&str, &str)] = &[
     ),
     ("at batch later defer delay", "upbeat once --at T -- CMD ARGS, upbeat once --in 10m -- CMD ARGS"),
     ("catchup catch-up", "upbeat backfill ID --from T --to T, or --catch-up of an entry"),
-    ("migrate migration", "upbeat import crontab FILE prints a file for upbeat apply"),
+    ("migrate migration", "upbeat import crontab FILE and upbeat import k8s FILE print files for upbeat apply"),
+    ("kubernetes k8s cronjob cronjobs kubectl", "upbeat import k8s FILE prints a file for upbeat apply"),
 ];
 
 /// Words behind a group of commands, that are none of it.
@@ -114,7 +115,7 @@ pub const SUBCOMMANDS: &[(&str, &str, &str)] = &[
         "airflow apscheduler sidekiq bullmq systemd",
         "write a file for upbeat apply; upbeat import crontab FILE shows how one looks",
     ),
-    ("import", "kubernetes cronjob cronjobs kubectl", "k8s is not in this version yet; write a file for upbeat apply"),
+    ("import", "kubernetes cronjob cronjobs kubectl kube helm manifest", "upbeat import k8s FILE"),
 ];
 
 /// Flags that are none, for the commands that are named (none: for those of fields), and what to write instead.

@@ -56,6 +56,7 @@ const ANSWERS: &[&str] = &[
     "doctor --accept-clock --dry-run",
     "export",
     "import crontab cron",
+    "import k8s cron",
     "rm ID",
 ];
 
