@@ -39,7 +39,7 @@ local stale_key, events_key = KEYS[12], KEYS[13]
 local request, digest, channel, release, actor, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local answer, lines, soonest, count = ARGV[7], ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
 local pairs_of = { { messages_key, tonumber(ARGV[11]) }, { cursors_key, tonumber(ARGV[12]) }, { fires_key, tonumber(ARGV[13]) } }
-local list_count, first = tonumber(ARGV[14]), 15
+local list_count, first, given = tonumber(ARGV[14]), 15, ARGV
 local node_name = ''
 -- use words clock log zones requests nudge
 local before = answered(request, digest)
@@ -50,9 +50,9 @@ local ids, definitions, plans, due, finished = {}, {}, {}, {}, {}
 local stamp, instant = string.format('%.0f,"created":%.0f', now, now), string.format('%.0f', now)
 for i = 1, count do
   local at, n = first + 5 * i - 5, 2 * i
-  local id, score = ARGV[at], ARGV[at + 4]
-  ids[i], definitions[n - 1], plans[n - 1], plans[n] = id, id, id, ARGV[at + 3]
-  definitions[n] = ARGV[at + 1] .. stamp .. ARGV[at + 2]
+  local id, score = given[at], given[at + 4]
+  ids[i], definitions[n - 1], plans[n - 1], plans[n] = id, id, id, given[at + 3]
+  definitions[n] = given[at + 1] .. stamp .. given[at + 2]
   if score == '' then append(finished, instant, id) else append(due, score, id) end
 end
 local standing = redis.call('HMGET', entries_key, unpack(ids))
@@ -71,10 +71,10 @@ write_all('HSET', plans_key, plans)
 local at = first + 5 * count
 for i = 1, #pairs_of do
   local key, most = pairs_of[i][1], at + 2 * pairs_of[i][2]
-  for from = at, most - 1, 1000 do redis.call('HSET', key, unpack(ARGV, from, math.min(from + 999, most - 1))) end
+  for from = at, most - 1, 1000 do redis.call('HSET', key, unpack(given, from, math.min(from + 999, most - 1))) end
   at = most
 end
-for i = at, at + list_count - 1 do redis.call('HSETNX', queues_key, ARGV[i], 0) end
+for i = at, at + list_count - 1 do redis.call('HSETNX', queues_key, given[i], 0) end
 write_all('ZADD', due_key, due)
 write_all('ZADD', finished_key, finished)
 zones.leave_behind({})
