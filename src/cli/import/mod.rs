@@ -1,5 +1,6 @@
 //! `upbeat import`: files for `apply` from what other schedulers have.
 
+mod celery;
 mod crontab;
 
 use clap::{Args, Subcommand};
@@ -16,6 +17,8 @@ use crate::service::{FilesOptions, OwnedFile};
 pub enum ImportFrom {
     /// A user's crontab, a file or - for standard input
     Crontab(crontab::CrontabArgs),
+    /// The beat of a Celery app: beat_schedule, and the tables of django-celery-beat
+    Celery(celery::CeleryArgs),
     #[command(external_subcommand)]
     Other(Vec<String>),
 }
@@ -37,36 +40,50 @@ pub struct Applying {
 pub async fn run(app: &App, from: ImportFrom) -> Ended {
     match from {
         ImportFrom::Crontab(args) => crontab::run(app, args).await,
+        ImportFrom::Celery(args) => celery::run(app, args).await,
         ImportFrom::Other(words) => Err(hints::subcommand("import", &words).into()),
     }
 }
 
 /// Prints the file, or applies it, and reports what could not be carried over. `source` owns the entries where nobody else is named.
 async fn finish(app: &App, import: Import, applying: &Applying, source: &str) -> Ended {
-    let Import { mut file, refused, notes } = import;
+    let code = write(app, &import, applying, source).await?;
+    report(app, &import);
+    Ok(code)
+}
+
+/// Prints the file, or applies it.
+async fn write(app: &App, import: &Import, applying: &Applying, source: &str) -> Ended {
+    let mut file = import.file.clone();
     if let Some(owner) = &applying.owner {
         file.owner = Some(Owner::parse("owner", owner)?);
     }
-    let written = file.entries.len();
-    let ended = if applying.apply {
+    if applying.apply {
         let owner = ScheduleFile::owner_from_name(source);
         let files = vec![OwnedFile { file, owner }];
         let service = app.service().await?;
-        apply::write(app, &service, files, &FilesOptions::default(), &applying.changing).await?
-    } else {
-        app.printer.one(&file.to_json(), |_| String::new(), || file.to_toml());
-        0
+        return apply::write(app, &service, files, &FilesOptions::default(), &applying.changing).await;
+    }
+    let comments: String = import.comments.iter().map(|line| format!("# {line}\n")).collect();
+    let toml = || match comments.is_empty() {
+        true => file.to_toml(),
+        false => format!("{}\n{comments}", file.to_toml()),
     };
-    for refused in &refused {
+    app.printer.one(&file.to_json(), |_| String::new(), toml);
+    Ok(0)
+}
+
+/// Says what could not be carried over, and why, and what behaves differently.
+fn report(app: &App, import: &Import) {
+    for refused in &import.refused {
         app.printer.warning(&format!("{} refused: {}", refused.place, refused.reason));
         if let Some(hint) = &refused.hint {
             complain(&format!("  {hint}"));
         }
     }
-    for note in &notes {
+    for note in &import.notes {
         app.printer.note(format!("note: {note}"));
     }
-    let lost = refused.len();
+    let (written, lost) = (import.file.entries.len(), import.refused.len());
     app.printer.note(format!("{} read, {written} written, {lost} not carried over", written + lost));
-    Ok(ended)
 }
