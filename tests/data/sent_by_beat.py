@@ -21,10 +21,18 @@ scheduler = Scheduler(app, lazy=True)
 if os.environ.get("DJANGO_SETTINGS_MODULE"):
     entries = {row.name: Scheduler.Entry(row, app=app) for row in Scheduler.Model.objects.all()}
 else:
-    entries = {name: scheduler._maybe_entry(name, entry) for name, entry in app.conf.beat_schedule.items()}
+    entries = {}
+    for name, entry in app.conf.beat_schedule.items():
+        try:
+            entries[name] = scheduler._maybe_entry(name, entry)
+        except TypeError:
+            pass
 sent = {}
 with app.connection_for_write() as connection:
     client = connection.default_channel.client
+    # As the app's workers do when they start.
+    for queue in app.amqp.queues.values():
+        queue(connection.default_channel).declare()
     for name, entry in entries.items():
         try:
             scheduler.apply_async(entry, advance=False)
@@ -36,7 +44,8 @@ with app.connection_for_write() as connection:
             if client.type(key) == b"list":
                 for text in client.lrange(key, 0, -1):
                     message = json.loads(text)
-                    message["body"] = json.loads(base64.b64decode(message["body"]))
+                    if message["content-type"] == "application/json":
+                        message["body"] = json.loads(base64.b64decode(message["body"]))
                     found.append({"list": key.decode(), "message": message})
                 client.delete(key)
         sent[name] = found[0] if found else {"list": None}

@@ -24,7 +24,7 @@ DATE_PARTS = ("year", "month", "day", "hour", "minute", "second", "microsecond")
 CRON_WORDS = ("minute", "hour", "day_of_week", "day_of_month", "month_of_year")
 RRULE_WORDS = ("freq", "interval", "wkst", "count", "bysetpos", "bymonth", "bymonthday", "byyearday", "byeaster",
                "byweekno", "byweekday", "byhour", "byminute", "bysecond")
-# Brokers that several names stand for.
+# Between // and @.
 PASSWORD = re.compile(r"(?<=://)([^/@]*?):[^@]*@")
 
 
@@ -83,6 +83,14 @@ def plain(what, value):
         raise Refused("{} are not JSON: {}".format(what, error), "texts, numbers, lists and dicts, which the task reads")
 
 
+def stored(what, text, otherwise):
+    """JSON out of a table."""
+    try:
+        return json.loads(text or otherwise)
+    except ValueError as error:
+        raise Refused("{} are not JSON: {}".format(what, error), "its beat disables it, too: put the row right")
+
+
 def not_json(word):
     raise ValueError("{} is no number of JSON".format(word))
 
@@ -93,6 +101,8 @@ def schedule(when):
 
     name = class_name(when)
     nowfun = getattr(when, "nowfun", None)
+    if getattr(nowfun, "__module__", "").startswith("django_celery_beat."):
+        nowfun = None
     zone = getattr(when, "tz", None) if name == "django_celery_beat.tzcrontab.TzAwareCrontab" else None
     if nowfun is not None and zone is None:
         raise Refused("nowfun: a function says what time it is", "the app's timezone, and a schedule without nowfun")
@@ -109,7 +119,7 @@ def schedule(when):
     if type(when) is schedules.schedule:
         return {"__type__": "interval", "every": when.run_every.total_seconds(), "relative": bool(when.relative)}
     if type(when) is schedules.solar:
-        return {"__type__": "solar", "event": when.event, "lat": when.lat, "lon": when.lon}
+        return {"__type__": "solar", "event": when.event, "lat": float(when.lat), "lon": float(when.lon)}
     if name == "django_celery_beat.clockedschedule.clocked":
         return {"__type__": "clocked", "clocked_time": moment(when.clocked_time)}
     if name == "redbeat.schedules.rrule":
@@ -268,10 +278,11 @@ class Export:
             expires = row.expires or getattr(row, "expire_seconds", None)
             if expires:
                 options["expires"] = expires
-            headers = json.loads(getattr(row, "headers", None) or "{}")
+            headers = stored("headers", getattr(row, "headers", None), "{}")
             options["headers"] = dict(headers, periodic_task_name=row.name)
-            entry = ScheduleEntry(name=row.name, task=row.task, schedule=row.schedule, args=json.loads(row.args or "[]"),
-                                  kwargs=json.loads(row.kwargs or "{}"), options=options, app=self.app)
+            entry = ScheduleEntry(name=row.name, task=row.task, schedule=row.schedule, options=options,
+                                  args=stored("args", row.args, "[]"), kwargs=stored("kwargs", row.kwargs, "{}"),
+                                  app=self.app)
             entry = exported(self.app, entry, self.tasks)
             definition = entry["definition"]
             definition["one_off"] = bool(getattr(row, "one_off", False))
