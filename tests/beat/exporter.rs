@@ -152,7 +152,11 @@ fn each_entry_of_beat_schedule_is_written_or_listed_with_the_reason() {
     }
     let counts = format!("26 read, {} written, {} not carried over", 26 - REFUSED.len(), REFUSED.len());
     assert!(outcome.stderr.contains(&counts), "{}", outcome.stderr);
-    assert!(outcome.stderr.contains("1 id changed, the old name is in label celery_name\n  \"sync crm!\" -> sync-crm\n"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("1 id changed, the old name is in label celery_name\n  \"sync crm!\" -> sync-crm\n"),
+        "{}",
+        outcome.stderr
+    );
     assert!(outcome.stdout.contains("\n# What comes from the app's code and its task_routes"), "{}", outcome.stdout);
     assert!(outcome.stdout.contains("#   billing.close: expires = 3600, priority = 5\n"), "{}", outcome.stdout);
 
@@ -167,8 +171,14 @@ fn each_entry_of_beat_schedule_is_written_or_listed_with_the_reason() {
                "overlap": "allow", "catch_up": "latest"})
     );
     assert_eq!(entry("heartbeat")["celery"], json!("ops.heartbeat"));
-    assert_eq!((entry("sync-crm")["every"].clone(), entry("sync-crm")["labels"].clone()), (json!("5m"), json!({"celery_name": "sync crm!"})));
-    assert_eq!(entry("first-monday")["rrule"], json!("FREQ=DAILY;BYMONTHDAY=1,2,3,4,5,6,7;BYDAY=MO;BYHOUR=9;BYMINUTE=0;BYSECOND=0"));
+    assert_eq!(
+        (entry("sync-crm")["every"].clone(), entry("sync-crm")["labels"].clone()),
+        (json!("5m"), json!({"celery_name": "sync crm!"}))
+    );
+    assert_eq!(
+        entry("first-monday")["rrule"],
+        json!("FREQ=DAILY;BYMONTHDAY=1,2,3,4,5,6,7;BYDAY=MO;BYHOUR=9;BYMINUTE=0;BYSECOND=0")
+    );
     assert_eq!(entry("sets")["cron"], json!("1,2 3,4 * * *"));
     assert_eq!(entry("until")["end"], json!("2029-12-31T16:00:00.000Z"));
 }
@@ -202,7 +212,11 @@ fn messages_are_those_that_celerys_own_beat_sends() {
         let theirs = message["headers"]["timelimit"].as_array().unwrap().iter().map(Value::as_f64).collect::<Vec<_>>();
         assert_eq!(json!(theirs), limits, "{name}");
         assert_eq!(message["headers"]["eta"].is_string(), ours.countdown.is_some(), "{name}");
-        assert_eq!(message["headers"]["expires"].is_string(), ours.expires.is_some() || entry.get("end").is_some(), "{name}");
+        assert_eq!(
+            message["headers"]["expires"].is_string(),
+            ours.expires.is_some() || entry.get("end").is_some(),
+            "{name}"
+        );
         for (header, value) in &ours.headers {
             assert_eq!(message["headers"][header], *value, "{name}");
         }
@@ -218,7 +232,12 @@ fn an_app_that_can_not_be_imported_is_reported_and_nothing_is_printed() {
     let outcome = app.python(&["export_beat.py", "proj.celery:app"]).expect_code(1);
     assert_eq!(outcome.stdout, "");
     let line = first_line(&outcome.stderr);
-    assert!(line.starts_with("error: proj.celery:app can't be imported: ModuleNotFoundError: No module named 'no_such_module'"), "{line}");
+    assert!(
+        line.starts_with(
+            "error: proj.celery:app can't be imported: ModuleNotFoundError: No module named 'no_such_module'"
+        ),
+        "{line}"
+    );
     assert!(line.contains("proj/celery.py:2"), "{line}");
     let nothing = app.python(&["export_beat.py", "nosuch"]).expect_code(1);
     assert_eq!(nothing.stdout, "");
@@ -230,12 +249,21 @@ fn an_app_that_can_not_be_imported_is_reported_and_nothing_is_printed() {
 #[test]
 fn a_broker_that_is_no_redis_is_refused_with_the_ways_out() {
     let Some(python) = celery::python() else { return };
-    let app = App::new(&python, "from celery import Celery\napp = Celery(broker='amqp://guest:pw@rabbit//')\napp.conf.beat_schedule = {'a': {'task': 't', 'schedule': 5}}\n");
+    let app = App::new(
+        &python,
+        "from celery import Celery\napp = Celery(broker='amqp://guest:pw@rabbit//')\napp.conf.beat_schedule = {'a': {'task': 't', 'schedule': 5}}\n",
+    );
     let said = app.export(&[]);
     assert!(said.contains("1 entries: 1 from beat_schedule · timezone UTC · broker amqp://guest@rabbit//"), "{said}");
     let outcome = app.user.run(&["import", "celery", "beat.json"]).expect_code(2);
     assert_eq!(outcome.stdout, "");
-    assert!(outcome.stderr.starts_with("error: broker: amqp:// is RabbitMQ, and messages are written into Redis only\n  call the app instead: exec"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.starts_with(
+            "error: broker: amqp:// is RabbitMQ, and messages are written into Redis only\n  call the app instead: exec"
+        ),
+        "{}",
+        outcome.stderr
+    );
 }
 
 #[test]
@@ -253,12 +281,17 @@ if len(sys.argv) > 1 and sys.argv[1] == 'ran':
     scheduler.close()
 ";
     let app = App::new(&python, module);
-    app.python(&["proj/celery.py", "ran"]).expect_code(0);
+    app.python(&["-m", "proj.celery", "ran"]).expect_code(0);
     app.export(&["-s", "celerybeat-schedule"]);
     let file = app.user.json(&["import", "celery", "beat.json"]);
     assert_eq!(file["entries"]["a"]["anchor"], json!("2026-11-21T10:00:03.123Z"));
     let missing = app.python(&["export_beat.py", "proj.celery:app", "-s", "nosuch"]).expect_code(1);
-    assert_eq!((missing.stdout.as_str(), missing.stderr.starts_with("error: the app's beat_schedule can't be read: ")), ("", true), "{}", missing.stderr);
+    assert_eq!(
+        (missing.stdout.as_str(), missing.stderr.starts_with("error: the app's beat_schedule can't be read: ")),
+        ("", true),
+        "{}",
+        missing.stderr
+    );
 }
 
 const DJANGO: &str = r#"
@@ -333,13 +366,20 @@ fn a_django_project_is_read_with_its_tables_and_the_zones_in_them() {
     assert!(said.lines().any(|line| line == summary), "{said}");
     let outcome = app.user.run(&["import", "celery", "beat.json"]).expect_code(0);
     assert!(outcome.stderr.contains("11 read, 9 written, 2 not carried over"), "{}", outcome.stderr);
-    assert!(outcome.stderr.contains("  \"Clean up sessions (daily)\" -> Clean-up-sessions-daily\n"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("  \"Clean up sessions (daily)\" -> Clean-up-sessions-daily\n"),
+        "{}",
+        outcome.stderr
+    );
     assert!(outcome.stderr.contains("2 disabled entries are written with paused = true"), "{}", outcome.stderr);
     app.user.file("celery.toml", &outcome.stdout);
     app.user.run(&["lint", "-f", "celery.toml"]).expect_code(0);
     let file = app.user.json(&["import", "celery", "beat.json"]);
     let entry = |id: &str| file["entries"][id].clone();
-    assert_eq!((entry("Clean-up-sessions-daily")["cron"].clone(), entry("Clean-up-sessions-daily")["tz"].clone()), (json!("30 9 * * *"), json!("Asia/Tokyo")));
+    assert_eq!(
+        (entry("Clean-up-sessions-daily")["cron"].clone(), entry("Clean-up-sessions-daily")["tz"].clone()),
+        (json!("30 9 * * *"), json!("Asia/Tokyo"))
+    );
     assert_eq!(entry("Clean-up-sessions-daily")["celery"]["args"], json!([1, "ä", null]));
     assert_eq!(
         entry("berlin"),
@@ -349,8 +389,14 @@ fn a_django_project_is_read_with_its_tables_and_the_zones_in_them() {
     assert_eq!((entry("off")["paused"].clone(), entry("in-both")["paused"].clone()), (json!(true), json!(true)));
     // Beat writes beat_schedule over the table whenever it starts.
     assert_eq!((entry("in-both")["every"].clone(), entry("in-both")["celery"].clone()), (json!("2m"), json!("t.both")));
-    assert_eq!((entry("ran")["anchor"].clone(), entry("ran")["celery"]["expires"].clone()), (json!("2026-11-21T01:02:03.456Z"), json!("1m30s")));
+    assert_eq!(
+        (entry("ran")["anchor"].clone(), entry("ran")["celery"]["expires"].clone()),
+        (json!("2026-11-21T01:02:03.456Z"), json!("1m30s"))
+    );
     assert_eq!(entry("once")["at"], json!("2030-05-01T12:00:00.000Z"));
     assert_eq!((entry("once-daily")["max_fires"].clone(), entry("once")["max_fires"].clone()), (json!(1), Value::Null));
-    assert_eq!((entry("season")["start"].clone(), entry("season")["end"].clone()), (json!("2030-01-01T00:00:00.000Z"), json!("2030-02-01T00:00:00.000Z")));
+    assert_eq!(
+        (entry("season")["start"].clone(), entry("season")["end"].clone()),
+        (json!("2030-01-01T00:00:00.000Z"), json!("2030-02-01T00:00:00.000Z"))
+    );
 }

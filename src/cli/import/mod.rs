@@ -18,6 +18,7 @@ pub enum ImportFrom {
     /// A user's crontab, a file or - for standard input
     Crontab(crontab::CrontabArgs),
     /// The beat of a Celery app: beat_schedule, and the tables of django-celery-beat
+    #[command(after_help = celery::CELERY_EXAMPLES)]
     Celery(celery::CeleryArgs),
     #[command(external_subcommand)]
     Other(Vec<String>),
