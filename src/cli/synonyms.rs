@@ -82,7 +82,10 @@ pub const COMMANDS: &[(&str, &str)] = &[
     ),
     ("at batch later defer delay", "upbeat once --at T -- CMD ARGS, upbeat once --in 10m -- CMD ARGS"),
     ("catchup catch-up", "upbeat backfill ID --from T --to T, or --catch-up of an entry"),
-    ("migrate migration", "upbeat help migrate is the guide; upbeat import crontab FILE prints a file for upbeat apply"),
+    (
+        "migrate migration",
+        "upbeat help migrate is the guide; upbeat import crontab FILE prints a file for upbeat apply",
+    ),
 ];
 
 /// Words behind a group of commands, that are none of it.

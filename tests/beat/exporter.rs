@@ -305,7 +305,7 @@ app.autodiscover_tasks()
 app.conf.beat_schedule = {"from-code": {"task": "t.code", "schedule": 60}, "in-both": {"task": "t.both", "schedule": 120}}
 "#;
 
-const SETTINGS: &str = r#"
+pub const SETTINGS: &str = r#"
 import os
 SECRET_KEY = "x"
 USE_TZ = True
