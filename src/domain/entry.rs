@@ -197,7 +197,7 @@ impl Entry {
             unset_field(&mut fields, name)?;
         }
         for kinds in [SCHEDULE_KINDS, ACTION_KINDS] {
-            if set.keys().any(|field| kinds.contains(&field.as_str())) {
+            if set.keys().any(|field| kinds.contains(&field.trim_end_matches("_json"))) {
                 fields.retain(|field, _| !kinds.contains(&field.as_str()));
             }
         }

@@ -116,9 +116,16 @@ fn entry() -> Value {
     entry["properties"]["payload_json"] = json!({
         "description": "The payload as a JSON text: TOML has no null.", "type": "string",
     });
+    entry["properties"]["celery_json"] = json!({
+        "description": "The celery table as a JSON text: TOML has no null.", "type": "string",
+    });
+    let mut actions = exactly_one(ACTION_KINDS);
+    if let Some(kinds) = actions.as_array_mut() {
+        kinds.push(json!({ "required": ["celery_json"] }));
+    }
     entry["allOf"] = json!([
         { "$comment": "when: exactly one of them", "oneOf": exactly_one(SCHEDULE_KINDS) },
-        { "$comment": "what: exactly one of them", "oneOf": exactly_one(ACTION_KINDS) },
+        { "$comment": "what: exactly one of them", "oneOf": actions },
         { "not": { "required": ["payload", "payload_json"] } },
     ]);
     entry

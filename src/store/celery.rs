@@ -12,7 +12,7 @@ use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
 use fred::types::Value;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::task::JoinHandle;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::config::Connection;
 use crate::domain::celery::Celery;
@@ -239,7 +239,7 @@ fn result_key(run_id: &str) -> String {
 async fn listen(subscriber: SubscriberClient, client: Client, waiting: Waiting) {
     let mut messages = subscriber.message_rx();
     let mut reconnects = subscriber.reconnect_rx();
-    let mut period = tokio::time::interval(POLL);
+    let mut period = tokio::time::interval_at(Instant::now() + POLL, POLL);
     period.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {

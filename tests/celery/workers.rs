@@ -19,7 +19,7 @@ fn a_stock_worker_executes_every_fire_once_args_and_kwargs_intact_while_a_node_i
     let mut nodes: Vec<_> = ["a", "b", "c"].map(|name| node(name, redis.url()).allow("http").start_live(&user)).into();
     let worker = celery::worker().start(&python, &redis);
     let calls = [
-        json!({"task": "app.record", "args": ["it's ä \u{1F600}", null, true, -1.5e-7, []], "kwargs": {"ключ": {"n": [1]}}}),
+        json!({"task": "app.record", "args": ["it's ä \u{1F600}", null, true, -1.5, []], "kwargs": {"ключ": {"n": [1]}}}),
         json!({"task": "app.record", "args": [1], "priority": 9, "headers": {"tenant": 7}}),
         json!({"task": "app.echo", "kwargs": {"a": "x".repeat(500)}, "expires": "10m"}),
     ];

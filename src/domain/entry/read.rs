@@ -29,7 +29,8 @@ const PAYLOAD_MAX_DEPTH: usize = 32;
 
 /// The entry, or `None` after noting at least one complaint; an entry may come with complaints, too.
 pub(super) fn read(id: Option<&EntryId>, mut fields: Map<String, Value>, complaints: &mut Complaints) -> Option<Entry> {
-    complaints.note(unwrap_payload_json(&mut fields));
+    complaints.note(unwrap_json(&mut fields, "payload", "payload_json"));
+    complaints.note(unwrap_json(&mut fields, "celery", "celery_json"));
     let fields = in_order(fields);
     for (field, value) in &fields {
         complaints.note(is_deliverable(field, value));
@@ -114,21 +115,21 @@ impl Reader<'_, '_> {
     }
 }
 
-/// `payload_json` is the same payload as a JSON text: TOML has no null. A null payload is none.
-fn unwrap_payload_json(fields: &mut Map<String, Value>) -> Result<()> {
-    if fields.get("payload").is_some_and(Value::is_null) {
-        fields.shift_remove("payload");
+/// `payload_json` and `celery_json` are the same fields as JSON texts: TOML has no null. A null payload is none.
+fn unwrap_json(fields: &mut Map<String, Value>, field: &str, as_text: &str) -> Result<()> {
+    if field == "payload" && fields.get(field).is_some_and(Value::is_null) {
+        fields.shift_remove(field);
     }
-    let Some(value) = fields.shift_remove("payload_json") else {
+    let Some(value) = fields.shift_remove(as_text) else {
         return Ok(());
     };
-    if fields.contains_key("payload") {
-        return Err(Error::invalid("payload_json", "payload is given too; one of them is needed"));
+    if fields.contains_key(field) {
+        return Err(Error::invalid(as_text, format!("{field} is given too; one of them is needed")));
     }
-    let payload = json_text::parse("payload_json", text("payload_json", &value)?)
-        .map_err(|error| Error::invalid("payload_json", error.problem().message.clone()))?;
-    if !payload.is_null() {
-        fields.insert("payload".to_owned(), payload);
+    let value = json_text::parse(as_text, text(as_text, &value)?)
+        .map_err(|error| Error::invalid(as_text, error.problem().message.clone()))?;
+    if !value.is_null() {
+        fields.insert(field.to_owned(), value);
     }
     Ok(())
 }
