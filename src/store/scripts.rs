@@ -120,6 +120,7 @@ scripts![
     replan,
     rescue,
     retry,
+    send_celery,
     skip,
     snapshot,
     trigger,
