@@ -3,6 +3,7 @@
 
 pub mod crontab;
 mod ids;
+pub mod redbeat;
 
 use crate::domain::file::ScheduleFile;
 use crate::error::Error;
