@@ -1,6 +1,7 @@
 //! What other schedulers have, as a schedule file. Every source ends as one [`Import`]: the entries that behave as they
 //! did there, what could not be carried over, each with its place and reason, and what behaves differently.
 
+pub mod celery;
 pub mod crontab;
 mod ids;
 pub mod redbeat;
