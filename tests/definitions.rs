@@ -4,6 +4,8 @@
 
 #[path = "definitions/actions.rs"]
 mod actions;
+#[path = "definitions/celery.rs"]
+mod celery;
 #[path = "definitions/crontabs.rs"]
 mod crontabs;
 #[path = "definitions/entries.rs"]

@@ -1,6 +1,7 @@
 //! An entry: what a user registers, a definition that is valid.
 
 mod action;
+mod celery;
 mod http;
 mod read;
 mod schedule;
@@ -171,6 +172,7 @@ impl Entry {
             Action::Shell(text) if text.chars().any(char::is_control) => format!("shell $'{}'", escaped(text)),
             Action::Shell(text) => format!("shell {text}"),
             Action::Http(http) => format!("http {} {}", http.method, without_password(&http.url)),
+            Action::Celery(celery) => format!("celery {}", quoted_line([celery.task.as_str()])),
             Action::Direct(direct) => {
                 let form = match direct.form {
                     DirectForm::Stream => "stream",

@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn every_key_of_a_table_is_in_it() {
         let entry = entry();
-        for field in ["http", "stream", "list", "publish", "catch_up", "dst", "retry"] {
+        for field in ["http", "celery", "stream", "list", "publish", "catch_up", "dst", "retry"] {
             let field_schema = &entry["properties"][field];
             let forms = field_schema["oneOf"].as_array().cloned().unwrap_or_else(|| vec![field_schema.clone()]);
             let table = forms.iter().find(|form| form["type"] == "object").unwrap();

@@ -3,6 +3,7 @@
 //! A test file says `mod support;` and uses the parts by name. Nothing here talks to a Redis that the tests did not start.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod celery;
 pub mod changes;
 pub mod cli;
 pub mod entries;

@@ -76,8 +76,7 @@ pub(super) fn read(id: Option<&EntryId>, mut fields: Map<String, Value>, complai
     let action = what?;
     complaints.note(fits_action(&fields, &action, overlap, delivery));
     complaints.note(fits_delivery(delivery, retry.as_ref()));
-    let is_direct = matches!(action, Action::Direct(_));
-    let default_overlap = if is_direct { Overlap::Allow } else { Overlap::default() };
+    let default_overlap = if action.is_message() { Overlap::Allow } else { Overlap::default() };
     Some(Entry {
         schedule: when?,
         spread,
@@ -191,31 +190,40 @@ fn fits_action(
             return Err(Error::invalid(field, "goes with exec and shell only").hint(format!("leave {field} out")));
         }
     }
-    if !matches!(action, Action::Direct(_)) {
+    if matches!(action, Action::Celery(_)) && fields.contains_key("payload") {
+        return Err(Error::invalid("payload", "what a task is given are its args and kwargs")
+            .hint("celery = { task = \"...\", args = [...], kwargs = { ... } }"));
+    }
+    if !action.is_message() {
         return Ok(());
     }
+    // What holds for a task that is waited for, and for no other message.
+    let track = match action {
+        Action::Celery(_) => "; or track = true, and the run lasts until the task has ended",
+        _ => "",
+    };
     if fields.contains_key("timeout") {
         return Err(Error::invalid("timeout", "a message is written in one step, there is nothing to time")
-            .hint("leave timeout out"));
+            .hint(format!("leave timeout out{track}")));
     }
     if fields.contains_key("retry") {
         return Err(Error::invalid("retry", "a message is written in the step that fires it, and no node tries again")
-            .hint("leave retry out; upbeat dead retry sends a message again that its target refused"));
+            .hint(format!("leave retry out; upbeat dead retry sends a message again that its target refused{track}")));
     }
     if delivery == Some(Delivery::AtMostOnce) {
         return Err(Error::invalid("delivery", "a message is written in the step that fires it, exactly once")
             .value(Delivery::AtMostOnce.word())
-            .hint("leave delivery out"));
+            .hint(format!("leave delivery out{track}")));
     }
     if fields.contains_key("max_running") {
         return Err(Error::invalid("max_running", "a message is written in one step and is never active")
-            .hint("leave max_running out"));
+            .hint(format!("leave max_running out{track}")));
     }
     match overlap {
         None | Some(Overlap::Allow) => Ok(()),
         Some(rule) => Err(Error::invalid("overlap", "a message is written in one step and overlaps nothing")
             .value(rule.word())
-            .hint("leave overlap out")),
+            .hint(format!("leave overlap out{track}"))),
     }
 }
 
@@ -239,10 +247,16 @@ fn payload(value: &Value) -> Result<Value> {
         let why = format!("{size} bytes are too many, {PAYLOAD_MAX_BYTES} are the most");
         return Err(Error::invalid("payload", why).hint("send a reference to the data instead"));
     }
-    if depth(value) > PAYLOAD_MAX_DEPTH {
-        return Err(Error::invalid("payload", format!("is nested more than {PAYLOAD_MAX_DEPTH} deep")));
-    }
+    check_depth("payload", value)?;
     Ok(value.clone())
+}
+
+/// Refuses what is nested deeper than every reader follows.
+pub(super) fn check_depth(field: &str, value: &Value) -> Result<()> {
+    match depth(value) > PAYLOAD_MAX_DEPTH {
+        true => Err(Error::invalid(field, format!("is nested more than {PAYLOAD_MAX_DEPTH} deep"))),
+        false => Ok(()),
+    }
 }
 
 fn depth(value: &Value) -> usize {

@@ -236,7 +236,9 @@ impl Defaults {
     /// The fields of an entry with the defaults under them, `labels` and `retry` key by key. What can't hold for a message
     /// is left out there.
     fn under(&self, own: Map<String, Value>) -> Map<String, Value> {
-        let is_direct = ["stream", "list", "publish"].iter().any(|kind| own.contains_key(*kind));
+        let is_tracked = |celery: &Value| celery.get("track") == Some(&Value::Bool(true));
+        let is_direct = ["stream", "list", "publish"].iter().any(|kind| own.contains_key(*kind))
+            || own.get("celery").is_some_and(|celery| !is_tracked(celery));
         let mut fields = self.fields.clone();
         if is_direct {
             fields.shift_remove("timeout");

@@ -222,6 +222,7 @@ impl Executor {
                 self.commands.run(argv, &attempt, vault, mask, interruption).await
             }
             Action::Http(http) => self.web.run(http, &attempt, vault, mask, interruption).await,
+            Action::Celery(_) => Err(Refused("this node can't send Celery tasks".into())),
             Action::Direct(_) => Err(Refused("a direct action is delivered by the claim, not by a node".into())),
         };
         let mut outcome = outcome.unwrap_or_else(|Refused(why)| Outcome::refused(why));
