@@ -35,7 +35,10 @@ fn an_entry_has_exactly_one_schedule_and_one_action() {
         refused(&with("cron = '@daily'")),
         "every: cron is given too; an entry has exactly one of cron, every, at, rrule"
     );
-    assert_eq!(refused("every = '5m'"), "no action: exactly one of exec, shell, http, celery, stream, list, publish is needed");
+    assert_eq!(
+        refused("every = '5m'"),
+        "no action: exactly one of exec, shell, http, celery, stream, list, publish is needed"
+    );
     assert!(refused("every = '5m'\nshell = 'a'\nexec = ['a']\nlist = 'b'").contains("exec, shell, list are given"));
 }
 

@@ -1,6 +1,8 @@
 //! `upbeat import`: files for `apply` from what other schedulers have.
 
 mod crontab;
+mod redbeat;
+mod redbeat_words;
 
 use clap::{Args, Subcommand};
 
@@ -9,13 +11,16 @@ use crate::cli::output::{Ended, complain};
 use crate::cli::{App, apply, hints};
 use crate::domain::file::ScheduleFile;
 use crate::domain::id::Owner;
-use crate::domain::import::Import;
+use crate::domain::import::{Import, Refused};
 use crate::service::{FilesOptions, OwnedFile};
 
 #[derive(Debug, Subcommand)]
 pub enum ImportFrom {
     /// A user's crontab, a file or - for standard input
     Crontab(crontab::CrontabArgs),
+    /// A live RedBeat: read, watched, taken over, handed back
+    #[command(after_help = redbeat::REDBEAT_EXAMPLES)]
+    Redbeat(Box<redbeat::RedbeatArgs>),
     #[command(external_subcommand)]
     Other(Vec<String>),
 }
@@ -37,6 +42,7 @@ pub struct Applying {
 pub async fn run(app: &App, from: ImportFrom) -> Ended {
     match from {
         ImportFrom::Crontab(args) => crontab::run(app, args).await,
+        ImportFrom::Redbeat(args) => redbeat::run(app, *args).await,
         ImportFrom::Other(words) => Err(hints::subcommand("import", &words).into()),
     }
 }
@@ -57,16 +63,21 @@ async fn finish(app: &App, import: Import, applying: &Applying, source: &str) ->
         app.printer.one(&file.to_json(), |_| String::new(), || file.to_toml());
         0
     };
-    for refused in &refused {
+    report(app, &refused, &notes);
+    let lost = refused.len();
+    app.printer.note(format!("{} read, {written} written, {lost} not carried over", written + lost));
+    Ok(ended)
+}
+
+/// Says what could not be carried over, and what needs a look.
+fn report(app: &App, refused: &[Refused], notes: &[String]) {
+    for refused in refused {
         app.printer.warning(&format!("{} refused: {}", refused.place, refused.reason));
         if let Some(hint) = &refused.hint {
             complain(&format!("  {hint}"));
         }
     }
-    for note in &notes {
+    for note in notes {
         app.printer.note(format!("note: {note}"));
     }
-    let lost = refused.len();
-    app.printer.note(format!("{} read, {written} written, {lost} not carried over", written + lost));
-    Ok(ended)
 }

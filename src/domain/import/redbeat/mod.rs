@@ -1,9 +1,13 @@
 //! What a RedBeat namespace holds, as it was read: texts and bytes of whoever wrote them, judged here line by line.
 
+mod carry;
+mod hand_over;
 mod text;
 
 use std::collections::BTreeSet;
 
+pub use carry::{Carried, Carry, GoesOn, bindings, carried, exchanges, goes_on};
+pub use hand_over::{Kept, Resumes, parked, resumes, waker};
 pub use text::{json, printable};
 
 /// Longest definition that is read, bytes: what upbeat itself takes is a quarter of it.
