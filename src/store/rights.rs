@@ -76,7 +76,7 @@ const SENT: &[(&str, &[Role])] = &[
 const LOOKED: &[&str] = &["hget", "hlen", "hmget", "llen", "time", "zcard", "zcount", "zmscore", "zrange"];
 
 /// Commands that a target of a direct action takes.
-const TO_TARGETS: &[&str] = &["llen", "publish", "rpush", "xadd", "xlen"];
+const TO_TARGETS: &[&str] = &["llen", "lpush", "publish", "rpush", "xadd", "xlen"];
 
 /// Words in quotes in scripts that look like commands and are options of one.
 const OPTIONS: &[&str] =

@@ -39,6 +39,8 @@ parts![
     "cursor",
     "skips",
     "settle",
+    "instant",
+    "celery",
     "deliver",
     "flush",
     "lanes",
