@@ -116,9 +116,13 @@ fn entry() -> Value {
     entry["properties"]["payload_json"] = json!({
         "description": "The payload as a JSON text: TOML has no null.", "type": "string",
     });
+    entry["properties"]["celery_json"] = json!({
+        "description": "The same as celery, as a JSON text: TOML has no null.", "type": "string",
+    });
+    let actions: Vec<&str> = ACTION_KINDS.iter().copied().chain(["celery_json"]).collect();
     entry["allOf"] = json!([
         { "$comment": "when: exactly one of them", "oneOf": exactly_one(SCHEDULE_KINDS) },
-        { "$comment": "what: exactly one of them", "oneOf": exactly_one(ACTION_KINDS) },
+        { "$comment": "what: exactly one of them", "oneOf": exactly_one(&actions) },
         { "not": { "required": ["payload", "payload_json"] } },
     ]);
     entry

@@ -1,5 +1,6 @@
 //! `upbeat import`: files for `apply` from what other schedulers have.
 
+mod celery;
 mod crontab;
 mod redbeat;
 mod redbeat_words;
@@ -11,7 +12,7 @@ use crate::cli::output::{Ended, complain};
 use crate::cli::{App, apply, hints};
 use crate::domain::file::ScheduleFile;
 use crate::domain::id::Owner;
-use crate::domain::import::{Import, Refused};
+use crate::domain::import::Import;
 use crate::service::{FilesOptions, OwnedFile};
 
 #[derive(Debug, Subcommand)]
@@ -21,6 +22,8 @@ pub enum ImportFrom {
     /// A live RedBeat: read, watched, taken over, handed back
     #[command(after_help = redbeat::REDBEAT_EXAMPLES)]
     Redbeat(Box<redbeat::RedbeatArgs>),
+    /// The beat of a Celery app: beat_schedule, and the tables of django-celery-beat
+    Celery(celery::CeleryArgs),
     #[command(external_subcommand)]
     Other(Vec<String>),
 }
@@ -43,41 +46,50 @@ pub async fn run(app: &App, from: ImportFrom) -> Ended {
     match from {
         ImportFrom::Crontab(args) => crontab::run(app, args).await,
         ImportFrom::Redbeat(args) => redbeat::run(app, *args).await,
+        ImportFrom::Celery(args) => celery::run(app, args).await,
         ImportFrom::Other(words) => Err(hints::subcommand("import", &words).into()),
     }
 }
 
 /// Prints the file, or applies it, and reports what could not be carried over. `source` owns the entries where nobody else is named.
 async fn finish(app: &App, import: Import, applying: &Applying, source: &str) -> Ended {
-    let Import { mut file, refused, notes } = import;
+    let code = write(app, &import, applying, source).await?;
+    report(app, &import);
+    Ok(code)
+}
+
+/// Prints the file, or applies it.
+async fn write(app: &App, import: &Import, applying: &Applying, source: &str) -> Ended {
+    let mut file = import.file.clone();
     if let Some(owner) = &applying.owner {
         file.owner = Some(Owner::parse("owner", owner)?);
     }
-    let written = file.entries.len();
-    let ended = if applying.apply {
+    if applying.apply {
         let owner = ScheduleFile::owner_from_name(source);
         let files = vec![OwnedFile { file, owner }];
         let service = app.service().await?;
-        apply::write(app, &service, files, &FilesOptions::default(), &applying.changing).await?
-    } else {
-        app.printer.one(&file.to_json(), |_| String::new(), || file.to_toml());
-        0
+        return apply::write(app, &service, files, &FilesOptions::default(), &applying.changing).await;
+    }
+    let comments: String = import.comments.iter().map(|line| format!("# {line}\n")).collect();
+    let toml = || match comments.is_empty() {
+        true => file.to_toml(),
+        false => format!("{}\n{comments}", file.to_toml()),
     };
-    report(app, &refused, &notes);
-    let lost = refused.len();
-    app.printer.note(format!("{} read, {written} written, {lost} not carried over", written + lost));
-    Ok(ended)
+    app.printer.one(&file.to_json(), |_| String::new(), toml);
+    Ok(0)
 }
 
-/// Says what could not be carried over, and what needs a look.
-fn report(app: &App, refused: &[Refused], notes: &[String]) {
-    for refused in refused {
+/// Says what could not be carried over, and why, and what behaves differently.
+fn report(app: &App, import: &Import) {
+    for refused in &import.refused {
         app.printer.warning(&format!("{} refused: {}", refused.place, refused.reason));
         if let Some(hint) = &refused.hint {
             complain(&format!("  {hint}"));
         }
     }
-    for note in notes {
+    for note in &import.notes {
         app.printer.note(format!("note: {note}"));
     }
+    let (written, lost) = (import.file.entries.len(), import.refused.len());
+    app.printer.note(format!("{} read, {written} written, {lost} not carried over", written + lost));
 }

@@ -140,7 +140,9 @@ async fn take_over(app: &App, args: &RedbeatArgs, source: &RedBeatSource) -> End
         one.changes.changes.iter().map(|change| change.id.as_str()).collect::<Vec<_>>().join("\n")
     };
     app.printer.one(&view, id, || taken(&view, &source.redbeat, &args.url_shown(source)));
-    report(app, &carried.import.refused, &carried.import.notes);
+    if !carried.entries.is_empty() {
+        report(app, &carried.import);
+    }
     view.changes.warnings.iter().for_each(|warning| app.printer.warning(warning));
     Ok(0)
 }

@@ -20,6 +20,8 @@ pub struct Import {
     pub refused: Vec<Refused>,
     /// What behaves differently, or needs a look.
     pub notes: Vec<String>,
+    /// Lines for the end of the file, as comments.
+    pub comments: Vec<String>,
 }
 
 /// A line, key or document that could not be carried over.

@@ -5,13 +5,10 @@ use serde_json::{Map, Value};
 use super::entry::{BeatEntry, Instant, given};
 use super::when::span_of;
 use super::{BeatDefaults, route, shortened, type_of};
+use crate::domain::celery::{DEFAULT_QUEUE, PRIORITY_MAX};
 use crate::domain::reading::{inside, shown, table, text};
 use crate::error::{Error, Result};
 
-/// Where Celery sends what names no queue.
-const DEFAULT_QUEUE: &str = "celery";
-/// The greatest priority that Celery's Redis transport tells apart.
-const PRIORITY_MAX: i64 = 9;
 /// What RedBeat's reader turns into objects of Python, so that the message holds something else.
 const REDBEAT_TYPES: &[&str] = &["datetime", "interval", "crontab", "weekday", "rrule"];
 
@@ -64,7 +61,7 @@ pub(super) fn of(beat: &BeatEntry, defaults: &BeatDefaults, notes: &mut Vec<Stri
     options.refuse()?;
     options.encoding(defaults)?;
     options.queue(defaults)?;
-    options.priority(&name, notes)?;
+    options.priority(&name, defaults, notes)?;
     options.expires(&name, notes)?;
     for (option, field) in
         [("countdown", "countdown"), ("time_limit", "time_limit"), ("soft_time_limit", "soft_time_limit")]
@@ -172,16 +169,28 @@ impl Options<'_> {
         Ok(())
     }
 
-    fn priority(&mut self, name: &str, notes: &mut Vec<String>) -> Result<()> {
+    fn priority(&mut self, name: &str, defaults: &BeatDefaults, notes: &mut Vec<String>) -> Result<()> {
         let Some(value) = self.given("priority") else { return Ok(()) };
         let Some(priority) = value.as_i64() else {
             return Err(Error::invalid(place("priority"), format!("{} is not a whole number", shown(value))));
         };
-        let counted = priority.clamp(0, PRIORITY_MAX);
+        let counted = priority.clamp(0, i64::from(PRIORITY_MAX));
         if counted != priority {
             notes.push(format!(
                 "{name}: priority {priority} is written as {counted}, as which Celery counts it in Redis"
             ));
+        }
+        // Messages go into the list of the step below; the list of step 0 is the queue itself.
+        let step = counted / 3 * 3;
+        if let Some(steps) = &defaults.priority_steps
+            && step > 0
+            && !steps.contains(&step)
+        {
+            let why =
+                format!("the list of priority {counted}, that of step {step}, is none that the app's workers read");
+            return Err(
+                Error::invalid(place("priority"), why).hint("priority_steps = [0, 3, 6, 9] in the app, or no priority")
+            );
         }
         if counted > 0 {
             self.sent.insert("priority".to_owned(), Value::from(counted));

@@ -7,6 +7,7 @@
 mod action;
 mod crontab;
 mod entry;
+mod export;
 mod interval;
 mod recurrence;
 mod route;
@@ -23,6 +24,7 @@ use crate::domain::zone::Zone;
 use crate::error::Result;
 
 pub use entry::{BeatEntry, Instant};
+pub use export::import_export;
 pub use route::{Binding, ExchangeKind};
 
 /// What a beat does with entries that do not say otherwise.
@@ -38,7 +40,9 @@ pub struct BeatDefaults {
     pub bindings: Vec<Binding>,
     /// Stands before every key of the broker: `global_keyprefix` of its `broker_transport_options`.
     pub key_prefix: Option<String>,
-    /// The url of the broker, where it is not the Redis that upbeat uses.
+    /// `priority_steps` of the same, where they are the app's own.
+    pub priority_steps: Option<Vec<i64>>,
+    /// The url of the broker or the secret that holds it, where it is not the Redis that upbeat uses.
     pub broker: Option<String>,
     /// The app's `task_serializer`; `json` where nothing is said.
     pub serializer: Option<String>,

@@ -10,7 +10,7 @@ use crate::domain::reading::{SPAN_MAX, SPAN_MIN, inside, shown, text};
 use crate::domain::span::Span;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
-use crate::error::{Error, Result};
+use crate::error::{Error, Problem, Result};
 
 const CRONTAB_KEYS: &[&str] =
     &["__type__", "minute", "hour", "day_of_week", "day_of_month", "month_of_year", "timezone"];
@@ -21,6 +21,9 @@ const CLOCKED_KEYS: &[&str] = &["__type__", "clocked_time"];
 const CLOCK_CHANGES: &str = "where clocks change Celery is odd: a time of day that is left out it fires late by the length of the \
                              gap (upbeat: at the end of the gap, or not at all where minute or hour begins with *), and in an hour \
                              that comes twice it is silent the second time (upbeat too, but * goes on); all other times are the same";
+
+/// 2026-01-01: zones that have not changed their clocks since will hardly do so again.
+const THESE_DAYS: Timestamp = Timestamp(1_767_225_600_000);
 
 /// The fields that say *when*, and those rules of the source that depend on it.
 pub(super) fn fields(
@@ -96,7 +99,7 @@ impl When {
                 None => error,
             });
         };
-        if !tz.has_constant_offset() {
+        if tz.next_offset_change(THESE_DAYS).is_some() {
             notes.push(CLOCK_CHANGES.to_owned());
         }
         match crontab::times(&beat.schedule)? {
@@ -197,5 +200,5 @@ fn solar(schedule: &Map<String, Value>) -> Error {
         _ if event.starts_with("dawn") || event == "sunrise" => "0 6 * * *",
         _ => "0 18 * * *",
     };
-    Error::invalid("schedule", format!("solar schedules do not exist here; nearest: cron = \"{nearest}\""))
+    Error::Invalid(Problem::bare(format!("solar schedules do not exist here; nearest: cron = \"{nearest}\"")))
 }

@@ -1,0 +1,10 @@
+//! Moving in from Celery beat, judged by Celery itself: the same instants, the same messages, or a reason.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+#[path = "beat/exporter.rs"]
+mod exporter;
+#[path = "beat/times.rs"]
+mod times;
