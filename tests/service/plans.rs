@@ -64,6 +64,7 @@ async fn plan_says_exactly_what_apply_then_does() {
                 from: rng.bool().then(|| from.clone()),
                 is_prune: rng.bool(),
                 is_agreed: true,
+                ..FilesOptions::default()
             };
             let planned = bed.service.plan_files(&request(), files(), &options).await.unwrap();
             let asked = bed.service.apply_files(&dry(), files(), &options).await.unwrap();

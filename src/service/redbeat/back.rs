@@ -116,7 +116,9 @@ impl Service {
             })
             .collect();
         redbeat.open(&taken.token, (&definition, &meta), &still).await?;
-        if let Some(wait) = options.wait
+        // Paused by a call that was cut off: nobody fires until it is given back.
+        let is_begun = self.entries_of(&backs).await?.iter().any(is_handed_back);
+        if let Some(wait) = options.wait.filter(|_| !is_begun)
             && redbeat.place().lock.is_some()
         {
             let ahead_ms = AHEAD_MS + AHEAD_EACH_MS * backs.len() as i64;
@@ -229,6 +231,11 @@ async fn backs(redbeat: &RedBeat) -> Result<Vec<Back>> {
         Back { kept, id, beat }
     });
     Ok(backs.collect())
+}
+
+fn is_handed_back(stored: &StoredEntry) -> bool {
+    let paused = stored.definition.as_ref().ok().and_then(|definition| definition.paused.as_ref());
+    paused.and_then(|paused| paused.reason.as_deref()).is_some_and(|reason| reason.starts_with(WHY))
 }
 
 /// What people should know of single entries.

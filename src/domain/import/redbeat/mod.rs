@@ -2,6 +2,8 @@
 
 mod carry;
 mod hand_over;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::collections::BTreeSet;
@@ -146,20 +148,3 @@ impl Place {
 
 /// Name of [`Place::waker`].
 pub const WAKER: &str = "upbeat-hand-back";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_place_is_read_as_redbeat_reads_it() {
-        let place = Place::default();
-        assert_eq!((place.schedule().as_str(), place.lock.as_deref()), ("redbeat::schedule", Some("redbeat::lock")));
-        assert_eq!(Place::new("prod:", Some("mutex"), true).lock.as_deref(), Some("prod:mutex"));
-        assert_eq!(Place::new("prod:", Some("prod:mutex"), true).lock.as_deref(), Some("prod:mutex"));
-        assert_eq!(Place::new("prod:", None, false).lock, None);
-        assert!(place.is_own(b"redbeat::statics") && place.is_own(b"redbeat::upbeat:metas"));
-        assert!(!place.is_own(b"redbeat:statics"));
-        assert_eq!(place.name(b"redbeat:tick"), b"tick");
-    }
-}
