@@ -116,6 +116,11 @@ fn scripts_of(scripts: &Scripts, role: Role) -> Vec<&Script> {
         rebuild_entries,
         rebuild_runs,
         recount,
+        // Run on the Redis of a RedBeat, as the user that its URL names.
+        redbeat_give: _,
+        redbeat_mark: _,
+        redbeat_open: _,
+        redbeat_take: _,
         purge,
         renew,
         replan,

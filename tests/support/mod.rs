@@ -13,6 +13,7 @@ pub mod node;
 pub mod patience;
 pub mod playground;
 pub mod proxy;
+pub mod redbeat;
 pub mod redis;
 pub mod resp;
 pub mod terminal;

@@ -2,6 +2,8 @@
 
 mod celery;
 mod crontab;
+mod redbeat;
+mod redbeat_words;
 
 use clap::{Args, Subcommand};
 
@@ -17,6 +19,9 @@ use crate::service::{FilesOptions, OwnedFile};
 pub enum ImportFrom {
     /// A user's crontab, a file or - for standard input
     Crontab(crontab::CrontabArgs),
+    /// A live RedBeat: read, watched, taken over, handed back
+    #[command(after_help = redbeat::REDBEAT_EXAMPLES)]
+    Redbeat(Box<redbeat::RedbeatArgs>),
     /// The beat of a Celery app: beat_schedule, and the tables of django-celery-beat
     #[command(after_help = celery::CELERY_EXAMPLES)]
     Celery(celery::CeleryArgs),
@@ -41,6 +46,7 @@ pub struct Applying {
 pub async fn run(app: &App, from: ImportFrom) -> Ended {
     match from {
         ImportFrom::Crontab(args) => crontab::run(app, args).await,
+        ImportFrom::Redbeat(args) => redbeat::run(app, *args).await,
         ImportFrom::Celery(args) => celery::run(app, args).await,
         ImportFrom::Other(words) => Err(hints::subcommand("import", &words).into()),
     }

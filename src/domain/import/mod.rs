@@ -4,6 +4,7 @@
 pub mod celery;
 pub mod crontab;
 mod ids;
+pub mod redbeat;
 
 use crate::domain::file::ScheduleFile;
 use crate::error::Error;
