@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::support::celery::{self, Worker, executed, python, worker};
+use crate::support::celery::{Worker, executed, python, worker};
 use crate::support::cli::Upbeat;
 use crate::support::node::{NodeProcess, node};
 use crate::support::redbeat::{runs, save};
@@ -19,7 +19,7 @@ pub struct Bed {
     pub redis: RedisServer,
     pub user: Upbeat,
     pub python: PathBuf,
-    pub worker: Worker,
+    _worker: Worker,
     node: Option<NodeProcess>,
 }
 
@@ -39,7 +39,7 @@ impl Bed {
         let redis = RedisServer::fresh();
         let worker = worker().env("UPBEAT_TEST_BACKEND", "none").start(&python, &redis);
         let user = Upbeat::at(redis.url());
-        Some(Self { redis, user, python, worker, node: None })
+        Some(Self { redis, user, python, _worker: worker, node: None })
     }
 
     pub fn save(&self, lines: &str) {
@@ -132,10 +132,4 @@ impl Bed {
 fn sent_ms(line: &Value) -> i64 {
     let headers = &line["headers"];
     headers["sent_ms"].as_i64().unwrap_or_else(|| panic!("a message of a beat that is not stamped: {line}"))
-}
-
-/// What `celery` writes of a command on standard output; for scripts of single tests.
-#[allow(dead_code)]
-pub fn run(bed: &Bed, script: &str) -> String {
-    celery::run(&bed.python, &bed.redis, script)
 }

@@ -6,7 +6,7 @@ use crate::bed::Bed;
 use crate::support::guard;
 use crate::support::proxy::{Fate, Proxy};
 use crate::support::redbeat::Beat;
-use crate::support::wait::DEADLINE;
+use crate::support::wait::{DEADLINE, wait_for};
 
 /// Between two fires, ms: longer than a killed command takes to be asked for again.
 const EVERY_MS: i64 = 5_000;
@@ -16,16 +16,25 @@ const LATE_MS: i64 = 4_500;
 /// Runs a command through a proxy that swallows the answer to `label`, and kills it there.
 #[track_caller]
 fn killed_at(bed: &Bed, label: &str, fate: Fate, args: &[&str]) {
+    // The proxy knows scripts by their names once it has seen them loaded.
+    bed.redis.ask(&["SCRIPT", "FLUSH"]);
     let proxy = Proxy::before(&bed.redis);
     proxy.meet(label, 1, fate);
     let url = proxy.url();
     let mut words = vec!["import", "redbeat", url.as_str()];
     words.extend(args);
     let mut command = bed.user.command();
-    command.env("UPBEAT_REDIS", &url).args(&words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let log_file = bed.user.dir().join("killed.log");
+    let log = std::fs::File::create(&log_file).unwrap();
+    command.env("UPBEAT_REDIS", &url).args(&words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     let mut child = command.spawn().unwrap();
     guard::watch(&child);
-    proxy.wait_hits(label, 1, DEADLINE);
+    wait_for(&format!("{words:?} comes to {label}"), DEADLINE, || {
+        let is_there = proxy.hits(label) > 0;
+        let has_ended = !is_there && child.try_wait().unwrap().is_some() && proxy.hits(label) == 0;
+        assert!(!has_ended, "{words:?} ended before {label}:\n{}", std::fs::read_to_string(&log_file).unwrap());
+        is_there
+    });
     let _ = child.kill();
     guard::reap(&mut child);
 }

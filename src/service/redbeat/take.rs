@@ -123,7 +123,7 @@ impl Service {
         if carried.entries.is_empty() {
             let why = format!("{} has no entries", place.schedule());
             let hint = "is it this database, and this prefix? --prefix is the app's redbeat_key_prefix";
-            return Err(Error::NotFound(Problem::new("redbeat", why).hint(hint)));
+            return Err(Error::invalid("redbeat", why).hint(hint));
         }
         if carried.entries.len() > TAKEN_MAX {
             let why =
