@@ -78,7 +78,8 @@ An expression or a rule needs no Redis.",
         "import",
         "Examples:
   upbeat import crontab /var/spool/cron/ana --tz Europe/Berlin > jobs.toml
-  crontab -l | upbeat import crontab - | upbeat apply -f - --dry-run",
+  crontab -l | upbeat import crontab - | upbeat apply -f - --dry-run
+  upbeat import redbeat redis://broker:6379/0 --tz Europe/Berlin --take-over",
     ),
     (
         "import crontab",

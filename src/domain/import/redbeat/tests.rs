@@ -154,3 +154,22 @@ fn an_entry_goes_back_with_the_last_fire_and_the_number_of_all() {
     let untouched = resumes(&kept, &[before], taken, now);
     assert_eq!((untouched.meta.as_slice(), untouched.score, untouched.fired), (META.as_bytes(), 7.0, 0));
 }
+
+#[test]
+fn nothing_is_due_of_what_is_parked() {
+    let now = at("2026-11-20T11:18:00Z");
+    for (definition, least_days) in DEFINITIONS.iter().zip([18_000, 18_000, 18_000, 18_000]) {
+        let beat = BeatEntry::read(&json("definition", definition.as_bytes()).unwrap(), None).unwrap();
+        let kept = Kept { beat: Some(&beat), meta: META.as_bytes(), score: 7.0 };
+        let (meta, score) = parked(&kept, now);
+        let read = BeatEntry::read(
+            &json("definition", DEFINITIONS[1].as_bytes()).unwrap(),
+            Some(&json("meta", &meta).unwrap()),
+        );
+        let read = read.unwrap();
+        let until = read.last_run_at.unwrap().timestamp();
+        assert!(until.0 > now.0 + least_days * 86_400_000, "{definition}");
+        assert!(score < 0.0 || score * 1000.0 > now.0 as f64, "{definition}");
+        assert_eq!(read.total_run_count, 5);
+    }
+}
