@@ -8,3 +8,5 @@ mod support;
 mod exporter;
 #[path = "beat/times.rs"]
 mod times;
+#[path = "beat/transcript.rs"]
+mod transcript;

@@ -82,13 +82,6 @@ An expression or a rule needs no Redis.",
   upbeat import redbeat redis://broker:6379/0 --tz Europe/Berlin --take-over",
     ),
     (
-        "import crontab",
-        "Examples:
-  upbeat import crontab /var/spool/cron/ana --tz Europe/Berlin > jobs.toml
-  crontab -l | upbeat import crontab - | upbeat apply -f - --dry-run
-What could not be carried over is said on standard error, line by line.",
-    ),
-    (
         "runs",
         "Examples:
   upbeat runs                                      the newest 50 of all entries

@@ -82,7 +82,10 @@ pub const COMMANDS: &[(&str, &str)] = &[
     ),
     ("at batch later defer delay", "upbeat once --at T -- CMD ARGS, upbeat once --in 10m -- CMD ARGS"),
     ("catchup catch-up", "upbeat backfill ID --from T --to T, or --catch-up of an entry"),
-    ("migrate migration", "upbeat import crontab FILE prints a file for upbeat apply"),
+    (
+        "migrate migration",
+        "upbeat help migrate is the guide; upbeat import crontab FILE prints a file for upbeat apply",
+    ),
 ];
 
 /// Words behind a group of commands, that are none of it.
@@ -110,10 +113,11 @@ pub const SUBCOMMANDS: &[(&str, &str, &str)] = &[
     ("queues", "limit update edit configure", "upbeat queues set Q"),
     ("import", "cron cronfile tab", "upbeat import crontab FILE"),
     ("import", "celery-redbeat red-beat redbeats", "upbeat import redbeat URL"),
+    ("import", "beat celery-beat celerybeat django django-celery-beat", "upbeat import celery; upbeat help migrate"),
     (
         "import",
         "airflow apscheduler sidekiq bullmq systemd",
-        "write a file for upbeat apply; upbeat import crontab FILE shows how one looks",
+        "write a file for upbeat apply, upbeat help migrate says how; upbeat import crontab FILE shows how one looks",
     ),
     ("import", "kubernetes cronjob cronjobs kubectl", "k8s is not in this version yet; write a file for upbeat apply"),
 ];

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::domain::action::{Action, DirectForm};
 use crate::domain::calendar::Calendars;
-use crate::domain::fields::{ACTION_KINDS, JSON_FIELDS, SCHEDULE_FIELDS, SCHEDULE_KINDS, unknown_field};
+use crate::domain::fields::{ACTION_KINDS, SCHEDULE_FIELDS, SCHEDULE_KINDS, unknown_field};
 use crate::domain::id::{EntryId, QueueName};
 use crate::domain::policy::{CatchUp, Delivery, Overlap};
 use crate::domain::reading::{Complaints, flag};
@@ -197,7 +197,7 @@ impl Entry {
             unset_field(&mut fields, name)?;
         }
         for kinds in [SCHEDULE_KINDS, ACTION_KINDS] {
-            if set.keys().any(|field| kinds.contains(&named(field))) {
+            if set.keys().any(|field| kinds.contains(&field.trim_end_matches("_json"))) {
                 fields.retain(|field, _| !kinds.contains(&field.as_str()));
             }
         }
@@ -231,11 +231,6 @@ impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {
         self.fields == other.fields
     }
-}
-
-/// The field that one stands for which holds it as a JSON text.
-fn named(field: &str) -> &str {
-    JSON_FIELDS.iter().find(|(text, _)| *text == field).map_or(field, |(_, field)| field)
 }
 
 fn unset_field(fields: &mut Map<String, Value>, name: &str) -> Result<()> {

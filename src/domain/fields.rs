@@ -48,9 +48,6 @@ pub const FIELDS: &[&str] = &[
     "paused",
 ];
 
-/// Fields that hold another as a JSON text, for files that have no null.
-pub(crate) const JSON_FIELDS: [(&str, &str); 2] = [("payload_json", "payload"), ("celery_json", "celery")];
-
 /// Every section of a schedule file, whether this version delivers it or not.
 pub const SECTIONS: &[&str] = &["owner", "namespace", "defaults", "entries", "queues", "calendars", "alerts"];
 

@@ -117,12 +117,15 @@ fn entry() -> Value {
         "description": "The payload as a JSON text: TOML has no null.", "type": "string",
     });
     entry["properties"]["celery_json"] = json!({
-        "description": "The same as celery, as a JSON text: TOML has no null.", "type": "string",
+        "description": "The celery table as a JSON text: TOML has no null.", "type": "string",
     });
-    let actions: Vec<&str> = ACTION_KINDS.iter().copied().chain(["celery_json"]).collect();
+    let mut actions = exactly_one(ACTION_KINDS);
+    if let Some(kinds) = actions.as_array_mut() {
+        kinds.push(json!({ "required": ["celery_json"] }));
+    }
     entry["allOf"] = json!([
         { "$comment": "when: exactly one of them", "oneOf": exactly_one(SCHEDULE_KINDS) },
-        { "$comment": "what: exactly one of them", "oneOf": exactly_one(&actions) },
+        { "$comment": "what: exactly one of them", "oneOf": actions },
         { "not": { "required": ["payload", "payload_json"] } },
     ]);
     entry

@@ -69,6 +69,8 @@ const SENT: &[(&str, &[Role])] = &[
     ("hdel", &[Node]),
     ("hset", &[Node]),
     ("hincrby", &[Operator]),
+    // The mark of a message to Celery.
+    ("pexpire", &[Node]),
     ("zrem", &[Node]),
 ];
 
@@ -77,6 +79,9 @@ const LOOKED: &[&str] = &["hget", "hlen", "hmget", "llen", "time", "zcard", "zco
 
 /// Commands that a target of a direct action takes.
 const TO_TARGETS: &[&str] = &["llen", "lpush", "publish", "rpush", "xadd", "xlen"];
+
+/// What a node also asks of them: results of Celery's tasks.
+const TO_RESULTS: &[&str] = &["get", "mget", "subscribe", "unsubscribe"];
 
 /// Words in quotes in scripts that look like commands and are options of one.
 const OPTIONS: &[&str] =
@@ -121,6 +126,7 @@ fn scripts_of(scripts: &Scripts, role: Role) -> Vec<&Script> {
         replan,
         rescue,
         retry,
+        send_celery,
         skip,
         snapshot: _,
         trigger,
@@ -152,6 +158,7 @@ fn scripts_of(scripts: &Scripts, role: Role) -> Vec<&Script> {
             renew,
             replan,
             rescue,
+            send_celery,
             work,
             zones_done,
         ],
@@ -248,7 +255,8 @@ impl AclOf<'_> {
         }
         if self.role != Viewer && !self.targets.is_empty() {
             let patterns = self.targets.iter().flat_map(|target| [format!("~{target}"), format!("&{target}")]);
-            let commands = TO_TARGETS.iter().map(|command| format!("+{command}"));
+            let results: &[&str] = if self.role == Node { TO_RESULTS } else { &[] };
+            let commands = TO_TARGETS.iter().chain(results).map(|command| format!("+{command}"));
             rules.push(format!("({})", patterns.chain(commands).collect::<Vec<_>>().join(" ")));
         }
         rules

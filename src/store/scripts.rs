@@ -124,6 +124,7 @@ scripts![
     replan,
     rescue,
     retry,
+    send_celery,
     skip,
     snapshot,
     trigger,

@@ -281,7 +281,7 @@ if len(sys.argv) > 1 and sys.argv[1] == 'ran':
     scheduler.close()
 ";
     let app = App::new(&python, module);
-    app.python(&["proj/celery.py", "ran"]).expect_code(0);
+    app.python(&["-m", "proj.celery", "ran"]).expect_code(0);
     app.export(&["-s", "celerybeat-schedule"]);
     let file = app.user.json(&["import", "celery", "beat.json"]);
     assert_eq!(file["entries"]["a"]["anchor"], json!("2026-11-21T10:00:03.123Z"));
@@ -305,7 +305,7 @@ app.autodiscover_tasks()
 app.conf.beat_schedule = {"from-code": {"task": "t.code", "schedule": 60}, "in-both": {"task": "t.both", "schedule": 120}}
 "#;
 
-const SETTINGS: &str = r#"
+pub const SETTINGS: &str = r#"
 import os
 SECRET_KEY = "x"
 USE_TZ = True

@@ -28,7 +28,9 @@ def fires(case):
     schedule = json.loads(json.dumps(case["schedule"]), cls=RedBeatJSONDecoder)
     schedule.app = app_of(case["tz"])
     schedule.__dict__.pop("tz", None)
-    now = EPOCH + case["last_us"] * MICROSECOND
+    # As app.now() says it: relative intervals are cut to the clock of that zone.
+    zone = schedule.app.timezone
+    now = (EPOCH + case["last_us"] * MICROSECOND).astimezone(zone)
     schedule.nowfun = lambda: now
     end = EPOCH + timedelta(seconds=case["end_s"])
     times = []
@@ -39,7 +41,7 @@ def fires(case):
             break
         due = now.astimezone(timezone.utc) + remaining
         times.append((due - EPOCH) // MICROSECOND)
-        now = due + case["lag_us"] * MICROSECOND
+        now = (due + case["lag_us"] * MICROSECOND).astimezone(zone)
     return times
 
 

@@ -49,4 +49,8 @@ with app.connection_for_write() as connection:
                     found.append({"list": key.decode(), "message": message})
                 client.delete(key)
         sent[name] = found[0] if found else {"list": None}
+        try:
+            json.dumps(sent[name], allow_nan=False)
+        except ValueError as error:
+            sent[name] = {"error": str(error)}
 print(json.dumps(sent))

@@ -158,3 +158,24 @@ fn numbers_of_any_size_survive_the_definition() {
         "{again}"
     );
 }
+
+#[test]
+fn a_task_with_null_goes_into_a_toml_file_and_back() {
+    let text = r#"{"entries": {"a": {"every": "5m", "celery": {"task": "t", "args": [null, 18446744073709551616], "track": true}},
+        "b": {"every": "5m", "celery": {"task": "t", "args": [1e22, 0.5, -1]}}}}"#;
+    let file = upbeat::domain::file::ScheduleFile::parse("a.json", text).unwrap();
+    let toml = file.to_toml();
+    assert!(
+        toml.contains("celery_json = '{\"task\":\"t\",\"args\":[null,18446744073709551616],\"track\":true}'"),
+        "{toml}"
+    );
+    assert!(toml.contains("celery = { task = \"t\", args = [1e+22, 0.5, -1] }"), "{toml}");
+    let again = crate::file(&toml);
+    assert_eq!(again.to_json(), file.to_json());
+    let with_defaults = format!("[defaults]\ntimeout = '5m'\n{toml}");
+    let timeouts = crate::file(&with_defaults).entries.into_iter().map(|one| one.entry.timeout).collect::<Vec<_>>();
+    assert_eq!(timeouts, [Some(Span(300_000)), None], "a default holds for the one that is waited for");
+    let old = entry("every = '5m'\nshell = 'x'");
+    let new = old.with(crate::fields("celery_json = '{\"task\": \"t\", \"args\": [null]}'"), &[]).unwrap();
+    assert_eq!(new.to_json(), r#"{"every":"5m","celery":{"task":"t","args":[null]}}"#);
+}

@@ -1,9 +1,14 @@
-//! Crontabs of users.
+//! Crontabs of users and of the system.
 
 use serde_json::json;
 use upbeat::domain::import::Import;
-use upbeat::domain::import::crontab::import_user_crontab;
+use upbeat::domain::import::crontab::{Crontab, CrontabRules, Dialect, RunAs, import_crontabs};
 use upbeat::domain::policy::{CatchUp, Overlap};
+
+fn import_user_crontab(text: &str, tz: Option<&str>) -> Import {
+    let rules = CrontabRules { tz: tz.map(str::to_owned), ..CrontabRules::default() };
+    import_crontabs(&[Crontab { name: None, text, is_system: false, prefix: None }], &rules)
+}
 
 fn ids(import: &Import) -> Vec<&str> {
     import.file.entries.iter().map(|entry| entry.id.as_str()).collect()
@@ -102,7 +107,7 @@ fn what_is_not_carried_over_is_listed_with_its_line() {
     assert_eq!(import.refused[0].reason, "@reboot: a fleet has no boot");
     assert!(import.refused[1].reason.starts_with("cron: "));
     assert_eq!(import.refused[1].text, "61 * * * * bad");
-    assert!(import.refused[2].hint.as_deref().unwrap().contains("not in this version yet"));
+    assert!(import.refused[2].hint.as_deref().unwrap().contains("--system"));
     assert_eq!(ids(&import), ["ok"]);
     let nowhere = import_user_crontab("@daily a\n", Some("Nowhere"));
     assert!(nowhere.refused[0].reason.starts_with("tz: "));

@@ -6,7 +6,7 @@ use upbeat::domain::calendar::Calendar;
 use upbeat::domain::entry::{Entry, FIELDS};
 use upbeat::domain::file::{CalendarSource, FileCalendar, FileEntry, Places, ScheduleFile};
 use upbeat::domain::id::{CalendarName, EntryId, Owner, QueueName};
-use upbeat::domain::import::crontab::import_user_crontab;
+use upbeat::domain::import::crontab::{Crontab, CrontabRules, import_crontabs};
 use upbeat::domain::queue::{FileQueue, QueueLimits, Rate};
 use upbeat::domain::span::Span;
 
@@ -158,7 +158,8 @@ proptest! {
         ),
     ) {
         let text = lines.join("\n");
-        let import = import_user_crontab(&text, None);
+        let crontab = Crontab { name: None, text: &text, is_system: false, prefix: None };
+        let import = import_crontabs(&[crontab], &CrontabRules::default());
         let mut ids: Vec<_> = import.file.entries.iter().map(|entry| entry.id.clone()).collect();
         ids.sort();
         ids.dedup();

@@ -14,8 +14,7 @@ use crate::error::{Error, Problem};
 /// The script that runs in the app's environment.
 const EXPORTER: &str = include_str!("export_beat.py");
 
-/// For the help.
-pub const EXAMPLES: &str = "\
+pub const CELERY_EXAMPLES: &str = "\
 Examples:
   upbeat import celery --exporter > export_beat.py       a script for the app's own environment
   python export_beat.py proj.celery:app > beat.json      there: reads beat_schedule and django-celery-beat
@@ -23,7 +22,6 @@ Examples:
   upbeat help migrate                                    the rest of the way, and the way back";
 
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
 pub struct CeleryArgs {
     /// What the exporter has printed, a file or - for standard input
     #[arg(required_unless_present = "exporter")]

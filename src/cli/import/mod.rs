@@ -5,24 +5,30 @@ mod crontab;
 mod redbeat;
 mod redbeat_words;
 
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
 use clap::{Args, Subcommand};
 
 use crate::cli::args::Changing;
 use crate::cli::output::{Ended, complain};
 use crate::cli::{App, apply, hints};
-use crate::domain::file::ScheduleFile;
+use crate::domain::file::{FILE_MAX_BYTES, ScheduleFile};
 use crate::domain::id::Owner;
 use crate::domain::import::Import;
+use crate::error::{Error, Result};
 use crate::service::{FilesOptions, OwnedFile};
 
 #[derive(Debug, Subcommand)]
 pub enum ImportFrom {
-    /// A user's crontab, a file or - for standard input
+    /// Crontabs of users and of the system: files, folders, or - for standard input
+    #[command(after_help = crontab::CRONTAB_EXAMPLES)]
     Crontab(crontab::CrontabArgs),
     /// A live RedBeat: read, watched, taken over, handed back
     #[command(after_help = redbeat::REDBEAT_EXAMPLES)]
     Redbeat(Box<redbeat::RedbeatArgs>),
     /// The beat of a Celery app: beat_schedule, and the tables of django-celery-beat
+    #[command(after_help = celery::CELERY_EXAMPLES)]
     Celery(celery::CeleryArgs),
     #[command(external_subcommand)]
     Other(Vec<String>),
@@ -92,4 +98,34 @@ fn report(app: &App, import: &Import) {
     }
     let (written, lost) = (import.file.entries.len(), import.refused.len());
     app.printer.note(format!("{} read, {written} written, {lost} not carried over", written + lost));
+}
+
+/// What stands in a file, or on standard input for `-`; it need not be text.
+fn bytes_of(path: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let limit = FILE_MAX_BYTES as u64 + 1;
+    let read = match path {
+        "-" => std::io::stdin().lock().take(limit).read_to_end(&mut bytes),
+        path => std::fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)),
+    };
+    read.map_err(|why| Error::invalid("file", format!("{path} can't be read: {why}")).value(path))?;
+    if bytes.len() > FILE_MAX_BYTES {
+        let why = format!("{path} has more than {FILE_MAX_BYTES} bytes, which are the most");
+        return Err(Error::invalid("file", why).value(path));
+    }
+    Ok(bytes)
+}
+
+/// The files of a folder, by name.
+fn files_of(path: &str) -> Result<Vec<PathBuf>> {
+    let refuse = |why: std::io::Error| Error::invalid("file", format!("{path} can't be read: {why}")).value(path);
+    let mut files = Vec::new();
+    for file in std::fs::read_dir(Path::new(path)).map_err(refuse)? {
+        let file = file.map_err(refuse)?.path();
+        if file.is_file() {
+            files.push(file);
+        }
+    }
+    files.sort();
+    Ok(files)
 }

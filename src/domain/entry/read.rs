@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{Entry, action, payload_bytes, schedule};
 use crate::domain::action::Action;
 use crate::domain::fields::{
-    ACTION_KINDS, FIELDS, JSON_FIELDS, SCHEDULE_KINDS, in_order, is_later, is_refused_already, not_yet, unknown_field,
+    ACTION_KINDS, FIELDS, SCHEDULE_KINDS, in_order, is_later, is_refused_already, not_yet, unknown_field,
 };
 use crate::domain::id::{EntryId, QueueName};
 use crate::domain::json_text;
@@ -29,7 +29,8 @@ const PAYLOAD_MAX_DEPTH: usize = 32;
 
 /// The entry, or `None` after noting at least one complaint; an entry may come with complaints, too.
 pub(super) fn read(id: Option<&EntryId>, mut fields: Map<String, Value>, complaints: &mut Complaints) -> Option<Entry> {
-    complaints.note(unwrap_json(&mut fields));
+    complaints.note(unwrap_json(&mut fields, "payload", "payload_json"));
+    complaints.note(unwrap_json(&mut fields, "celery", "celery_json"));
     let fields = in_order(fields);
     for (field, value) in &fields {
         complaints.note(is_deliverable(field, value));
@@ -114,22 +115,21 @@ impl Reader<'_, '_> {
     }
 }
 
-/// `payload_json` is the same payload as a JSON text, `celery_json` the same action: TOML has no null. A null payload is none.
-fn unwrap_json(fields: &mut Map<String, Value>) -> Result<()> {
-    for (text_field, field) in JSON_FIELDS {
-        let is_none = |value: &Value| field == "payload" && value.is_null();
-        if fields.get(field).is_some_and(is_none) {
-            fields.shift_remove(field);
-        }
-        let Some(value) = fields.shift_remove(text_field) else { continue };
-        if fields.contains_key(field) {
-            return Err(Error::invalid(text_field, format!("{field} is given too; one of them is needed")));
-        }
-        let read = json_text::parse(text_field, text(text_field, &value)?)
-            .map_err(|error| Error::invalid(text_field, error.problem().message.clone()))?;
-        if !is_none(&read) {
-            fields.insert(field.to_owned(), read);
-        }
+/// `payload_json` and `celery_json` are the same fields as JSON texts: TOML has no null. A null payload is none.
+fn unwrap_json(fields: &mut Map<String, Value>, field: &str, as_text: &str) -> Result<()> {
+    if field == "payload" && fields.get(field).is_some_and(Value::is_null) {
+        fields.shift_remove(field);
+    }
+    let Some(value) = fields.shift_remove(as_text) else {
+        return Ok(());
+    };
+    if fields.contains_key(field) {
+        return Err(Error::invalid(as_text, format!("{field} is given too; one of them is needed")));
+    }
+    let value = json_text::parse(as_text, text(as_text, &value)?)
+        .map_err(|error| Error::invalid(as_text, error.problem().message.clone()))?;
+    if !value.is_null() {
+        fields.insert(field.to_owned(), value);
     }
     Ok(())
 }

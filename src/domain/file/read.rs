@@ -237,8 +237,12 @@ impl Defaults {
     /// is left out there.
     fn under(&self, own: Map<String, Value>) -> Map<String, Value> {
         let is_tracked = |celery: &Value| celery.get("track") == Some(&Value::Bool(true));
+        let celery = own.get("celery").cloned().or_else(|| {
+            let text = own.get("celery_json")?.as_str()?;
+            Some(json_text::parse("celery_json", text).unwrap_or_default())
+        });
         let is_direct = ["stream", "list", "publish"].iter().any(|kind| own.contains_key(*kind))
-            || own.get("celery").is_some_and(|celery| !is_tracked(celery));
+            || celery.is_some_and(|celery| !is_tracked(&celery));
         let mut fields = self.fields.clone();
         if is_direct {
             fields.shift_remove("timeout");

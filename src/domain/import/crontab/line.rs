@@ -1,4 +1,6 @@
-//! One line of a user's crontab, as cron itself takes it apart.
+//! One line of a crontab, as cron itself takes it apart.
+
+use super::dialect::Dialect;
 
 /// What a line is.
 #[derive(Debug, PartialEq)]
@@ -18,10 +20,14 @@ pub(crate) enum Line<'t> {
 pub(crate) struct Job<'t> {
     /// Five words, or a nickname.
     pub when: &'t str,
+    /// The user of a system crontab.
+    pub user: Option<&'t str>,
     /// For the shell, `\%` already turned into `%`.
     pub command: String,
     /// What follows the first `%`, as standard input.
     pub input: Option<String>,
+    /// An option of the command: not while the run before lasts.
+    pub is_single: bool,
 }
 
 /// Why a line can't be carried over, and the way out.
@@ -32,17 +38,32 @@ pub(crate) struct Odd {
 }
 
 impl Odd {
-    fn new(reason: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(crate) fn new(reason: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { reason: reason.into(), hint: Some(hint.into()) }
     }
 }
 
 /// Users that stand in the sixth column of system crontabs and are no commands.
-const SYSTEM_USERS: &[&str] =
-    &["root", "www-data", "nobody", "daemon", "ubuntu", "debian", "admin", "nginx", "apache", "ec2-user"];
+const SYSTEM_USERS: &[&str] = &[
+    "root",
+    "www-data",
+    "nobody",
+    "ubuntu",
+    "debian",
+    "ec2-user",
+    "postgres",
+    "munin",
+    "smmsp",
+    "logcheck",
+    "clamav",
+    "debian-spamd",
+    "operator",
+];
+/// Longest command of Debian's cron, bytes.
+const COMMAND_MAX_BYTES: usize = 998;
 
 /// Takes a line apart; blanks around it do not count.
-pub(crate) fn parse(line: &str) -> Line<'_> {
+pub(crate) fn parse(line: &str, dialect: Dialect, is_system: bool) -> Line<'_> {
     let line = line.trim_matches(is_blank);
     if line.is_empty() || line.starts_with('#') {
         return Line::Blank;
@@ -50,10 +71,27 @@ pub(crate) fn parse(line: &str) -> Line<'_> {
     if let Some((name, value)) = variable(line) {
         return Line::Variable { name, value };
     }
-    match job(line) {
+    match job(line, dialect, is_system) {
         Ok(job) => Line::Job(job),
         Err(odd) => Line::Odd(odd),
     }
+}
+
+/// Whether each job of a text has a user's name before its command, one that is no command anywhere.
+pub fn looks_like_system(text: &str) -> bool {
+    let mut jobs = 0;
+    for line in text.lines() {
+        let line = line.trim_matches(is_blank);
+        if line.is_empty() || line.starts_with('#') || variable(line).is_some() {
+            continue;
+        }
+        let words = if line.starts_with('@') { 1 } else { 5 };
+        match split_after(line.strip_prefix('-').unwrap_or(line), words).and_then(|(_, rest)| split_after(rest, 1)) {
+            Some((user, _)) if SYSTEM_USERS.contains(&user) => jobs += 1,
+            _ => return false,
+        }
+    }
+    jobs > 0
 }
 
 /// What cron skips: blanks and tabs, and the `\r` of files that came from elsewhere.
@@ -75,31 +113,46 @@ fn unquoted(text: &str) -> &str {
     ['"', '\''].into_iter().find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote)).unwrap_or(text)
 }
 
-fn job(line: &str) -> Result<Job<'_>, Odd> {
-    if line.starts_with('-') {
-        return Err(Odd::new("a \"-\" before the time belongs to one vendor's cron", "take the \"-\" away"));
-    }
+fn job(line: &str, dialect: Dialect, is_system: bool) -> Result<Job<'_>, Odd> {
+    let line = match line.strip_prefix('-') {
+        None => line,
+        // It keeps the job out of the log.
+        Some(line) if dialect == Dialect::Cronie => line,
+        Some(_) => {
+            let hint = "cronie has it, for jobs that it does not log: --dialect cronie, or take the \"-\" away";
+            return Err(Odd::new("a \"-\" before the time belongs to one vendor's cron", hint));
+        }
+    };
     let words = if line.starts_with('@') { 1 } else { 5 };
     let nickname = line.split(is_blank).next().unwrap_or_default();
     if nickname.eq_ignore_ascii_case("@reboot") {
         return Err(Odd::new("@reboot: a fleet has no boot", "for \"once now\": upbeat add ID --at +1m -- CMD"));
     }
-    let Some((when, command)) = split_after(line, words) else {
-        let found = line.split(is_blank).filter(|word| !word.is_empty()).count();
-        let reason = match (words, found) {
-            (1, _) => format!("{line} has no command"),
-            (_, 5) => "five words for the time, but no command".to_owned(),
-            (_, 1) => "1 word, but five for the time and a command are needed".to_owned(),
-            (_, found) => format!("{found} words, but five for the time and a command are needed"),
-        };
-        return Err(Odd { reason, hint: None });
+    let Some((when, rest)) = split_after(line, words) else { return Err(too_short(line, words)) };
+    if is_anacron(when, rest) {
+        return Err(Odd::new(
+            "days, minutes and a name before the command: a line of an anacrontab",
+            "upbeat add ID --cron 'H 4 * * *' --catch-up latest -- CMD: it runs once a day, late if it must",
+        ));
+    }
+    let (user, command) = match is_system {
+        false => (None, rest),
+        true => match split_after(rest, 1) {
+            // FreeBSD: user:group/class.
+            Some((user, command)) => (user.split([':', '/']).next(), command),
+            None => {
+                let reason = format!("{rest:?} stands alone where a user and a command are needed");
+                return Err(Odd::new(reason, "a user's own crontab has no user column: --user-crontab"));
+            }
+        },
     };
+    let (command, is_single) = options(command, dialect)?;
     let mut first_words = command.split(is_blank).filter(|word| !word.is_empty());
     let (first, second) = (first_words.next().unwrap_or_default(), first_words.next());
-    if SYSTEM_USERS.contains(&first) && second.is_some() {
+    if !is_system && SYSTEM_USERS.contains(&first) && second.is_some() {
         return Err(Odd::new(
             format!("the sixth word is the user {first}, as in a system crontab"),
-            format!("system crontabs are not in this version yet: take {first} away"),
+            format!("--system reads it as one; in a user's crontab take {first} away"),
         ));
     }
     let is_time = |c: char| c.is_ascii_digit() || "*/,-?".contains(c);
@@ -109,11 +162,64 @@ fn job(line: &str) -> Result<Job<'_>, Odd> {
             "an entry takes six, with leading seconds: upbeat add ID --cron '...' -- CMD",
         ));
     }
-    let (command, input) = split_input(command);
+    if dialect == Dialect::Debian && command.len() > COMMAND_MAX_BYTES {
+        let reason = format!("the command has {} bytes, Debian's cron takes {COMMAND_MAX_BYTES}", command.len());
+        return Err(Odd::new(reason, "put it into a script"));
+    }
+    let (command, input) = split_input(command, dialect);
     if command.trim().is_empty() {
         return Err(Odd { reason: "the command is empty".to_owned(), hint: None });
     }
-    Ok(Job { when, command, input })
+    Ok(Job { when, user, command, input, is_single })
+}
+
+fn too_short(line: &str, words: usize) -> Odd {
+    let found = line.split(is_blank).filter(|word| !word.is_empty()).count();
+    let reason = match (words, found) {
+        (1, _) => format!("{line} has no command"),
+        (_, 5) => "five words for the time, but no command".to_owned(),
+        (_, 1) => "1 word, but five for the time and a command are needed".to_owned(),
+        (_, found) => format!("{found} words, but five for the time and a command are needed"),
+    };
+    Odd { reason, hint: None }
+}
+
+/// `1 5 cron.daily run-parts ...`, `@monthly 15 cron.monthly run-parts ...`: a delay in minutes and a name.
+fn is_anacron(when: &str, rest: &str) -> bool {
+    let is_count = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    let is_name = |word: &str| word.starts_with(|c: char| c.is_ascii_alphabetic()) && word.contains(['.', '-', '_']);
+    let words: Vec<&str> = when.split(is_blank).chain(rest.split(is_blank)).filter(|word| !word.is_empty()).collect();
+    match words[..] {
+        [first, delay, name, _, ..] => (is_count(first) || first.starts_with('@')) && is_count(delay) && is_name(name),
+        _ => false,
+    }
+}
+
+/// Takes away what BSD and cronie write before a command: about mail, the log, and runs at a time.
+fn options(command: &str, dialect: Dialect) -> Result<(&str, bool), Odd> {
+    let known = match dialect {
+        Dialect::Debian => "",
+        Dialect::Cronie => "n",
+        Dialect::FreeBsd => "nq",
+        Dialect::OpenBsd => "nqs",
+    };
+    let (mut rest, mut is_single) = (command, false);
+    while let Some((word, after)) = split_after(rest, 1) {
+        let Some(letters) = word.strip_prefix('-').filter(|letters| !letters.is_empty()) else { break };
+        if !letters.chars().all(|letter| known.contains(letter)) {
+            break;
+        }
+        is_single |= letters.contains('s');
+        rest = after;
+    }
+    if rest.starts_with('-') && rest.chars().nth(1).is_some_and(|c| c.is_ascii_alphabetic()) {
+        let word = rest.split(is_blank).next().unwrap_or_default();
+        return Err(Odd::new(
+            format!("the command begins with {word}, which is no option of {}", dialect.name()),
+            "take it away, or name the cron that has it: --dialect cronie, freebsd, openbsd",
+        ));
+    }
+    Ok((rest, is_single))
 }
 
 /// The first `words` words as they stand, and what follows them.
@@ -129,12 +235,13 @@ fn split_after(line: &str, words: usize) -> Option<(&str, &str)> {
 }
 
 /// The rules of `%`: the first plain one ends the command, further ones are newlines of its standard input, `\%` is
-/// the character itself. Cron ends the input with a newline.
-fn split_input(text: &str) -> (String, Option<String>) {
+/// the character itself. Cron ends the input with a newline. Before the first `%`, Debian's cron reads `\\` as one `\`.
+fn split_input(text: &str, dialect: Dialect) -> (String, Option<String>) {
     let mut command = String::new();
     let mut input: Option<String> = None;
     let mut is_escaped = false;
     for c in text.chars() {
+        let is_command = input.is_none();
         let part = input.as_mut().unwrap_or(&mut command);
         match c {
             '%' if is_escaped => {
@@ -145,9 +252,11 @@ fn split_input(text: &str) -> (String, Option<String>) {
                 Some(input) => input.push('\n'),
                 None => input = Some(String::new()),
             },
+            '\\' if is_escaped && is_command && dialect == Dialect::Debian => {}
             c => part.push(c),
         }
-        is_escaped = c == '\\' && !is_escaped;
+        // In the input a backslash that is escaped escapes, too.
+        is_escaped = c == '\\' && !(is_escaped && is_command);
     }
     if let Some(input) = &mut input
         && !input.is_empty()
@@ -163,14 +272,14 @@ mod tests {
     use super::*;
 
     fn job(line: &str) -> Job<'_> {
-        match parse(line) {
+        match parse(line, Dialect::Cronie, false) {
             Line::Job(job) => job,
             other => panic!("{line}: {other:?}"),
         }
     }
 
     fn odd(line: &str) -> Odd {
-        match parse(line) {
+        match parse(line, Dialect::Cronie, false) {
             Line::Odd(odd) => odd,
             other => panic!("{line}: {other:?}"),
         }
@@ -179,16 +288,16 @@ mod tests {
     #[test]
     fn blanks_and_comments_are_nothing() {
         for line in ["", "  \t", "# m h dom mon dow command", "   #x", "\r"] {
-            assert_eq!(parse(line), Line::Blank, "{line:?}");
+            assert_eq!(parse(line, Dialect::Debian, false), Line::Blank, "{line:?}");
         }
     }
 
     #[test]
     fn variables_may_be_quoted_and_spaced() {
         for line in ["A=b c", "A = b c", "\"A\" = \"b c\"", "  A='b c'  \r", "'A'=b c"] {
-            assert_eq!(parse(line), Line::Variable { name: "A", value: "b c" }, "{line:?}");
+            assert_eq!(parse(line, Dialect::Debian, false), Line::Variable { name: "A", value: "b c" }, "{line:?}");
         }
-        assert_eq!(parse("A="), Line::Variable { name: "A", value: "" });
+        assert_eq!(parse("A=", Dialect::Debian, false), Line::Variable { name: "A", value: "" });
         assert_eq!(job("* * * * * A=b cmd").command, "A=b cmd");
     }
 
@@ -217,7 +326,9 @@ mod tests {
         assert!(odd("* * * * *").reason.contains("no command"));
         assert!(odd("@daily").reason.contains("no command"));
         assert!(odd("0 0 * * * * cmd").reason.contains("five words"));
-        assert!(odd("-*/5 * * * * cmd").reason.contains('-'));
+        let dashed = parse("-*/5 * * * * cmd", Dialect::Debian, false);
+        assert!(matches!(dashed, Line::Odd(Odd { reason, .. }) if reason.contains('-')));
+        assert_eq!(job("-*/5 * * * * cmd").when, "*/5 * * * *");
         assert!(odd("hello").reason.contains("1 word"));
         assert!(odd("* * * * * %x").reason.contains("empty"));
         assert_eq!(job("0 5 * * * root").command, "root");
