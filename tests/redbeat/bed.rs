@@ -20,6 +20,8 @@ pub struct Bed {
     pub user: Upbeat,
     pub python: PathBuf,
     _worker: Worker,
+    /// Upbeat's, where it is not the broker's.
+    own: Option<RedisServer>,
     node: Option<NodeProcess>,
 }
 
@@ -39,7 +41,14 @@ impl Bed {
         let redis = RedisServer::fresh();
         let worker = worker().env("UPBEAT_TEST_BACKEND", "none").start(&python, &redis);
         let user = Upbeat::at(redis.url());
-        Some(Self { redis, user, python, _worker: worker, node: None })
+        Some(Self { redis, user, python, _worker: worker, own: None, node: None })
+    }
+
+    /// The same with a Redis for upbeat alone: a node relays what is sent.
+    pub fn apart() -> Option<Self> {
+        let bed = Self::new()?;
+        let own = RedisServer::fresh();
+        Some(Self { user: Upbeat::at(own.url()), own: Some(own), ..bed })
     }
 
     pub fn save(&self, lines: &str) {
@@ -47,7 +56,8 @@ impl Bed {
     }
 
     pub fn start_node(&mut self) {
-        self.node = Some(node("a", self.redis.url()).start_live(&self.user));
+        let redis = self.own.as_ref().unwrap_or(&self.redis);
+        self.node = Some(node("a", redis.url()).allow("celery").start_live(&self.user));
     }
 
     pub fn url(&self) -> String {
