@@ -112,6 +112,7 @@ pub const SUBCOMMANDS: &[(&str, &str, &str)] = &[
     ("queues", "start unpause enable continue", "upbeat queues resume Q"),
     ("queues", "limit update edit configure", "upbeat queues set Q"),
     ("import", "cron cronfile tab", "upbeat import crontab FILE"),
+    ("import", "celery-redbeat red-beat redbeats", "upbeat import redbeat URL"),
     ("import", "beat celery-beat celerybeat django django-celery-beat", "upbeat import celery; upbeat help migrate"),
     (
         "import",
@@ -124,6 +125,11 @@ pub const SUBCOMMANDS: &[(&str, &str, &str)] = &[
 /// Flags that are none, for the commands that are named (none: for those of fields), and what to write instead.
 pub const FLAGS: &[(&str, &str, &str)] = &[
     ("--timezone --zone --time-zone --tzinfo", "add set next once import", "--tz ZONE"),
+    ("--takeover --switch --cutover --cut-over --cut-off", "import", "--take-over"),
+    ("--give-back --handback --rollback --release --undo", "import", "--hand-back"),
+    ("--watch --compare --observe", "import", "--shadow D"),
+    ("--key-prefix --redbeat-key-prefix --redbeat_key_prefix", "import", "--prefix PREFIX"),
+    ("--lock --redbeat-lock-key --redbeat_lock_key", "import", "--lock-key KEY, --no-lock"),
     ("--utc", "add set next once import", "--tz UTC, which is the default"),
     (
         "--command --cmd --run --script --program",

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::support::celery::{self, Worker, executed, python, worker};
+use crate::support::celery::{Worker, executed, python, worker};
 use crate::support::cli::Upbeat;
 use crate::support::node::{NodeProcess, node};
 use crate::support::redbeat::{runs, save};
@@ -19,7 +19,9 @@ pub struct Bed {
     pub redis: RedisServer,
     pub user: Upbeat,
     pub python: PathBuf,
-    pub worker: Worker,
+    _worker: Worker,
+    /// Upbeat's, where it is not the broker's.
+    own: Option<RedisServer>,
     node: Option<NodeProcess>,
 }
 
@@ -39,7 +41,14 @@ impl Bed {
         let redis = RedisServer::fresh();
         let worker = worker().env("UPBEAT_TEST_BACKEND", "none").start(&python, &redis);
         let user = Upbeat::at(redis.url());
-        Some(Self { redis, user, python, worker, node: None })
+        Some(Self { redis, user, python, _worker: worker, own: None, node: None })
+    }
+
+    /// The same with a Redis for upbeat alone: a node relays what is sent.
+    pub fn apart() -> Option<Self> {
+        let bed = Self::new()?;
+        let own = RedisServer::fresh();
+        Some(Self { user: Upbeat::at(own.url()), own: Some(own), ..bed })
     }
 
     pub fn save(&self, lines: &str) {
@@ -47,7 +56,8 @@ impl Bed {
     }
 
     pub fn start_node(&mut self) {
-        self.node = Some(node("a", self.redis.url()).start_live(&self.user));
+        let redis = self.own.as_ref().unwrap_or(&self.redis);
+        self.node = Some(node("a", redis.url()).allow("celery").start_live(&self.user));
     }
 
     pub fn url(&self) -> String {
@@ -132,10 +142,4 @@ impl Bed {
 fn sent_ms(line: &Value) -> i64 {
     let headers = &line["headers"];
     headers["sent_ms"].as_i64().unwrap_or_else(|| panic!("a message of a beat that is not stamped: {line}"))
-}
-
-/// What `celery` writes of a command on standard output; for scripts of single tests.
-#[allow(dead_code)]
-pub fn run(bed: &Bed, script: &str) -> String {
-    celery::run(&bed.python, &bed.redis, script)
 }

@@ -6,26 +6,35 @@ use crate::bed::Bed;
 use crate::support::guard;
 use crate::support::proxy::{Fate, Proxy};
 use crate::support::redbeat::Beat;
-use crate::support::wait::DEADLINE;
+use crate::support::wait::{DEADLINE, wait_for};
 
 /// Between two fires, ms: longer than a killed command takes to be asked for again.
-const EVERY_MS: i64 = 5_000;
+const EVERY_MS: i64 = 4_000;
 /// How late a beat may be that looks once a second, and a switch that was killed, ms.
-const LATE_MS: i64 = 4_500;
+const LATE_MS: i64 = 3_500;
 
 /// Runs a command through a proxy that swallows the answer to `label`, and kills it there.
 #[track_caller]
 fn killed_at(bed: &Bed, label: &str, fate: Fate, args: &[&str]) {
+    // The proxy knows scripts by their names once it has seen them loaded.
+    bed.redis.ask(&["SCRIPT", "FLUSH"]);
     let proxy = Proxy::before(&bed.redis);
     proxy.meet(label, 1, fate);
     let url = proxy.url();
     let mut words = vec!["import", "redbeat", url.as_str()];
     words.extend(args);
     let mut command = bed.user.command();
-    command.env("UPBEAT_REDIS", &url).args(&words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let log_file = bed.user.dir().join("killed.log");
+    let log = std::fs::File::create(&log_file).unwrap();
+    command.env("UPBEAT_REDIS", &url).args(&words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     let mut child = command.spawn().unwrap();
     guard::watch(&child);
-    proxy.wait_hits(label, 1, DEADLINE);
+    wait_for(&format!("{words:?} comes to {label}"), DEADLINE, || {
+        let is_there = proxy.hits(label) > 0;
+        let has_ended = !is_there && child.try_wait().unwrap().is_some() && proxy.hits(label) == 0;
+        assert!(!has_ended, "{words:?} ended before {label}:\n{}", std::fs::read_to_string(&log_file).unwrap());
+        is_there
+    });
     let _ = child.kill();
     guard::reap(&mut child);
 }
@@ -33,7 +42,7 @@ fn killed_at(bed: &Bed, label: &str, fate: Fate, args: &[&str]) {
 #[test]
 fn killed_between_any_two_steps_it_goes_on_and_no_fire_is_doubled_or_lost() {
     let Some(mut bed) = Bed::new() else { return };
-    bed.save("import time\nfor n in range(10):\n\x20   save(f'e-{n}', schedule(5.0))\n\x20   time.sleep(0.2)");
+    bed.save("import time\nfor n in range(10):\n\x20   save(f'e-{n}', schedule(4.0))\n\x20   time.sleep(0.2)");
     let names: Vec<String> = (0..10).map(|number| format!("e-{number}")).collect();
     let mut first = Beat::start(&bed.python, &bed.redis, &serde_json::Value::Null);
     bed.start_node();

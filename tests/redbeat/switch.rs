@@ -10,6 +10,11 @@ use crate::support::wait::{DEADLINE, wait_for};
 /// How late a beat may be that looks once a second, ms.
 const LATE_MS: i64 = 1_400;
 
+/// Fires to wait for on each side; a longer run asks for more of them.
+fn fires() -> usize {
+    std::env::var("UPBEAT_REDBEAT_FIRES").ok().and_then(|fires| fires.parse().ok()).unwrap_or(1)
+}
+
 #[test]
 fn fifty_entries_are_taken_over_and_handed_back_without_a_fire_doubled_or_lost() {
     patiently(|| {
@@ -38,11 +43,11 @@ fn fifty_entries_are_taken_over_and_handed_back_without_a_fire_doubled_or_lost()
         let rules: Vec<String> = (0..3).map(|number| format!("rule-{number}")).collect();
         let statics = ["static-0".to_owned(), "static-1".to_owned()];
         let fast: Vec<String> = intervals.iter().chain(&rules).chain(&statics).cloned().collect();
-        bed.wait_each(&fast, true, 1);
+        bed.wait_each(&fast, true, fires());
 
         let taken = bed.user.json(&["import", "redbeat", &bed.url(), "--tz", "UTC", "--take-over"]);
         assert_eq!((&taken["state"], &taken["entries"], &taken["paused"]), (&json!("taken"), &json!(47), &json!(3)));
-        bed.wait_each(&fast, false, 2);
+        bed.wait_each(&fast, false, 1 + fires());
         wait_for("the beat that ran has ended", DEADLINE, || first.has_ended());
         assert!(first.log().contains("LockNotOwned"), "{}", first.log());
         let again = bed.user.json(&["import", "redbeat", &bed.url(), "--tz", "UTC", "--take-over"]);
@@ -53,7 +58,7 @@ fn fifty_entries_are_taken_over_and_handed_back_without_a_fire_doubled_or_lost()
             (&given["state"], &given["entries"], &given["has_beat"]),
             (&json!("given"), &json!(50), &json!(true))
         );
-        bed.wait_each(&fast, true, 1);
+        bed.wait_each(&fast, true, fires());
         bed.rest(&mut second);
 
         let sent = bed.sent();
@@ -147,6 +152,40 @@ fn no_beat_fires_what_was_taken_over_until_it_is_handed_back() {
     let mut waits = waits;
     bed.rest(&mut waits);
     bed.counts_agree(&["tick".to_owned()]);
+}
+
+#[test]
+fn a_redbeat_in_another_redis_is_taken_over_and_handed_back_too() {
+    let Some(mut bed) = Bed::apart() else { return };
+    bed.save("save('tick', schedule(2.0))\nsave('tock', schedule(3.0))");
+    let names = ["tick".to_owned(), "tock".to_owned()];
+    let mut first = Beat::start(&bed.python, &bed.redis, &serde_json::Value::Null);
+    bed.wait_each(&names, true, 1);
+    let told = bed.user.error(4, &["import", "redbeat", &bed.url(), "--take-over"]);
+    assert_eq!(told["field"], "take-over", "{told}");
+    bed.start_node();
+    bed.user.json(&["import", "redbeat", &bed.url(), "--take-over"]);
+    bed.wait_each(&names, false, 1);
+    wait_for("the beat that ran has ended", DEADLINE, || first.has_ended());
+    let mut second = Beat::start(&bed.python, &bed.redis, &serde_json::Value::Null);
+    bed.user.json(&["import", "redbeat", &bed.url(), "--hand-back"]);
+    bed.wait_each(&names, true, 1);
+    bed.rest(&mut second);
+    bed.counts_agree(&names);
+    bed.is_in_phase("tick", 2_000, LATE_MS);
+    bed.is_in_phase("tock", 3_000, LATE_MS);
+}
+
+#[test]
+fn what_runs_is_not_applied_beside_it() {
+    let Some(bed) = Bed::new() else { return };
+    bed.save("save('tick', schedule(60.0))");
+    bed.redis.ask(&["SET", "redbeat::lock", "a beat", "PX", "60000"]);
+    let told = bed.user.error(4, &["import", "redbeat", &bed.url(), "--apply"]);
+    assert!(told["message"].as_str().unwrap().contains("both would fire"), "{told}");
+    bed.redis.ask(&["DEL", "redbeat::lock"]);
+    let applied = bed.user.json(&["import", "redbeat", &bed.url(), "--apply"]);
+    assert_eq!(applied["changes"][0]["change"], "added", "{applied}");
 }
 
 #[test]

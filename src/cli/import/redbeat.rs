@@ -123,7 +123,14 @@ pub async fn run(app: &App, args: RedbeatArgs) -> Ended {
         let hint = format!("upbeat -n {namespace} ls --owner redbeat lists it, --hand-back gives it back");
         return Err(Error::Conflict(Problem::new("redbeat", why).hint(hint)).into());
     }
-    let (_, carried) = source.read().await?;
+    let (picture, mut carried) = source.read().await?;
+    if args.applying.apply && !args.applying.changing.dry_run && picture.lock.is_some() {
+        let problem = Problem::new("apply", "a beat holds RedBeat's lock: both would fire");
+        return Err(Error::Conflict(problem.hint("--take-over switches without a gap; or stop the beat first")).into());
+    }
+    if picture.lock.is_some() {
+        carried.import.note("a beat runs: do not apply this beside it, --take-over switches without a gap");
+    }
     finish(app, carried.import, &args.applying, "redbeat").await
 }
 

@@ -7,7 +7,7 @@ use crate::domain::entry::Entry;
 use crate::domain::import::celery::{BeatEntry, Instant};
 use crate::domain::import::redbeat::{Carried, json};
 use crate::domain::timestamp::Timestamp;
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Result};
 use crate::service::redbeat::Odd;
 use crate::service::redbeat::shadow_view::{ShadowEntry, ShadowView};
 use crate::service::view::At;
@@ -40,14 +40,14 @@ impl RedBeatSource {
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`] where there is nothing to watch; as a lost connection.
+    /// [`Error::Invalid`] where there is nothing to watch; as a lost connection.
     pub async fn shadow(&self, length: Duration, progress: &Progress) -> Result<ShadowView> {
         let (picture, carried) = self.read().await?;
         let from = self.redbeat.now().await?;
         let mut shadows = shadows(&carried, from);
         if shadows.is_empty() {
             let why = format!("{} has nothing that fires and can be carried over", self.redbeat.place().schedule());
-            return Err(Error::NotFound(Problem::new("redbeat", why).hint("upbeat import redbeat URL says why not")));
+            return Err(Error::invalid("redbeat", why).hint("upbeat import redbeat URL says why not"));
         }
         let mut had_beat = self.redbeat.place().lock.as_ref().map(|_| picture.lock.is_some());
         progress.begin(usize::try_from(length.as_secs()).unwrap_or(usize::MAX), "seconds");

@@ -123,7 +123,7 @@ impl Service {
         if carried.entries.is_empty() {
             let why = format!("{} has no entries", place.schedule());
             let hint = "is it this database, and this prefix? --prefix is the app's redbeat_key_prefix";
-            return Err(Error::NotFound(Problem::new("redbeat", why).hint(hint)));
+            return Err(Error::invalid("redbeat", why).hint(hint));
         }
         if carried.entries.len() > TAKEN_MAX {
             let why =
@@ -141,9 +141,8 @@ impl Service {
             let why = format!("{} of the entries that it fires can't be carried over", lost.len());
             return Err(Error::Invalid(Problem::new("take-over", why).hint(lines.join("\n"))));
         }
-        if !options.is_without_nodes && self.fleet().await?.live_names().is_empty() {
-            let why = format!("no node of namespace {} is live: nobody would fire", self.store.namespace());
-            return Err(Error::Conflict(Problem::new("take-over", why).hint("start one: upbeat node")));
+        if !options.is_without_nodes {
+            self.has_nodes(&carried).await?;
         }
         let changes = self.would_write(request, options, &carried).await?;
         let in_the_way = changes.changes.iter().filter(|change| change.change != "added");
@@ -158,6 +157,22 @@ impl Service {
             ));
         }
         Ok(Ready { picture, carried })
+    }
+
+    /// Refuses where nobody would fire, or send what a node has to send.
+    async fn has_nodes(&self, carried: &Carried) -> Result<()> {
+        if self.fleet().await?.live_names().is_empty() {
+            let why = format!("no node of namespace {} is live: nobody would fire", self.store.namespace());
+            return Err(Error::Conflict(Problem::new("take-over", why).hint("start one: upbeat node")));
+        }
+        let entries = carried.import.file.entries.iter().map(|one| &one.entry);
+        match self.unserved(entries).await?.into_iter().next() {
+            Some(warning) => {
+                let (why, hint) = warning.split_once('\n').unwrap_or((&warning, "start a node with --allow celery"));
+                Err(Error::Conflict(Problem::new("take-over", why).hint(hint.trim())))
+            }
+            None => Ok(()),
+        }
     }
 
     async fn would_write(&self, request: &Request, options: &TakeOverOptions, carried: &Carried) -> Result<Changes> {

@@ -103,7 +103,9 @@ fn read(stored: &Stored, place: &Place) -> Result<Option<(String, String, BeatEn
     let Ok(key) = String::from_utf8(stored.key.clone()) else {
         return Err(Error::invalid("definition", "its key is not UTF-8: a beat stops with an error when it is due"));
     };
-    let meta = text("meta", meta)?.map(|meta| json("meta", meta)).transpose()?;
+    // To RedBeat, too, an empty one is none.
+    let meta = text("meta", meta)?.filter(|meta| !meta.is_empty());
+    let meta = meta.map(|meta| json("meta", meta)).transpose()?;
     let beat = BeatEntry::read(&json("definition", definition)?, meta.as_ref())?;
     if !is_named {
         let why = format!("{} does not name it: RedBeat never fires it", place.schedule());
@@ -161,6 +163,9 @@ pub struct GoesOn {
     pub from: Timestamp,
 }
 
+/// What came due since its last run is owed, and follows the catch-up rule `latest`; of what is overdue for longer than this,
+/// ms, the newest alone: RedBeat fires it once, too, however often it was due.
+const OWED_MS: i64 = 86_400_000;
 /// Newest fire times are looked for this far back, one window after the other, ms.
 const WINDOWS_MS: [i64; 5] = [60_000, 3_600_000, 86_400_000, 32 * 86_400_000, 365 * 86_400_000];
 
@@ -176,19 +181,18 @@ pub fn goes_on(entry: &Entry, last: Option<Instant>, at: Timestamp) -> Result<Go
         let entry = if is_counted { anchored(entry, at)? } else { entry.clone() };
         return Ok(GoesOn { entry, from: at });
     };
-    for window in WINDOWS_MS {
-        let since = Timestamp((at.0 - window).max(last.0));
-        let mut due = entry.schedule.times_after(since).take_while(|time| *time <= at);
-        // Of what is due RedBeat fires the newest, however often the entry was due.
-        if let Some(first) = due.next() {
-            return Ok(GoesOn { entry: entry.clone(), from: due.last().unwrap_or(first) });
+    let next = Timestamp(last.0 + 1);
+    if at.0 - last.0 > OWED_MS {
+        for window in WINDOWS_MS {
+            let since = Timestamp((at.0 - window).max(last.0));
+            if let Some(newest) = entry.schedule.times_after(since).take_while(|time| *time <= at).last() {
+                return Ok(GoesOn { entry: entry.clone(), from: newest });
+            }
         }
-        if since == last {
-            break;
-        }
+        return Ok(GoesOn { entry: entry.clone(), from: at });
     }
-    // Nothing is due. Where its clock was ahead of the server's, `last` is still to come.
-    Ok(GoesOn { entry: entry.clone(), from: at.max(Timestamp(last.0 + 1)) })
+    // Where the beat's clock was ahead of the server's, this is still to come.
+    Ok(GoesOn { entry: entry.clone(), from: next })
 }
 
 fn anchored(entry: &Entry, at: Timestamp) -> Result<Entry> {

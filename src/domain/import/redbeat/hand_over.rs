@@ -9,11 +9,13 @@ use crate::domain::ledger::Stretch;
 use crate::domain::run::State;
 use crate::domain::timestamp::Timestamp;
 
-/// Until then nothing is due of what stands still, years: crontabs and intervals are reckoned in one step.
-const PARKED_YEARS: i64 = 50;
-/// The same of rules: dateutil walks through all of their times on the way.
-const PARKED_RULES_DAYS: i64 = 1;
+/// Until then nothing is due of what stands still, days.
+const PARKED_DAYS: i64 = 50 * 365;
+/// The same of rules by the hour, the minute and the second: dateutil walks through all of their times on the way.
+const PARKED_RULES_DAYS: [(u64, i64); 3] = [(4, 365), (5, 30), (6, 1)];
 const DAY_MS: i64 = 86_400_000;
+/// The place of what a tick does not look at.
+const NEVER: f64 = -1.0;
 
 /// What is known of an entry that was taken over.
 #[derive(Debug, Clone)]
@@ -86,10 +88,18 @@ pub fn resumes(kept: &Kept<'_>, ledger: &[Stretch], at: Timestamp, now: Timestam
 
 /// Meta and score of an entry of which nothing may be due, so that a beat may run.
 pub fn parked(kept: &Kept<'_>, now: Timestamp) -> (Vec<u8>, f64) {
-    let days = if matches!(kept.kind(), "crontab" | "interval") { PARKED_YEARS * 365 } else { PARKED_RULES_DAYS };
+    let is_reckoned = matches!(kept.kind(), "crontab" | "interval");
+    let frequency = kept.beat.and_then(|beat| beat.schedule.get("freq")?.as_u64());
+    let days = match frequency {
+        _ if is_reckoned => PARKED_DAYS,
+        Some(frequency) => {
+            PARKED_RULES_DAYS.iter().find(|(of, _)| *of == frequency).map_or(PARKED_DAYS, |(_, days)| *days)
+        }
+        None => 1,
+    };
     let until = Timestamp(now.0 + days * DAY_MS);
-    // Of one that is over RedBeat takes no notice.
-    let score = if kept.score < 0.0 { kept.score } else { (until.0 / 1000) as f64 };
+    // Of a rule a tick takes no notice at all; only a beat that starts reckons those anew that stand in its own schedule.
+    let score = if is_reckoned && kept.score >= 0.0 { (until.0 / 1000) as f64 } else { NEVER };
     (meta(until, kept.runs()), score)
 }
 

@@ -110,12 +110,10 @@ proptest! {
 }
 
 #[test]
-fn an_entry_owes_the_newest_of_what_came_since_its_last_run() {
+fn an_entry_owes_what_came_since_its_last_run_and_of_what_is_long_overdue_the_newest() {
     let entry = every("2s", "2026-11-21T10:00:00.500Z");
     let from = |last: &str, taken: &str| goes_on(&entry, instant(last), at(taken)).unwrap().from;
-    // Nothing is due: the next is after the take-over.
-    assert_eq!(from("2026-11-21T10:00:00.500Z", "2026-11-21T10:00:02Z"), at("2026-11-21T10:00:02Z"));
-    assert_eq!(from("2026-11-21T10:00:00.500Z", "2026-11-21T10:00:02.600Z"), at("2026-11-21T10:00:02.500Z"));
+    assert_eq!(from("2026-11-21T10:00:00.500Z", "2026-11-21T10:00:02.600Z"), at("2026-11-21T10:00:00.501Z"));
     assert_eq!(from("2026-11-21T10:00:00.500Z", "2026-11-22T10:00:03Z"), at("2026-11-22T10:00:02.500Z"));
     // Its clock was ahead.
     assert_eq!(from("2026-11-21T10:00:04.500Z", "2026-11-21T10:00:03Z"), at("2026-11-21T10:00:04.501Z"));
@@ -155,4 +153,23 @@ fn an_entry_goes_back_with_the_last_fire_and_the_number_of_all() {
     assert_eq!(resumed.score, at("2026-11-20T11:17:31Z").0 as f64 / 1000.0, "whole seconds, as RedBeat floors them");
     let untouched = resumes(&kept, &[before], taken, now);
     assert_eq!((untouched.meta.as_slice(), untouched.score, untouched.fired), (META.as_bytes(), 7.0, 0));
+}
+
+#[test]
+fn nothing_is_due_of_what_is_parked() {
+    let now = at("2026-11-20T11:18:00Z");
+    for (definition, least_days) in DEFINITIONS.iter().zip([18_000, 18_000, 18_000, 18_000]) {
+        let beat = BeatEntry::read(&json("definition", definition.as_bytes()).unwrap(), None).unwrap();
+        let kept = Kept { beat: Some(&beat), meta: META.as_bytes(), score: 7.0 };
+        let (meta, score) = parked(&kept, now);
+        let read = BeatEntry::read(
+            &json("definition", DEFINITIONS[1].as_bytes()).unwrap(),
+            Some(&json("meta", &meta).unwrap()),
+        );
+        let read = read.unwrap();
+        let until = read.last_run_at.unwrap().timestamp();
+        assert!(until.0 > now.0 + least_days * 86_400_000, "{definition}");
+        assert!(score < 0.0 || score * 1000.0 > now.0 as f64, "{definition}");
+        assert_eq!(read.total_run_count, 5);
+    }
 }
