@@ -32,6 +32,8 @@ mod formats;
 mod habits;
 #[path = "cli/help.rs"]
 mod help;
+#[path = "cli/imports.rs"]
+mod imports;
 #[path = "cli/interrupted.rs"]
 mod interrupted;
 #[path = "cli/keys.rs"]

@@ -57,6 +57,7 @@ const ANSWERS: &[&str] = &[
     "export",
     "import crontab cron",
     "import celery beat.json",
+    "import k8s cron",
     "rm ID",
 ];
 
