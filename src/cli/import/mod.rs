@@ -30,7 +30,7 @@ pub enum ImportFrom {
     Redbeat(Box<redbeat::RedbeatArgs>),
     /// The beat of a Celery app: beat_schedule, and the tables of django-celery-beat
     #[command(after_help = celery::CELERY_EXAMPLES)]
-    Celery(celery::CeleryArgs),
+    Celery(Box<celery::CeleryArgs>),
     /// CronJobs of Kubernetes: manifests, folders of them, or - for standard input
     #[command(after_help = k8s::K8S_EXAMPLES)]
     K8s(Box<k8s::K8sArgs>),
@@ -56,7 +56,7 @@ pub async fn run(app: &App, from: ImportFrom) -> Ended {
     match from {
         ImportFrom::Crontab(args) => crontab::run(app, *args).await,
         ImportFrom::Redbeat(args) => redbeat::run(app, *args).await,
-        ImportFrom::Celery(args) => celery::run(app, args).await,
+        ImportFrom::Celery(args) => celery::run(app, *args).await,
         ImportFrom::K8s(args) => k8s::run(app, *args).await,
         ImportFrom::Other(words) => Err(hints::subcommand("import", &words).into()),
     }

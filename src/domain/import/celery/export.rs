@@ -74,14 +74,12 @@ fn read_entry(exported: &Value) -> Result<BeatEntry> {
 
 fn settings(document: &Map<String, Value>, tz: Option<&Zone>) -> Result<BeatDefaults> {
     let word = |key: &str| given(document, key).map(|value| text(key, value).map(str::to_owned)).transpose();
-    let zone = match word("timezone")? {
-        Some(name) => Some(Zone::parse("timezone", &name).map_err(|error| error.also_hint("--tz ZONE names another"))),
-        None => None,
-    };
+    let zone_of =
+        |name: String| Zone::parse("timezone", &name).map_err(|error| error.also_hint("--tz ZONE names another"));
     // What the user says counts.
-    let zone = match (tz, zone) {
-        (Some(tz), _) => Some(tz.clone()),
-        (None, zone) => zone.transpose()?,
+    let zone = match tz {
+        Some(tz) => Some(tz.clone()),
+        None => word("timezone")?.map(zone_of).transpose()?,
     };
     let transport = given(document, "broker_transport_options").map(|value| table("broker_transport_options", value));
     let transport = transport.transpose()?;
