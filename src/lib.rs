@@ -106,6 +106,14 @@
 //! - **Files.** What schedule files ask for is held against what stands in one place (`service/wanted.rs`): `plan` shows it and only
 //!   reads, `apply` writes it in steps of at most 250 entries of a shard. Each entry is written whole or not at all, and one that
 //!   stands as its file says is left alone, so an apply that was cut off is finished by the next. What `--prune` removes comes last.
+//! - **A RedBeat that is taken over.** A beat notes a fire and its schedule's score in one transaction before it sends, and the
+//!   schedule is a zset. One script on RedBeat's server (`redbeat_take.lua`) keeps that zset under another name, puts a text in its
+//!   place, takes the lock and copies what every entry did last. From that step on the transaction of any beat fails, so it
+//!   sends nothing, even one that was frozen in the middle of a tick for hours; what was noted before counts as fired. No time is
+//!   waited for and none can be too short. The entries are then added here, each owing what came since its own last run
+//!   (`service/redbeat/take.rs`). On the way back a beat runs with every entry parked in the future, upbeat pauses, and one script
+//!   (`redbeat_give.lua`) writes the last fires of upbeat's ledgers into RedBeat's entries (`service/redbeat/back.rs`). A
+//!   process that dies anywhere in between leaves one side stopped; the same command goes on.
 //! - **Zone data.** One release per process, chosen at start ([`domain::zone::ZoneData`]). Nodes tell theirs with each claim; only
 //!   those with the greatest live one are asked to plan, and what was planned with an older one is planned anew from what is settled
 //!   (`lua/parts/zones.lua`, `store/zones.rs`).

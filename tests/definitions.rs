@@ -4,6 +4,8 @@
 
 #[path = "definitions/actions.rs"]
 mod actions;
+#[path = "definitions/celery.rs"]
+mod celery;
 #[path = "definitions/cron_jobs.rs"]
 mod cron_jobs;
 #[path = "definitions/crontabs.rs"]

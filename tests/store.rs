@@ -8,6 +8,8 @@ mod support;
 mod additions;
 #[path = "store/beginning.rs"]
 mod beginning;
+#[path = "store/celery.rs"]
+mod celery;
 #[path = "store/changes.rs"]
 mod changes;
 #[path = "store/damage.rs"]

@@ -65,7 +65,7 @@ impl FilesArgs {
             }
             None => None,
         };
-        Ok(FilesOptions { is_take: self.take, from, is_prune: self.prune, is_agreed: false })
+        Ok(FilesOptions { is_take: self.take, from, is_prune: self.prune, ..FilesOptions::default() })
     }
 }
 

@@ -75,7 +75,7 @@ impl Kind {
             (_, "dst") => {
                 Self::Words(&["gap=run_after", "gap=run_before", "gap=skip", "fold=first", "fold=last", "fold=both"])
             }
-            (_, "allow") => Self::Words(&["exec", "shell", "http", "none"]),
+            (_, "allow") => Self::Words(&["exec", "shell", "http", "celery", "none"]),
             _ => return None,
         })
     }

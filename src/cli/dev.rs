@@ -141,7 +141,16 @@ impl NodeChild {
                 command.env_remove(variable);
             }
         }
-        command.args(["node", "--name", &name, "--allow", "http,exec,shell", "--redis", redis, "--stop-with-parent"]);
+        command.args([
+            "node",
+            "--name",
+            &name,
+            "--allow",
+            "http,exec,shell,celery",
+            "--redis",
+            redis,
+            "--stop-with-parent",
+        ]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         // Ctrl-C goes to the whole group of a terminal: nodes are stopped in order.
         command.process_group(0);

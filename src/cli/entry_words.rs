@@ -196,7 +196,7 @@ pub fn detail(detail: &EntryDetail, entry: Option<&Entry>, upcoming: &[Timestamp
     if let Some(entry) = &entry {
         lines.push(("what", entry.reads()));
     }
-    let shown = ["cron", "every", "at", "rrule", "tz", "exec", "shell", "http", "stream", "list", "publish"];
+    let shown = ["cron", "every", "at", "rrule", "tz", "exec", "shell", "http", "celery", "stream", "list", "publish"];
     let policies: Vec<String> = detail
         .entry
         .as_object()

@@ -4,6 +4,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Map, Value};
 
 use crate::domain::entry::{FIELDS, is_later};
+use crate::domain::fields::keys_of;
 use crate::domain::zone::{Fold, Gap};
 use crate::error::{Error, Result};
 
@@ -77,6 +78,7 @@ fn about(field: &str) -> (Form, &'static str, &'static str) {
         "exec" => (Form::Json, "LIST", "What: a program, as JSON list; or behind --"),
         "shell" => (Form::Text, "TEXT", "What: a text for /bin/sh -c"),
         "http" => (Form::Settings, "URL", "What: \"POST https://...\", or method=POST,url=..."),
+        "celery" => (Form::Settings, "TASK", "What: a task for Celery workers, or task=...,kwargs.n=1,queue=..."),
         "stream" => (Form::Settings, "KEY", "What: a message into a Redis stream"),
         "list" => (Form::Settings, "KEY", "What: a message into a Redis list"),
         "publish" => (Form::Settings, "CHANNEL", "What: a message into a Redis channel"),
@@ -216,6 +218,7 @@ fn is_settings(field: &str, text: &str) -> bool {
     let known: &[&str] = match field {
         "http" => &["method", "url", "headers", "ok"],
         "stream" | "list" => &["key", "max_len", "trim", "raw"],
+        "celery" => keys_of("celery"),
         "publish" => &["channel", "raw"],
         _ => &["mode", "max_runs", "per_minute"],
     };
@@ -254,10 +257,13 @@ fn table(field: &str, texts: &[String], is_typed: bool) -> Result<Map<String, Va
             let typed = serde_json::from_str::<Value>(value).ok().filter(|_| is_typed);
             let value = typed.filter(|value| !value.is_string()).unwrap_or_else(|| Value::from(value));
             match key.split_once('.').filter(|_| is_typed) {
-                Some((outer, inner)) => {
-                    let outer = table.entry(outer).or_insert_with(|| Value::Object(Map::new()));
+                Some((outer_key, inner)) => {
+                    let outer = table.entry(outer_key).or_insert_with(|| Value::Object(Map::new()));
                     if let (Value::Object(inside), Some((_, text))) = (outer, pair.split_once('=')) {
-                        inside.insert(inner.to_owned(), Value::from(text));
+                        inside.insert(
+                            inner.to_owned(),
+                            if is_argument(field, outer_key) { value } else { Value::from(text) },
+                        );
                     }
                 }
                 None => {
@@ -267,6 +273,11 @@ fn table(field: &str, texts: &[String], is_typed: bool) -> Result<Map<String, Va
         }
     }
     Ok(table)
+}
+
+/// Whether the keys under `outer` are arguments of a task, numbers among them, and not texts as the headers of a request.
+fn is_argument(field: &str, outer: &str) -> bool {
+    field == "celery" && matches!(outer, "kwargs" | "headers")
 }
 
 /// Splits at commas before the next `key=`; any other comma belongs to its value.
@@ -315,6 +326,11 @@ mod tests {
             ),
             json!({"max_attempts": 3, "delay": "10s", "jitter": 0.5, "not_on": "exit:2,http:400-499", "within": "2h"})
         );
+        assert_eq!(
+            read("celery", &["task=app.report,args=[1,\"x\"]", "kwargs.n=5,kwargs.to=ops,priority=3"]),
+            json!({"task": "app.report", "args": [1, "x"], "kwargs": {"n": 5, "to": "ops"}, "priority": 3})
+        );
+        assert_eq!(read("celery", &["app.report"]), json!("app.report"));
         assert_eq!(read("retry", &["retries=3"]), json!({"retries": 3}));
         assert_eq!(read("retry", &["3"]), json!("3"));
     }

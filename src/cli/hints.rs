@@ -14,7 +14,7 @@ use crate::error::{Error, Problem};
 const LATER_COMMANDS: &[&str] = &["alerts", "tokens", "top", "simulate", "healthcheck"];
 
 /// Flags of the contract that are not built yet.
-pub const LATER_FLAGS: &[&str] = &["--listen", "--apply", "--take-over", "--exporter"];
+pub const LATER_FLAGS: &[&str] = &["--listen", "--apply", "--take-over"];
 
 /// The refusal of what is in the contract and not built.
 pub fn not_yet(what: impl Into<String>) -> Error {
@@ -67,7 +67,6 @@ pub fn subcommand(group: &str, words: &[String]) -> Error {
     let word = words.first().map_or("", String::as_str);
     let later: &[&str] = match group {
         "nodes" => &["drain"],
-        "import" => &["celery", "redbeat"],
         _ => &[],
     };
     if later.contains(&word) {

@@ -28,6 +28,7 @@ mod fields;
 mod flag_hints;
 mod fleet;
 mod forecast;
+mod guide;
 mod help;
 mod hints;
 mod import;
@@ -81,6 +82,10 @@ pub fn main(words: Vec<String>) -> ExitCode {
     let format = looks.format;
     let printer = Printer { format, is_quiet: false };
     palette::choose(looks.colors, format == Format::Table);
+    if let Some(page) = guide::asked(&words) {
+        output::print(page);
+        return ExitCode::SUCCESS;
+    }
     let cli = match parse(&words) {
         Ok(cli) => cli,
         Err(asked) if matches!(asked.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {

@@ -21,7 +21,7 @@ use crate::node::{self, NodeConfig};
 use crate::shutdown::{self, Trigger};
 
 /// Kinds of action in the order of the contract.
-const KINDS: &[Kind] = &[Kind::Http, Kind::Exec, Kind::Shell];
+const KINDS: &[Kind] = &[Kind::Http, Kind::Exec, Kind::Shell, Kind::Celery];
 /// The shortest and the longest lease.
 const LEASES: (Span, Span) = (Span(1_000), Span(600_000));
 /// The longest wait for what runs.
@@ -42,7 +42,7 @@ pub struct NodeArgs {
     /// Queues to serve [default: all]
     #[arg(long, env = "UPBEAT_QUEUES", hide_env_values = true, value_name = "Q,..", value_delimiter = ',')]
     queues: Vec<String>,
-    /// Kinds of action beside http: exec, shell; none takes all away
+    /// Kinds of action beside http: exec, shell, celery; none takes all away
     #[arg(long, env = "UPBEAT_ALLOW", hide_env_values = true, value_name = "KIND,..", value_delimiter = ',')]
     allow: Vec<String>,
     /// When its runs go to others after it fell silent, 1s to 10m
@@ -186,7 +186,7 @@ fn kinds(allow: &[String]) -> Result<Vec<String>> {
             Some(kind) if !allowed.contains(kind) => allowed.push(*kind),
             Some(_) => {}
             None if word == "none" => is_none = true,
-            None => return Err(not_one_of("allow", word, &["exec", "shell", "http", "none"])),
+            None => return Err(not_one_of("allow", word, &["exec", "shell", "http", "celery", "none"])),
         }
     }
     match (is_none, filled(allow).count()) {

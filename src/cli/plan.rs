@@ -12,6 +12,7 @@ use crate::cli::palette::{BAD, DOUBT, GOOD, paint};
 use crate::cli::request::asking;
 use crate::cli::schedule_files::placed_files;
 use crate::cli::times::Wall;
+use crate::domain::action::Action;
 use crate::domain::entry::Entry;
 use crate::domain::fields::SCHEDULE_KINDS;
 use crate::domain::timestamp::Timestamp;
@@ -69,7 +70,8 @@ pub async fn plan(app: &App, args: PlanArgs) -> Ended {
             plan.warnings.iter().for_each(|warning| app.printer.warning(warning));
             if !app.printer.is_quiet {
                 let store = service.store();
-                print(&format!("{} · namespace {} on {}\n", footer(&plan), store.namespace(), store.shown()));
+                let broker = if writes_tasks(&plan) { BROKER_ITSELF } else { "" };
+                print(&format!("{} · namespace {} on {}{broker}\n", footer(&plan), store.namespace(), store.shown()));
             }
         }
     }
@@ -78,6 +80,15 @@ pub async fn plan(app: &App, args: PlanArgs) -> Ended {
 
 fn is_change(one: &PlannedChange) -> bool {
     matches!(one.change.change, "added" | "changed" | "removed")
+}
+
+/// Behind the Redis into which tasks are written.
+const BROKER_ITSELF: &str = " (the broker itself: messages are delivered by the claim)";
+
+/// Whether tasks of Celery would be added whose messages the claim writes.
+fn writes_tasks(plan: &PlanView) -> bool {
+    let added = plan.changes.iter().filter(|one| one.change.change == "added").filter_map(|one| one.will_be.as_ref());
+    added.into_iter().any(|entry| matches!(&entry.action, Action::Celery(celery) if !celery.is_relayed()))
 }
 
 /// `37 to add, 0 to change, 0 to remove · owner celery`.

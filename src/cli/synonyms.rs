@@ -82,7 +82,10 @@ pub const COMMANDS: &[(&str, &str)] = &[
     ),
     ("at batch later defer delay", "upbeat once --at T -- CMD ARGS, upbeat once --in 10m -- CMD ARGS"),
     ("catchup catch-up", "upbeat backfill ID --from T --to T, or --catch-up of an entry"),
-    ("migrate migration", "upbeat import crontab FILE and upbeat import k8s FILE print files for upbeat apply"),
+    (
+        "migrate migration",
+        "upbeat help migrate is the guide; upbeat import crontab FILE prints a file for upbeat apply",
+    ),
     ("kubernetes k8s cronjob cronjobs kubectl", "upbeat import k8s FILE prints a file for upbeat apply"),
 ];
 
@@ -110,10 +113,12 @@ pub const SUBCOMMANDS: &[(&str, &str, &str)] = &[
     ("queues", "start unpause enable continue", "upbeat queues resume Q"),
     ("queues", "limit update edit configure", "upbeat queues set Q"),
     ("import", "cron cronfile tab", "upbeat import crontab FILE"),
+    ("import", "celery-redbeat red-beat redbeats", "upbeat import redbeat URL"),
+    ("import", "beat celery-beat celerybeat django django-celery-beat", "upbeat import celery; upbeat help migrate"),
     (
         "import",
         "airflow apscheduler sidekiq bullmq systemd",
-        "write a file for upbeat apply; upbeat import crontab FILE shows how one looks",
+        "write a file for upbeat apply, upbeat help migrate says how; upbeat import crontab FILE shows how one looks",
     ),
     ("import", "kubernetes cronjob cronjobs kubectl kube helm manifest", "upbeat import k8s FILE"),
 ];
@@ -121,6 +126,11 @@ pub const SUBCOMMANDS: &[(&str, &str, &str)] = &[
 /// Flags that are none, for the commands that are named (none: for those of fields), and what to write instead.
 pub const FLAGS: &[(&str, &str, &str)] = &[
     ("--timezone --zone --time-zone --tzinfo", "add set next once import", "--tz ZONE"),
+    ("--takeover --switch --cutover --cut-over --cut-off", "import", "--take-over"),
+    ("--give-back --handback --rollback --release --undo", "import", "--hand-back"),
+    ("--watch --compare --observe", "import", "--shadow D"),
+    ("--key-prefix --redbeat-key-prefix --redbeat_key_prefix", "import", "--prefix PREFIX"),
+    ("--lock --redbeat-lock-key --redbeat_lock_key", "import", "--lock-key KEY, --no-lock"),
     ("--utc", "add set next once import", "--tz UTC, which is the default"),
     (
         "--command --cmd --run --script --program",

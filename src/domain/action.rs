@@ -1,7 +1,9 @@
-//! The *what* of an entry: exec, shell, http, stream, list, publish.
+//! The *what* of an entry: exec, shell, http, celery, stream, list, publish.
 
 use std::collections::BTreeMap;
 
+use crate::domain::celery::Celery;
+use crate::domain::policy;
 use crate::domain::span::Span;
 
 /// What a run does; exactly one per entry.
@@ -13,6 +15,8 @@ pub enum Action {
     Shell(String),
     /// An HTTP request.
     Http(Http),
+    /// A task for Celery workers: delivered by the claim itself, or sent by a node ([`Celery::is_relayed`]).
+    Celery(Box<Celery>),
     /// A message into a Redis stream, a list or a channel, delivered by the claim itself.
     Direct(Direct),
 }
@@ -65,6 +69,8 @@ pub enum Kind {
     Shell,
     /// [`Action::Http`].
     Http,
+    /// [`Action::Celery`] that a node sends.
+    Celery,
 }
 
 impl Kind {
@@ -74,6 +80,7 @@ impl Kind {
             Self::Exec => "exec",
             Self::Shell => "shell",
             Self::Http => "http",
+            Self::Celery => "celery",
         }
     }
 }
@@ -85,12 +92,31 @@ impl Action {
             Self::Exec(_) => Some(Kind::Exec),
             Self::Shell(_) => Some(Kind::Shell),
             Self::Http(_) => Some(Kind::Http),
+            Self::Celery(celery) => celery.is_relayed().then_some(Kind::Celery),
             Self::Direct(_) => None,
+        }
+    }
+
+    /// Whether the claim itself delivers it: no node executes anything.
+    pub fn is_direct(&self) -> bool {
+        self.kind().is_none()
+    }
+
+    /// Whether it is a message, and done as soon as that is written.
+    pub fn is_message(&self) -> bool {
+        match self {
+            Self::Celery(celery) => !celery.is_tracked,
+            Self::Direct(_) => true,
+            Self::Exec(_) | Self::Shell(_) | Self::Http(_) => false,
         }
     }
 
     /// The span after which an attempt ends where the entry names none.
     pub fn default_timeout(&self) -> Option<Span> {
-        matches!(self, Self::Http(_)).then_some(crate::domain::policy::HTTP_TIMEOUT)
+        match self {
+            Self::Http(_) => Some(policy::HTTP_TIMEOUT),
+            Self::Celery(celery) if !celery.is_tracked => Some(policy::RELAY_TIMEOUT),
+            _ => None,
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! An entry: what a user registers, a definition that is valid.
 
 mod action;
+mod celery;
 mod http;
 mod read;
 mod schedule;
@@ -206,6 +207,7 @@ impl Entry {
             Action::Shell(text) if text.chars().any(char::is_control) => format!("shell $'{}'", escaped(text)),
             Action::Shell(text) => format!("shell {text}"),
             Action::Http(http) => format!("http {} {}", http.method, without_password(&http.url)),
+            Action::Celery(celery) => format!("celery {}", quoted_line([celery.task.as_str()])),
             Action::Direct(direct) => {
                 let form = match direct.form {
                     DirectForm::Stream => "stream",
@@ -230,7 +232,7 @@ impl Entry {
             unset_field(&mut fields, name)?;
         }
         for kinds in [SCHEDULE_KINDS, ACTION_KINDS] {
-            if set.keys().any(|field| kinds.contains(&field.as_str())) {
+            if set.keys().any(|field| kinds.contains(&field.trim_end_matches("_json"))) {
                 fields.retain(|field, _| !kinds.contains(&field.as_str()));
             }
         }

@@ -91,6 +91,23 @@ pub(crate) fn keys_of(table: &str) -> &'static [&'static str] {
     match table {
         "dst" => &["gap", "fold"],
         "http" => &["method", "url", "headers", "ok"],
+        "celery" => &[
+            "task",
+            "args",
+            "kwargs",
+            "queue",
+            "priority",
+            "expires",
+            "countdown",
+            "headers",
+            "track",
+            "time_limit",
+            "soft_time_limit",
+            "max_len",
+            "key_prefix",
+            "broker",
+            "result_backend",
+        ],
         "stream" => &["key", "max_len", "trim", "raw"],
         "list" => &["key", "max_len", "raw"],
         "publish" => &["channel", "raw"],
@@ -103,7 +120,7 @@ pub(crate) fn keys_of(table: &str) -> &'static [&'static str] {
 }
 
 /// Refused whatever their value is: accepting a policy that is not kept would be a lie.
-const LATER: &[&str] = &["after", "handler", "celery", "concurrency_key"];
+const LATER: &[&str] = &["after", "handler", "concurrency_key"];
 
 /// Words of other schedulers and the field that is meant.
 const SYNONYMS: &[(&str, &str)] = &[
@@ -186,7 +203,7 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("data", "payload"),
     ("input", "payload"),
     ("stdin", "payload"),
-    ("kwargs", "payload"),
+    ("kwargs", "celery"),
     ("time_limit", "timeout"),
     ("max_time", "timeout"),
     ("deadline", "timeout"),
@@ -245,8 +262,10 @@ pub(crate) fn not_yet(field: impl Into<String>) -> Error {
 pub(crate) fn unknown_field(field: &str) -> Error {
     let plain = plain(field);
     let hint = match plain.as_str() {
-        "args" | "argv" => Some("the arguments stand in the list: exec = [\"cmd\", \"arg\"]"),
-        "kwargs" => Some("what the action is given is its payload; kwargs is a field of celery = { ... }"),
+        "args" | "argv" => {
+            Some("the arguments stand in the list, exec = [\"cmd\", \"arg\"]; those of a task in celery = { ... }")
+        }
+        "kwargs" | "task" | "countdown" | "track" => Some("a field of celery = { ... }"),
         "method" | "headers" | "ok" => Some("a field of http = { ... }"),
         "key" | "max_len" | "trim" | "raw" => Some("a field of stream = { ... } or list = { ... }"),
         "enabled" | "active" => Some("paused = true is the opposite, and counts only when the entry is created"),

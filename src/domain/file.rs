@@ -125,7 +125,7 @@ impl ScheduleFile {
                 let line = if toml_text::can_hold(value) {
                     format!("{field} = {}\n", toml_text::written(value))
                 } else {
-                    // Only a payload can be what TOML can't hold.
+                    // Only a payload and the arguments of a task can be what TOML can't hold.
                     format!("{field}_json = {}\n", toml_text::written(&Value::String(value.to_string())))
                 };
                 text.push_str(&line);

@@ -37,6 +37,8 @@ pub(crate) fn length(table: &Map<String, Value>) -> usize {
     let _ = serde_json::to_writer(&mut counter, table);
     counter.0
 }
+/// serde_json hands over a number as a table with this key: that is how it keeps all digits.
+const NUMBER: &str = "$serde_json::private::Number";
 
 struct Strict(Value);
 
@@ -94,6 +96,13 @@ impl<'de> Visitor<'de> for StrictVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut table = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
+            if key == NUMBER {
+                let digits = entries.next_value::<String>()?;
+                return digits
+                    .parse()
+                    .map(Value::Number)
+                    .map_err(|_| A::Error::custom(format!("{digits} is no number")));
+            }
             let Strict(value) = entries.next_value()?;
             if table.contains_key(&key) {
                 return Err(A::Error::custom(format!("{key:?} is given twice")));
@@ -109,8 +118,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_number_keeps_all_its_digits() {
+        let text = "[123456789012345678901234567890,-9007199254740993,0.1234567890123456789,1e400]";
+        assert_eq!(parse("a.json", text).unwrap().to_string().replace("1e+400", "1e400"), text);
+    }
+
+    #[test]
     fn a_key_that_is_given_twice_is_refused_with_its_line() {
-        assert_eq!(parse("a.json", r#"{"a": [1, -2, 0.5, null]}"#).unwrap()["a"][2], 0.5);
+        assert_eq!(parse("a.json", r#"{"a": [1, -2, 0.5, null]}"#).unwrap()["a"][2].as_f64(), Some(0.5));
         let error = parse("a.json", "{\"entries\": {\"a\": {},\n \"a\": {}}}").unwrap_err();
         assert_eq!(error.to_string(), "a.json:2: not JSON: \"a\" is given twice");
         assert!(parse("a.json", "{\n\n").unwrap_err().to_string().starts_with("a.json:3: not JSON: eof"));

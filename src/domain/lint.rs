@@ -3,6 +3,7 @@
 //! An ordinary file has none of them; what is refused is no matter of this module.
 
 mod policies;
+mod tasks;
 mod times;
 mod together;
 

@@ -8,6 +8,7 @@ pub mod attempt;
 pub mod audit;
 mod bytes;
 pub mod calendar;
+pub mod celery;
 pub mod cron;
 pub mod definition;
 pub mod durations;

@@ -6,6 +6,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::domain::action::{Action, Direct, DirectForm};
+use crate::domain::celery::Celery;
 use crate::domain::entry::Entry;
 use crate::domain::id::{EntryId, Namespace};
 use crate::domain::policy::{CatchUp, Delivery, Overlap};
@@ -110,6 +111,7 @@ impl Registered<'_> {
         let schedule = &entry.schedule;
         let message = match &entry.action {
             Action::Direct(direct) => pack_message(self.namespace, self.id, direct, entry.payload.as_ref()),
+            Action::Celery(celery) if entry.action.is_direct() => pack_celery(self.namespace, self.id, celery),
             _ => Vec::new(),
         };
         let list = match entry.action.kind() {
@@ -319,13 +321,23 @@ pub fn pack_message(
         DirectForm::List => 2,
         DirectForm::Publish => 3,
     };
-    let mut message = vec![1, form, u8::from(direct.raw) | if direct.trim { 2 } else { 0 }];
-    message.extend(u32::try_from(direct.max_len).unwrap_or(u32::MAX).to_be_bytes());
-    message.extend(u16::try_from(direct.target.len()).unwrap_or(u16::MAX).to_be_bytes());
+    let flags = u8::from(direct.raw) | if direct.trim { 2 } else { 0 };
+    pack(form, flags, direct.max_len, &direct.target, names, tail.as_bytes())
+}
+
+/// The same of a task for Celery workers, for `lua/parts/celery.lua`: all but ids, instants and trigger is rendered.
+pub fn pack_celery(namespace: &Namespace, id: &EntryId, celery: &Celery) -> Vec<u8> {
+    pack(4, 0, celery.max_len, &celery.list(), "", &celery.template(namespace, id))
+}
+
+fn pack(form: u8, flags: u8, max_len: u64, target: &str, names: &str, tail: &[u8]) -> Vec<u8> {
+    let mut message = vec![1, form, flags];
+    message.extend(u32::try_from(max_len).unwrap_or(u32::MAX).to_be_bytes());
+    message.extend(u16::try_from(target.len()).unwrap_or(u16::MAX).to_be_bytes());
     message.push(u8::try_from(names.len()).unwrap_or(u8::MAX));
-    message.extend(direct.target.as_bytes());
+    message.extend(target.as_bytes());
     message.extend(names.as_bytes());
-    message.extend(tail.as_bytes());
+    message.extend(tail);
     message
 }
 

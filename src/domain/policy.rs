@@ -68,6 +68,8 @@ pub const KEEP_RUNS: u16 = 100;
 pub const KEEP_RUNS_MAX: u16 = 10_000;
 /// Greatest `max_fires`.
 pub const MAX_FIRES_MAX: u32 = 1_000_000_000;
+/// How long a node may take to send a message to another Redis.
+pub const RELAY_TIMEOUT: Span = Span(30_000);
 /// Timeout of an `http` attempt where the entry names none.
 pub const HTTP_TIMEOUT: Span = Span(30_000);
 /// From SIGTERM to SIGKILL.

@@ -38,7 +38,7 @@ pub enum Reason {
     HttpStatus,
     /// The target could not be reached.
     Connect,
-    /// The target refused the message.
+    /// The target refused the message, or the task that it was has failed.
     Target,
     /// The target holds `max_len` already.
     TargetFull,

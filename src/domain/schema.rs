@@ -116,9 +116,16 @@ fn entry() -> Value {
     entry["properties"]["payload_json"] = json!({
         "description": "The payload as a JSON text: TOML has no null.", "type": "string",
     });
+    entry["properties"]["celery_json"] = json!({
+        "description": "The celery table as a JSON text: TOML has no null.", "type": "string",
+    });
+    let mut actions = exactly_one(ACTION_KINDS);
+    if let Some(kinds) = actions.as_array_mut() {
+        kinds.push(json!({ "required": ["celery_json"] }));
+    }
     entry["allOf"] = json!([
         { "$comment": "when: exactly one of them", "oneOf": exactly_one(SCHEDULE_KINDS) },
-        { "$comment": "what: exactly one of them", "oneOf": exactly_one(ACTION_KINDS) },
+        { "$comment": "what: exactly one of them", "oneOf": actions },
         { "not": { "required": ["payload", "payload_json"] } },
     ]);
     entry
@@ -166,7 +173,7 @@ mod tests {
     #[test]
     fn every_key_of_a_table_is_in_it() {
         let entry = entry();
-        for field in ["http", "stream", "list", "publish", "catch_up", "dst", "retry"] {
+        for field in ["http", "celery", "stream", "list", "publish", "catch_up", "dst", "retry"] {
             let field_schema = &entry["properties"][field];
             let forms = field_schema["oneOf"].as_array().cloned().unwrap_or_else(|| vec![field_schema.clone()]);
             let table = forms.iter().find(|form| form["type"] == "object").unwrap();

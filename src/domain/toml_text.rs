@@ -67,7 +67,7 @@ fn value(item: &DeValue<'_>, at: usize, lines: &Lines<'_>) -> Result<Value> {
             Ok(number) => Value::from(number),
             Err(_) => return Err(lines.complaint(at, "the number is too large")),
         },
-        DeValue::Float(digits) => match digits.as_str().parse().ok().and_then(Number::from_f64) {
+        DeValue::Float(digits) => match float(digits.as_str()) {
             Some(number) => Value::Number(number),
             None => return Err(lines.complaint(at, "a number is finite")),
         },
@@ -79,11 +79,17 @@ fn value(item: &DeValue<'_>, at: usize, lines: &Lines<'_>) -> Result<Value> {
     })
 }
 
-/// Whether TOML can hold the value: it has no null, and no whole number beyond 63 bits.
+/// A float, by way of a text so that it equals what is read back from JSON: numbers are compared by their digits.
+fn float(digits: &str) -> Option<Number> {
+    let number = digits.parse().ok().and_then(Number::from_f64)?;
+    number.to_string().parse().ok()
+}
+
+/// Whether TOML can hold the value: it has no null, no whole number beyond 63 bits, and floats of 64 bits.
 pub(crate) fn can_hold(value: &Value) -> bool {
     match value {
         Value::Null => false,
-        Value::Number(number) => !number.is_u64() || number.is_i64(),
+        Value::Number(number) => number.is_i64() || float(&number.to_string()).is_some_and(|float| float == *number),
         Value::Array(items) => items.iter().all(can_hold),
         Value::Object(table) => table.values().all(can_hold),
         Value::Bool(_) | Value::String(_) => true,

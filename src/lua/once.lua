@@ -45,7 +45,7 @@ local lists, serves, hints = {}, {}, {}
 for i = 1, list_count do
   lists[ARGV[14 + i]], hints[ARGV[14 + i]] = KEYS[14 + i], KEYS[14 + list_count + i]
 end
--- use words clock lease plan live log history ledger waits overlap fire deliver flush requests uniques nudge
+-- use words clock lease plan live log history ledger waits overlap fire instant celery deliver flush requests uniques nudge
 local before = answered(request, digest)
 if before == 'other' then return { 'other' } end
 if before then return before end

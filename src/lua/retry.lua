@@ -42,7 +42,7 @@ for i = 1, list_count do
   lists[ARGV[5 + i]], hints[ARGV[5 + i]] = KEYS[18 + i], KEYS[18 + list_count + i]
 end
 for i = 6 + list_count, #ARGV do runs[#runs + 1] = { run_id = ARGV[i] } end
--- use words clock lease plan live log history ledger waits overlap fire deliver flush requests nudge letters
+-- use words clock lease plan live log history ledger waits overlap fire instant celery deliver flush requests nudge letters
 local before = answered(request, digest)
 if before == 'other' then return { 'other' } end
 if before then return { 'done', before } end

@@ -53,7 +53,7 @@ local lists, serves, hints = {}, {}, {}
 for i = 1, list_count do
   lists[ARGV[15 + i]], hints[ARGV[15 + i]] = KEYS[20 + i], KEYS[20 + list_count + i]
 end
--- use words clock lease plan live log history ledger waits overlap fire deliver flush requests uniques nudge
+-- use words clock lease plan live log history ledger waits overlap fire instant celery deliver flush requests uniques nudge
 local before = answered(request, digest)
 if before then return before == 'other' and { 'other' } or before end
 local refused = uniques.refusal(unique)

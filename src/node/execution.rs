@@ -7,6 +7,8 @@ use tokio::sync::watch;
 
 use futures_util::FutureExt;
 
+use crate::domain::action::Action;
+use crate::domain::attempt::PastAttempt;
 use crate::domain::entry::{Entry, payload_bytes};
 use crate::domain::id::EntryId;
 use crate::domain::one_off;
@@ -170,7 +172,7 @@ async fn prepare(shared: &Shared, shard: u16, run: &LiveRun) -> Result<Prepared>
     let timeout = entry.effective_timeout();
     let entry = entry.into_data();
     let attempt = Box::new(Attempt {
-        action: entry.action,
+        action: given(entry.action, run),
         env: entry.env,
         cwd: entry.cwd,
         extra_args: run.extras.args.clone(),
@@ -178,8 +180,26 @@ async fn prepare(shared: &Shared, shard: u16, run: &LiveRun) -> Result<Prepared>
         timeout,
         context,
         output: Output::default(),
+        first_attempt: first_attempt(run),
     });
     Ok(Prepared::Attempt(attempt, entry.retry))
+}
+
+/// The action with what was asked for in the place of the entry's own: a task of Celery takes no payload, but arguments.
+fn given(action: Action, run: &LiveRun) -> Action {
+    match (&action, &run.extras.payload) {
+        (Action::Celery(celery), Some(payload)) => {
+            celery.given(payload).map_or(action, |celery| Action::Celery(Box::new(celery)))
+        }
+        _ => action,
+    }
+}
+
+/// The first of the attempts that were lost or handed back right before the current one; itself where there are none.
+fn first_attempt(run: &LiveRun) -> u32 {
+    let goes_on = |past: &&PastAttempt| matches!(past.reason, Some(Reason::Lost | Reason::Drained));
+    let before = run.past.iter().rev().take_while(goes_on).count();
+    run.attempt.saturating_sub(u32::try_from(before).unwrap_or(u32::MAX)).max(1)
 }
 
 /// Output and result go by calls of their own, before the finish, and may be sent twice; losing them does not lose the outcome.
@@ -222,7 +242,6 @@ pub fn compare(shared: &Shared, before: &[(String, u64)], held: &[String], to_ca
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::attempt::PastAttempt;
     use crate::domain::record::Extras;
     use crate::domain::run::Trigger;
     use crate::domain::timestamp::Timestamp;
@@ -265,6 +284,14 @@ mod tests {
             past,
             extras: Extras::default(),
         }
+    }
+
+    #[test]
+    fn what_a_lost_attempt_sent_counts_and_what_a_failed_one_sent_does_not() {
+        assert_eq!(first_attempt(&after(&[], 0)), 1);
+        assert_eq!(first_attempt(&after(&[Reason::Lost, Reason::Drained], 0)), 1);
+        assert_eq!(first_attempt(&after(&[Reason::Target], 0)), 2);
+        assert_eq!(first_attempt(&after(&[Reason::Lost, Reason::Target, Reason::Lost], 0)), 3);
     }
 
     #[test]

@@ -148,7 +148,8 @@ async fn begin(
         secrets: config.secrets.clone(),
         secrets_dir: config.secrets_dir.clone(),
         kill_after,
-    })?;
+    })?
+    .with_store(store.clone());
     let timer = Timer::start().map_err(|why| Error::internal(format!("no thread for the timer: {why}")))?;
     let (to_plan, planning) = mpsc::channel(caring::TO_PLAN_MAX);
     let (lanes, ends): (Vec<Lane>, Vec<_>) = store

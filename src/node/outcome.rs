@@ -103,6 +103,7 @@ pub fn ended(shared: &Shared, run: &LiveRun, outcome: &Outcome, whole: &WholeRun
 fn how_ended(shared: &Shared, ending: Ending) -> (EndedAs, Option<Reason>) {
     match ending {
         Ending::Succeeded => (EndedAs::Succeeded, None),
+        Ending::Delivered => (EndedAs::Succeeded, Some(Reason::Delivered)),
         Ending::Failed(reason) => (EndedAs::Failed, Some(reason)),
         Ending::Cancelled => (EndedAs::Cancelled, Some(Reason::ByUser)),
         Ending::HandBack => (EndedAs::HandedBack, Some(Reason::Drained)),

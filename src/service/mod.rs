@@ -32,6 +32,7 @@ mod progress;
 mod prune;
 mod queues;
 mod recreate;
+mod redbeat;
 mod request;
 mod revisions;
 mod run_ref;
@@ -73,6 +74,9 @@ pub use progress::{Progress, Reached};
 pub use prune::Pruned;
 pub use queues::{QueueChange, QueueChanges};
 pub use recreate::Recreation;
+pub use redbeat::{
+    Difference, HandBackOptions, HandBackView, RedBeatSource, ShadowEntry, ShadowView, TakeOverOptions, TakeOverView,
+};
 pub use request::{Request, Said};
 pub use revisions::RevisionView;
 pub use run_ref::RunRef;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::domain::action::Action;
 use crate::domain::entry::{Entry, payload_bytes};
 use crate::domain::id::EntryId;
-use crate::domain::plan::{overlap_number, pack_message};
+use crate::domain::plan::{overlap_number, pack_celery, pack_message};
 use crate::domain::policy::{Overlap, PAYLOAD_MAX_BYTES, WAITING_MAX};
 use crate::domain::record::{Extras, requested_run_id};
 use crate::domain::run::{Reason, State, Trigger};
@@ -98,8 +98,13 @@ impl Service {
             return Ok(TriggerAnswer::Made { run_id, fire_at, made });
         }
         let payload = options.payload.as_ref().or(entry.payload.as_ref());
+        let namespace = self.store.namespace();
         let (message, own) = match &entry.action {
-            Action::Direct(direct) => (pack_message(self.store.namespace(), id, direct, payload), None),
+            Action::Direct(direct) => (pack_message(namespace, id, direct, payload), None),
+            Action::Celery(celery) if entry.action.is_direct() => {
+                let given = payload.and_then(|payload| celery.given(payload));
+                (pack_celery(namespace, id, given.as_ref().unwrap_or(celery)), None)
+            }
             _ => (Vec::new(), options.payload.clone()),
         };
         let extras = Extras {
@@ -139,7 +144,7 @@ impl Service {
 
     /// What would become of a run that is asked for now.
     async fn would_be(&self, id: &EntryId, birth: u64, entry: &Entry, options: &TriggerOptions) -> Result<Made> {
-        if matches!(entry.action, Action::Direct(_)) {
+        if entry.action.is_direct() {
             return Ok(Made::Delivered);
         }
         let most_waiting = match options.overlap.unwrap_or(entry.overlap) {
@@ -287,6 +292,14 @@ fn check(entry: &Entry, options: &TriggerOptions) -> Result<()> {
             }
             _ => {}
         }
+        if let Action::Celery(celery) = &entry.action
+            && celery.given(payload).is_none()
+        {
+            let shown = payload.to_string();
+            return Err(Error::invalid("payload", format!("{shown} is neither a list nor a table"))
+                .value(shown)
+                .hint("a list replaces args, a table kwargs: --payload '[1]' or --payload '{\"n\": 1}'"));
+        }
     }
     let takes_args = matches!(entry.action, Action::Exec(_) | Action::Shell(_));
     if !options.args.is_empty() && !takes_args {
@@ -299,7 +312,7 @@ fn check(entry: &Entry, options: &TriggerOptions) -> Result<()> {
     if size > ARGS_MAX_BYTES {
         return Err(Error::invalid("args", format!("{size} bytes are too many, {ARGS_MAX_BYTES} are the most")));
     }
-    if matches!(entry.action, Action::Direct(_)) && options.overlap.is_some_and(|overlap| overlap != Overlap::Allow) {
+    if entry.action.is_message() && options.overlap.is_some_and(|overlap| overlap != Overlap::Allow) {
         return Err(Error::invalid("overlap", "a message is delivered at once: overlap is allow"));
     }
     Ok(())

@@ -39,10 +39,19 @@ pub struct FilesOptions {
     pub is_take: bool,
     /// New entries owe their fire times from then on.
     pub from: Option<Said>,
+    /// The same of single ones, whatever `from` says: an import knows where each left off.
+    pub from_each: HashMap<EntryId, Timestamp>,
     /// Removes entries of the same owners that are in none of the files.
     pub is_prune: bool,
     /// Somebody agreed to remove more than a fifth of what an owner has.
     pub is_agreed: bool,
+}
+
+impl FilesOptions {
+    /// From when a new entry owes its fire times.
+    fn from_of(&self, id: &EntryId) -> Option<Timestamp> {
+        self.from_each.get(id).copied().or(self.from.as_ref().map(|from| from.at))
+    }
 }
 
 /// One entry of the files.
@@ -191,7 +200,7 @@ impl Service {
                 None => None,
             };
             let as_new = anchored.as_ref().unwrap_or(&one.entry);
-            options.from.as_ref().map_or(Ok(()), |from| decide::check_owed(as_new, from.at, now))?;
+            options.from_of(&one.id).map_or(Ok(()), |from| decide::check_owed(as_new, from, now))?;
             one.as_new = anchored.map(|anchored| anchored.with_calendars(&calendars)).transpose()?;
             if !one.entry.schedule.exclude.calendars().is_empty() {
                 one.entry = one.entry.clone().with_calendars(&calendars)?;
@@ -250,23 +259,25 @@ impl Service {
 
     /// From when new entries count where they owe something: their ledgers may have settled some of it before they were removed.
     pub(super) async fn owe(&self, against: &Against, shard: u16, decisions: &mut Decisions) -> Result<()> {
-        let Some(from) = &against.options.from else { return Ok(()) };
-        let (mut new, mut ids) = (Vec::new(), Vec::new());
+        let options = &against.options;
+        let (mut new, mut ids, mut froms) = (Vec::new(), Vec::new(), Vec::new());
         for one in decisions.decided.iter_mut().filter(|one| one.verb == Verb::Put && one.revision == 0) {
+            let Some(from) = options.from_of(&one.id) else { continue };
             if one.pause().is_some() {
                 let why = format!("{}: it begins paused, so it owes nothing from then on", one.id);
                 decisions.warnings.push(why);
             } else {
                 ids.push(one.id.clone());
+                froms.push(from);
                 new.push(one);
             }
         }
         if ids.is_empty() {
             return Ok(());
         }
-        for (one, text) in new.into_iter().zip(self.store.ledgers(shard, &ids).await?) {
+        for ((one, from), text) in new.into_iter().zip(froms).zip(self.store.ledgers(shard, &ids).await?) {
             let end = ledger::read(&text).and_then(|stretches| ledger::end(&stretches));
-            let (from, limit) = beyond_ledger(&one.id, from.at, end);
+            let (from, limit) = beyond_ledger(&one.id, from, end);
             one.from = Some(from);
             decisions.warnings.extend(limit);
         }

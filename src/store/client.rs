@@ -142,6 +142,21 @@ impl Client {
         pipeline.all::<Value>().await.map(drop).map_err(|why| self.explain(&why))
     }
 
+    /// Sends commands in one pipeline; each has its own answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::command`], of each by itself.
+    pub async fn each(&self, commands: Vec<(&'static str, Vec<Value>)>) -> Result<Vec<Result<Value>>> {
+        let pipeline = self.inner.pipeline();
+        for (name, args) in commands {
+            let command = CustomCommand::new_static(name, ClusterHash::FirstKey, false);
+            pipeline.custom::<Value, Value>(command, args).await.map_err(|why| self.explain(&why))?;
+        }
+        let answers = Box::pin(pipeline.try_all::<Value>()).await;
+        Ok(answers.into_iter().map(|answer| answer.map_err(|why| self.explain(&why))).collect())
+    }
+
     /// Closes the connection in order.
     pub async fn quit(&self) {
         let _ = self.inner.quit().await;

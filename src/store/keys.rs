@@ -220,6 +220,11 @@ pub fn nudges(namespace: &Namespace) -> String {
     format!("upbeat:{{{namespace}}}:nudge")
 }
 
+/// The mark that a run of the celery action was sent; it stands on the broker.
+pub fn celery_mark(namespace: &Namespace, run_id: &str) -> String {
+    format!("upbeat:{{{namespace}}}:celery:{run_id}")
+}
+
 /// The shard of an entry: FNV-1a of its id, so that nobody has to look it up.
 pub fn shard_of(id: &EntryId, shards: u16) -> u16 {
     let hash = id

@@ -70,6 +70,8 @@ const SENT: &[(&str, &[Role])] = &[
     ("hdel", &[Node]),
     ("hset", &[Node]),
     ("hincrby", &[Operator]),
+    // The mark of a message to Celery.
+    ("pexpire", &[Node]),
     ("zrem", &[Node]),
 ];
 
@@ -77,7 +79,10 @@ const SENT: &[(&str, &[Role])] = &[
 const LOOKED: &[&str] = &["hget", "hlen", "hmget", "llen", "time", "zcard", "zcount", "zmscore", "zrange"];
 
 /// Commands that a target of a direct action takes.
-const TO_TARGETS: &[&str] = &["llen", "publish", "rpush", "xadd", "xlen"];
+const TO_TARGETS: &[&str] = &["llen", "lpush", "publish", "rpush", "xadd", "xlen"];
+
+/// What a node also asks of them: results of Celery's tasks.
+const TO_RESULTS: &[&str] = &["get", "mget", "subscribe", "unsubscribe"];
 
 /// Words in quotes in scripts that look like commands and are options of one.
 const OPTIONS: &[&str] =
@@ -113,11 +118,17 @@ fn scripts_of(scripts: &Scripts, role: Role) -> Vec<&Script> {
         rebuild_entries,
         rebuild_runs,
         recount,
+        // Run on the Redis of a RedBeat, as the user that its URL names.
+        redbeat_give: _,
+        redbeat_mark: _,
+        redbeat_open: _,
+        redbeat_take: _,
         purge,
         renew,
         replan,
         rescue,
         retry,
+        send_celery,
         skip,
         snapshot: _,
         trigger,
@@ -150,6 +161,7 @@ fn scripts_of(scripts: &Scripts, role: Role) -> Vec<&Script> {
             renew,
             replan,
             rescue,
+            send_celery,
             work,
             zones_done,
         ],
@@ -255,7 +267,8 @@ impl AclOf<'_> {
         }
         if self.role != Viewer && !self.targets.is_empty() {
             let patterns = self.targets.iter().flat_map(|target| [format!("~{target}"), format!("&{target}")]);
-            let commands = TO_TARGETS.iter().map(|command| format!("+{command}"));
+            let results: &[&str] = if self.role == Node { TO_RESULTS } else { &[] };
+            let commands = TO_TARGETS.iter().chain(results).map(|command| format!("+{command}"));
             rules.push(format!("({})", patterns.chain(commands).collect::<Vec<_>>().join(" ")));
         }
         rules

@@ -38,6 +38,7 @@ pub fn fresh_run_id() -> String {
 pub fn attempt(action: Action) -> Attempt {
     Attempt {
         action,
+        first_attempt: 2,
         env: BTreeMap::new(),
         cwd: None,
         extra_args: Vec::new(),

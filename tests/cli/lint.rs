@@ -53,7 +53,7 @@ fn every_error_of_a_folder_has_its_line_in_toml_and_json() {
     user.file("jobs/c.toml", "[entries.c]\nevery = 5m\n");
     user.file(
         "jobs/d.toml",
-        "[alerts.x]\non = []\n[entries.d]\nafter = { entry = 'c' }\ncelery = 'x'\n[calendars.cn]\nfile = 'none.ics'\n",
+        "[alerts.x]\non = []\n[entries.d]\nafter = { entry = 'c' }\nhandler = 'x'\n[calendars.cn]\nfile = 'none.ics'\n",
     );
     let said = lint(&user, 1, &["-f", "jobs"]);
     let find =
@@ -66,7 +66,7 @@ fn every_error_of_a_folder_has_its_line_in_toml_and_json() {
     find("error: jobs/c.toml:2: not TOML: ");
     find("error: jobs/d.toml:1: alerts: not in this version yet");
     find("error: jobs/d.toml:4: entries.d.after: not in this version yet");
-    find("error: jobs/d.toml:5: entries.d.celery: not in this version yet");
+    find("error: jobs/d.toml:5: entries.d.handler: not in this version yet");
     find("error: jobs/d.toml:7: calendars.cn.file: ");
     let twice = find("error: jobs/b.json:3: entries.twice: stands in ");
     assert!(twice.ends_with("jobs/a.toml:17 too"), "{twice}");

@@ -35,7 +35,10 @@ fn an_entry_has_exactly_one_schedule_and_one_action() {
         refused(&with("cron = '@daily'")),
         "every: cron is given too; an entry has exactly one of cron, every, at, rrule"
     );
-    assert_eq!(refused("every = '5m'"), "no action: exactly one of exec, shell, http, stream, list, publish is needed");
+    assert_eq!(
+        refused("every = '5m'"),
+        "no action: exactly one of exec, shell, http, celery, stream, list, publish is needed"
+    );
     assert!(refused("every = '5m'\nshell = 'a'\nexec = ['a']\nlist = 'b'").contains("exec, shell, list are given"));
 }
 
@@ -71,7 +74,6 @@ fn what_comes_later_is_refused_by_name_whatever_it_says() {
     for (field, value) in [
         ("after", "{ entry = 'a', on = 'success' }"),
         ("handler", "'send-report'"),
-        ("celery", "'app.tasks.report'"),
         ("concurrency_key", "'db'"),
         ("priority", "'high'"),
     ] {
@@ -80,7 +82,7 @@ fn what_comes_later_is_refused_by_name_whatever_it_says() {
         assert!(FIELDS.contains(&field));
     }
     // One complaint is enough where the kind itself comes later.
-    for only in ["shell = 'x'\nafter = 'a'", "every = '5m'\ncelery = 'app.x'"] {
+    for only in ["shell = 'x'\nafter = 'a'", "every = '5m'\nhandler = 'x'"] {
         let errors = upbeat::domain::entry::Entry::parse_all(fields(only)).unwrap_err();
         assert_eq!(errors.len(), 1, "{errors:?}");
     }

@@ -70,6 +70,7 @@ async fn plan_says_exactly_what_apply_then_does() {
                 from: rng.bool().then(|| from.clone()),
                 is_prune: rng.bool(),
                 is_agreed: true,
+                ..FilesOptions::default()
             };
             let planned = bed.service.plan_files(&request(), files(), &options).await.unwrap();
             let asked = bed.service.apply_files(&dry(), files(), &options).await.unwrap();
@@ -136,7 +137,7 @@ async fn plan_writes_nothing() {
     let (keys, before) = (bed.redis.keys(), written());
     let other = text.replace("1d", "2d").replace("2030-01-01", "2030-01-02").replace("entries.b", "entries.d");
     let said = Said::from(Timestamp(bed.now().await.0 - 86_400_000));
-    let options = FilesOptions { from: Some(said), is_take: true, is_prune: true, is_agreed: false };
+    let options = FilesOptions { from: Some(said), is_take: true, is_prune: true, ..FilesOptions::default() };
     let planned = bed.service.plan_files(&request(), vec![owned("ops", &other)], &options).await.unwrap();
     let words: Vec<&str> = planned.changes.iter().map(|one| one.change.change).collect();
     assert_eq!(words, ["changed", "added", "changed", "removed"]);

@@ -3,6 +3,7 @@
 //! A test file says `mod support;` and uses the parts by name. Nothing here talks to a Redis that the tests did not start.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod celery;
 pub mod changes;
 pub mod cli;
 pub mod entries;
@@ -12,6 +13,7 @@ pub mod node;
 pub mod patience;
 pub mod playground;
 pub mod proxy;
+pub mod redbeat;
 pub mod redis;
 pub mod resp;
 pub mod terminal;

@@ -1,7 +1,10 @@
 //! `upbeat import`: files for `apply` from what other schedulers have.
 
+mod celery;
 mod crontab;
 mod k8s;
+mod redbeat;
+mod redbeat_words;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -22,6 +25,12 @@ pub enum ImportFrom {
     /// Crontabs of users and of the system: files, folders, or - for standard input
     #[command(after_help = crontab::CRONTAB_EXAMPLES)]
     Crontab(Box<crontab::CrontabArgs>),
+    /// A live RedBeat: read, watched, taken over, handed back
+    #[command(after_help = redbeat::REDBEAT_EXAMPLES)]
+    Redbeat(Box<redbeat::RedbeatArgs>),
+    /// The beat of a Celery app: beat_schedule, and the tables of django-celery-beat
+    #[command(after_help = celery::CELERY_EXAMPLES)]
+    Celery(Box<celery::CeleryArgs>),
     /// CronJobs of Kubernetes: manifests, folders of them, or - for standard input
     #[command(after_help = k8s::K8S_EXAMPLES)]
     K8s(Box<k8s::K8sArgs>),
@@ -46,6 +55,8 @@ pub struct Applying {
 pub async fn run(app: &App, from: ImportFrom) -> Ended {
     match from {
         ImportFrom::Crontab(args) => crontab::run(app, *args).await,
+        ImportFrom::Redbeat(args) => redbeat::run(app, *args).await,
+        ImportFrom::Celery(args) => celery::run(app, *args).await,
         ImportFrom::K8s(args) => k8s::run(app, *args).await,
         ImportFrom::Other(words) => Err(hints::subcommand("import", &words).into()),
     }
@@ -53,32 +64,45 @@ pub async fn run(app: &App, from: ImportFrom) -> Ended {
 
 /// Prints the file, or applies it, and reports what could not be carried over. `source` owns the entries where nobody else is named.
 async fn finish(app: &App, import: Import, applying: &Applying, source: &str) -> Ended {
-    let Import { mut file, refused, notes } = import;
+    let code = write(app, &import, applying, source).await?;
+    report(app, &import);
+    Ok(code)
+}
+
+/// Prints the file, or applies it.
+async fn write(app: &App, import: &Import, applying: &Applying, source: &str) -> Ended {
+    let mut file = import.file.clone();
     if let Some(owner) = &applying.owner {
         file.owner = Some(Owner::parse("owner", owner)?);
     }
-    let written = file.entries.len();
-    let ended = if applying.apply {
+    if applying.apply {
         let owner = ScheduleFile::owner_from_name(source);
         let files = vec![OwnedFile { file, owner }];
         let service = app.service().await?;
-        apply::write(app, &service, files, &FilesOptions::default(), &applying.changing).await?
-    } else {
-        app.printer.one(&file.to_json(), |_| String::new(), || file.to_toml());
-        0
+        return apply::write(app, &service, files, &FilesOptions::default(), &applying.changing).await;
+    }
+    let comments: String = import.comments.iter().map(|line| format!("# {line}\n")).collect();
+    let toml = || match comments.is_empty() {
+        true => file.to_toml(),
+        false => format!("{}\n{comments}", file.to_toml()),
     };
-    for refused in &refused {
+    app.printer.one(&file.to_json(), |_| String::new(), toml);
+    Ok(0)
+}
+
+/// Says what could not be carried over, and why, and what behaves differently.
+fn report(app: &App, import: &Import) {
+    for refused in &import.refused {
         app.printer.warning(&format!("{} refused: {}", refused.place, refused.reason));
         if let Some(hint) = &refused.hint {
             complain(&format!("  {hint}"));
         }
     }
-    for note in &notes {
+    for note in &import.notes {
         app.printer.note(format!("note: {note}"));
     }
-    let lost = refused.len();
+    let (written, lost) = (import.file.entries.len(), import.refused.len());
     app.printer.note(format!("{} read, {written} written, {lost} not carried over", written + lost));
-    Ok(ended)
 }
 
 /// What stands in a file, or on standard input for `-`; it need not be text.

@@ -1,10 +1,10 @@
-//! Reads the action out of an entry's fields: exec, shell and the direct ones; `http` has a file of its own.
+//! Reads the action out of an entry's fields: exec, shell and the direct ones; `http` and `celery` have files of their own.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::http;
+use super::{celery, http};
 use crate::domain::action::{Action, Direct, DirectForm};
 use crate::domain::fields::{ACTION_KINDS, keys_of, only_kind};
 use crate::domain::id::{KEY_PREFIX, is_upbeat_key};
@@ -28,6 +28,7 @@ pub(crate) fn parse(fields: &Map<String, Value>) -> Result<Action> {
         "exec" => exec(value).map(Action::Exec),
         "shell" => Ok(Action::Shell(filled_text(kind, value, SHELL_MAX_BYTES)?.to_owned())),
         "http" => http::parse(value).map(Action::Http),
+        "celery" => celery::parse(value).map(|celery| Action::Celery(Box::new(celery))),
         "stream" => direct(kind, DirectForm::Stream, value).map(Action::Direct),
         "list" => direct(kind, DirectForm::List, value).map(Action::Direct),
         _ => direct(kind, DirectForm::Publish, value).map(Action::Direct),

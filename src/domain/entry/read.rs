@@ -30,7 +30,8 @@ const PAYLOAD_MAX_DEPTH: usize = 32;
 
 /// The entry, or `None` after noting at least one complaint; an entry may come with complaints, too.
 pub(super) fn read(id: Option<&EntryId>, mut fields: Map<String, Value>, complaints: &mut Complaints) -> Option<Entry> {
-    complaints.note(unwrap_payload_json(&mut fields));
+    complaints.note(unwrap_json(&mut fields, "payload", "payload_json"));
+    complaints.note(unwrap_json(&mut fields, "celery", "celery_json"));
     let fields = in_order(fields);
     for (field, value) in &fields {
         complaints.note(is_deliverable(field, value));
@@ -77,8 +78,7 @@ pub(super) fn read(id: Option<&EntryId>, mut fields: Map<String, Value>, complai
     let action = what?;
     complaints.note(fits_action(&fields, &action, overlap, delivery));
     complaints.note(fits_delivery(delivery, retry.as_ref()));
-    let is_direct = matches!(action, Action::Direct(_));
-    let default_overlap = if is_direct { Overlap::Allow } else { Overlap::default() };
+    let default_overlap = if action.is_message() { Overlap::Allow } else { Overlap::default() };
     Some(Entry(Arc::new(EntryData {
         schedule: when?,
         spread,
@@ -116,21 +116,21 @@ impl Reader<'_, '_> {
     }
 }
 
-/// `payload_json` is the same payload as a JSON text: TOML has no null. A null payload is none.
-fn unwrap_payload_json(fields: &mut Map<String, Value>) -> Result<()> {
-    if fields.get("payload").is_some_and(Value::is_null) {
-        fields.shift_remove("payload");
+/// `payload_json` and `celery_json` are the same fields as JSON texts: TOML has no null. A null payload is none.
+fn unwrap_json(fields: &mut Map<String, Value>, field: &str, as_text: &str) -> Result<()> {
+    if field == "payload" && fields.get(field).is_some_and(Value::is_null) {
+        fields.shift_remove(field);
     }
-    let Some(value) = fields.shift_remove("payload_json") else {
+    let Some(value) = fields.shift_remove(as_text) else {
         return Ok(());
     };
-    if fields.contains_key("payload") {
-        return Err(Error::invalid("payload_json", "payload is given too; one of them is needed"));
+    if fields.contains_key(field) {
+        return Err(Error::invalid(as_text, format!("{field} is given too; one of them is needed")));
     }
-    let payload = json_text::parse("payload_json", text("payload_json", &value)?)
-        .map_err(|error| Error::invalid("payload_json", error.problem().message.clone()))?;
-    if !payload.is_null() {
-        fields.insert("payload".to_owned(), payload);
+    let value = json_text::parse(as_text, text(as_text, &value)?)
+        .map_err(|error| Error::invalid(as_text, error.problem().message.clone()))?;
+    if !value.is_null() {
+        fields.insert(field.to_owned(), value);
     }
     Ok(())
 }
@@ -192,31 +192,40 @@ fn fits_action(
             return Err(Error::invalid(field, "goes with exec and shell only").hint(format!("leave {field} out")));
         }
     }
-    if !matches!(action, Action::Direct(_)) {
+    if matches!(action, Action::Celery(_)) && fields.contains_key("payload") {
+        return Err(Error::invalid("payload", "what a task is given are its args and kwargs")
+            .hint("celery = { task = \"...\", args = [...], kwargs = { ... } }"));
+    }
+    if !action.is_message() {
         return Ok(());
     }
+    // What holds for a task that is waited for, and for no other message.
+    let track = match action {
+        Action::Celery(_) => "; or track = true, and the run lasts until the task has ended",
+        _ => "",
+    };
     if fields.contains_key("timeout") {
         return Err(Error::invalid("timeout", "a message is written in one step, there is nothing to time")
-            .hint("leave timeout out"));
+            .hint(format!("leave timeout out{track}")));
     }
     if fields.contains_key("retry") {
         return Err(Error::invalid("retry", "a message is written in the step that fires it, and no node tries again")
-            .hint("leave retry out; upbeat dead retry sends a message again that its target refused"));
+            .hint(format!("leave retry out; upbeat dead retry sends a message again that its target refused{track}")));
     }
     if delivery == Some(Delivery::AtMostOnce) {
         return Err(Error::invalid("delivery", "a message is written in the step that fires it, exactly once")
             .value(Delivery::AtMostOnce.word())
-            .hint("leave delivery out"));
+            .hint(format!("leave delivery out{track}")));
     }
     if fields.contains_key("max_running") {
         return Err(Error::invalid("max_running", "a message is written in one step and is never active")
-            .hint("leave max_running out"));
+            .hint(format!("leave max_running out{track}")));
     }
     match overlap {
         None | Some(Overlap::Allow) => Ok(()),
         Some(rule) => Err(Error::invalid("overlap", "a message is written in one step and overlaps nothing")
             .value(rule.word())
-            .hint("leave overlap out")),
+            .hint(format!("leave overlap out{track}"))),
     }
 }
 
@@ -240,10 +249,16 @@ fn payload(value: &Value) -> Result<Value> {
         let why = format!("{size} bytes are too many, {PAYLOAD_MAX_BYTES} are the most");
         return Err(Error::invalid("payload", why).hint("send a reference to the data instead"));
     }
-    if depth(value) > PAYLOAD_MAX_DEPTH {
-        return Err(Error::invalid("payload", format!("is nested more than {PAYLOAD_MAX_DEPTH} deep")));
-    }
+    check_depth("payload", value)?;
     Ok(value.clone())
+}
+
+/// Refuses what is nested deeper than every reader follows.
+pub(super) fn check_depth(field: &str, value: &Value) -> Result<()> {
+    match depth(value) > PAYLOAD_MAX_DEPTH {
+        true => Err(Error::invalid(field, format!("is nested more than {PAYLOAD_MAX_DEPTH} deep"))),
+        false => Ok(()),
+    }
 }
 
 fn depth(value: &Value) -> usize {

@@ -239,7 +239,13 @@ impl Defaults {
         if self.fields.is_empty() {
             return own;
         }
-        let is_direct = ["stream", "list", "publish"].iter().any(|kind| own.contains_key(*kind));
+        let is_tracked = |celery: &Value| celery.get("track") == Some(&Value::Bool(true));
+        let celery = own.get("celery").cloned().or_else(|| {
+            let text = own.get("celery_json")?.as_str()?;
+            Some(json_text::parse("celery_json", text).unwrap_or_default())
+        });
+        let is_direct = ["stream", "list", "publish"].iter().any(|kind| own.contains_key(*kind))
+            || celery.is_some_and(|celery| !is_tracked(&celery));
         let mut fields = self.fields.clone();
         if is_direct {
             fields.shift_remove("timeout");

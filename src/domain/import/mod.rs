@@ -1,9 +1,11 @@
 //! What other schedulers have, as a schedule file. Every source ends as one [`Import`]: the entries that behave as they
 //! did there, what could not be carried over, each with its place and reason, and what behaves differently.
 
+pub mod celery;
 pub mod crontab;
 mod ids;
 pub mod k8s;
+pub mod redbeat;
 
 use crate::domain::file::ScheduleFile;
 use crate::error::Error;
@@ -19,6 +21,8 @@ pub struct Import {
     pub refused: Vec<Refused>,
     /// What behaves differently, or needs a look.
     pub notes: Vec<String>,
+    /// Lines for the end of the file, as comments.
+    pub comments: Vec<String>,
 }
 
 /// A line, key or document that could not be carried over.

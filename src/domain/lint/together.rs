@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{NaiveDateTime, NaiveTime};
 
-use super::{Note, key, kind};
+use super::{Note, key, kind, tasks};
 use crate::domain::file::FileEntry;
 use crate::domain::id::EntryId;
 use crate::domain::schedule::When;
@@ -42,6 +42,7 @@ pub fn together(entries: &[&FileEntry], now: Timestamp) -> Vec<Note> {
     let (counted, fixed): (Vec<Group<'_>>, Vec<Group<'_>>) = groups.into_iter().partition(counts_from_apply);
     let mut notes: Vec<Note> = at_a_minute(&fixed, now).into_iter().collect();
     notes.extend(counted.iter().filter_map(from_one_instant));
+    notes.extend(tasks::note(entries, now));
     notes
 }
 

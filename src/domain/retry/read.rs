@@ -77,6 +77,8 @@ const REASONS: &[Reason] = &[
     Reason::Timeout,
     Reason::HttpStatus,
     Reason::Connect,
+    Reason::Target,
+    Reason::TargetFull,
     Reason::Panic,
     Reason::Refused,
 ];

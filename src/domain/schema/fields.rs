@@ -1,5 +1,7 @@
 //! The schema of each field of an entry, with its limits.
 
+mod celery;
+
 use serde_json::{Value, json};
 
 use super::table;
@@ -43,6 +45,10 @@ pub(super) fn of_field(field: &str) -> Option<Value> {
         ),
         "shell" => ("A text for /bin/sh -c.", text()),
         "http" => ("A request: \"POST https://...\", a url for GET, or a table.", http()),
+        "celery" => (
+            "A task for Celery workers: its name, or a table; written by the claim itself, as kombu does.",
+            json!({ "oneOf": [text(), celery::table_form()] }),
+        ),
         "stream" => ("A message into this Redis stream, written by the claim itself.", message("stream")),
         "list" => ("A message into this Redis list (RPUSH), written by the claim itself.", message("list")),
         "publish" => ("A message to this Redis channel.", message("publish")),

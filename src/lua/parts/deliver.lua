@@ -1,41 +1,23 @@
--- Direct actions: messages that Rust has rendered but for run id, fire time and trigger. Needs `messages_key`, `history`.
+-- Direct actions: messages that Rust has rendered but for run id, fire time and trigger. Needs `messages_key`, `history`,
+-- `celery`.
 local MESSAGE = '>BBBI4I2B'  -- version, form, flags, max_len, length of the target, length of the namespace (streams)
-local STREAM, LIST, PUBLISH = 1, 2, 3
+local STREAM, LIST, PUBLISH, CELERY = 1, 2, 3, 4
 local RAW, TRIM = 1, 2
-local TRIGGER_WORDS = { 'scheduled', 'catch_up', 'manual', 'backfill', 'follow_up', 'one_off' }
 -- `RECORD` of the history in two, around birth and revision.
 local RECORD_HEAD, RECORD_END = '>BBBBI2BBI6I6I6I6I6', '>I2I4I6'
 local MESSAGE_MIN = 10
-local templates, instants, delivered, betweens, ways = {}, {}, {}, {}, {}
-local last_head, last_way
-
--- RFC 3339 in UTC with milliseconds, by integer arithmetic, once per distinct instant.
-local function instant_text(ms)
-  local text = instants[ms]
-  if text then return text end
-  local days, rest = math.floor(ms / 86400000), ms % 86400000
-  local z = days + 719468
-  local era = math.floor(z / 146097)
-  local doe = z - era * 146097
-  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
-  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
-  local mp = math.floor((5 * doy + 2) / 153)
-  local month = mp < 10 and mp + 3 or mp - 9
-  text = string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ', yoe + era * 400 + (month <= 2 and 1 or 0), month,
-    doy - math.floor((153 * mp + 2) / 5) + 1, math.floor(rest / 3600000), math.floor(rest / 60000) % 60,
-    math.floor(rest / 1000) % 60, rest % 1000)
-  instants[ms] = text
-  return text
-end
+local templates, delivered, betweens, ways = {}, {}, {}, {}
+local last_head, last_way, least
 
 -- Returns the message's way and what stands behind run id, fire time and trigger, or nil where it is damaged; cannot raise.
 -- Messages with the same head go to the same target in the same way, so the head is read once.
 local function read_message(text)
-  if last_head and text and cut(text, 1, #last_head) == last_head then return last_way, cut(text, #last_head + 1) end
+  if last_head and text and #text >= least and cut(text, 1, #last_head) == last_head then return last_way, cut(text, #last_head + 1) end
   if not text or #text < MESSAGE_MIN then return nil end
   local version, form, flags, max_len, target_len, names_len, at = struct.unpack(MESSAGE, text)
   local tail_at = at + target_len + names_len
-  if version ~= 1 or #text < tail_at - 1 then return nil end
+  local shortest_text = tail_at - 1 + (form == CELERY and TEMPLATE_MIN or 0)
+  if version ~= 1 or #text < shortest_text then return nil end
   local head = string.sub(text, 1, tail_at - 1)
   local way = ways[head]
   if not way then
@@ -43,7 +25,7 @@ local function read_message(text)
       namespace = string.sub(text, at + target_len, tail_at - 1), runs = {} }
     ways[head] = way
   end
-  last_head, last_way = head, way
+  last_head, last_way, least = head, way, shortest_text
   return way, string.sub(text, tail_at)
 end
 
@@ -73,7 +55,9 @@ local function render_all(way, group, from, till)
   local texts, fire_at, trigger, middle = {}, nil, nil, nil
   for i = from, till do
     local d = group[i]
-    if way.flags % 2 == RAW then
+    if way.form == CELERY then
+      texts[i - from + 1] = celery.render(d[D_TAIL], d[D_RUN_ID], d[D_FIRE_AT], d[D_TRIGGER], now)
+    elseif way.flags % 2 == RAW then
       texts[i - from + 1] = d[D_TAIL]
     else
       if d[D_FIRE_AT] ~= fire_at or d[D_TRIGGER] ~= trigger then
@@ -112,7 +96,7 @@ local function deliver_by(way)
   local failed, group = {}, way.runs
   local room = #group
   if way.form ~= PUBLISH and way.flags < TRIM then
-    local length = redis.pcall(way.form == LIST and 'LLEN' or 'XLEN', way.target)
+    local length = redis.pcall(way.form == STREAM and 'XLEN' or 'LLEN', way.target)
     if refusal(length) then
       for i = 1, #group do failed[i] = { TARGET, length.err } end
       return failed
@@ -120,10 +104,12 @@ local function deliver_by(way)
     room = math.max(0, math.min(#group, way.max_len - length))
   end
   for i = room + 1, #group do failed[i] = { TARGET_FULL, way.target .. ' holds ' .. way.max_len } end
-  if way.form == LIST then
+  if way.form == LIST or way.form == CELERY then
     for from = 1, room, 1000 do
       local till = math.min(from + 999, room)
-      local words = refusal(redis.pcall('RPUSH', way.target, unpack(render_all(way, group, from, till))))
+      -- Workers of Celery take what stands last.
+      local command = way.form == LIST and 'RPUSH' or 'LPUSH'
+      local words = refusal(redis.pcall(command, way.target, unpack(render_all(way, group, from, till))))
       for i = from, words and till or 0 do failed[i] = { TARGET, words } end
     end
   else

@@ -1,4 +1,4 @@
-//! Executes one attempt of a run: a command under its supervisor, or an HTTP request.
+//! Executes one attempt of a run: a command under its supervisor, an HTTP request, or a task for Celery.
 //!
 //! [`Executor::execute`] takes an [`Attempt`], everything that it needs, and returns an [`Outcome`], everything that
 //! remains. It never fails: what this node can't start is an outcome, too ([`Reason::Refused`]). When it returns,
@@ -7,11 +7,12 @@
 //!
 //! A command is prepared in `job`, started and collected in `process`, which is the node's side, and watched by
 //! [`supervisor`], the other side; the two share nothing but what `wire` says. A request is prepared, sent and judged
-//! in `http`; `address` says where none may go. Both are ended by `cause`, write into `output`, and take their secrets
+//! in `http`, a task is sent and waited for in `celery`; `address` says where neither may go. All are ended by `cause`, write into `output`, and take their secrets
 //! from `secret`, which cuts them out of what remains.
 
 mod address;
 mod cause;
+mod celery;
 #[cfg_attr(not(target_os = "linux"), path = "command_elsewhere.rs")]
 mod command;
 mod context;
@@ -42,6 +43,7 @@ use std::path::PathBuf;
 use tokio::sync::watch;
 
 use self::cause::{Cause, Interruption};
+use self::celery::Tasks;
 use self::command::Commands;
 pub use self::context::Context;
 use self::http::Web;
@@ -52,6 +54,7 @@ use crate::domain::policy;
 use crate::domain::run::Reason;
 use crate::domain::span::Span;
 use crate::error::Result;
+use crate::store::Store;
 
 /// Everything an attempt needs; made by the node from records.
 #[derive(Debug, Clone)]
@@ -72,6 +75,8 @@ pub struct Attempt {
     pub context: Context,
     /// Where what it writes can be read while it runs; empty at first.
     pub output: Output,
+    /// The first of the attempts that were lost or handed back right before this one, or this one: what they sent counts.
+    pub first_attempt: u32,
 }
 
 /// What this node's owner set.
@@ -135,6 +140,8 @@ pub struct Outcome {
 pub enum Ending {
     /// Well.
     Succeeded,
+    /// A message was written.
+    Delivered,
     /// Badly.
     Failed(Reason),
     /// [`Stop::Cancel`] ended it.
@@ -190,6 +197,7 @@ impl Outcome {
 pub struct Executor {
     commands: Commands,
     web: Web,
+    tasks: Tasks,
     vault: Vault,
 }
 
@@ -197,7 +205,15 @@ impl Executor {
     /// Opens the supervisor's program and reads the variables that are passed on.
     pub fn new(config: ExecutorConfig) -> Result<Self> {
         let commands = Commands::new(&config)?;
-        Ok(Self { commands, web: Web::default(), vault: Vault { allowed: config.secrets, dir: config.secrets_dir } })
+        let vault = Vault { allowed: config.secrets, dir: config.secrets_dir };
+        Ok(Self { commands, web: Web::default(), tasks: Tasks::default(), vault })
+    }
+
+    /// With the store of the node, whose Redis is the broker of Celery's tasks that name none.
+    #[must_use]
+    pub fn with_store(mut self, store: Store) -> Self {
+        self.tasks = Tasks::of(store);
+        self
     }
 
     /// Executes `attempt` to its end, or until `stop` says otherwise; the greatest wish counts, `Drain < Cancel <
@@ -222,6 +238,7 @@ impl Executor {
                 self.commands.run(argv, &attempt, vault, mask, interruption).await
             }
             Action::Http(http) => self.web.run(http, &attempt, vault, mask, interruption).await,
+            Action::Celery(celery) => self.tasks.run(celery, &attempt, vault, mask, interruption).await,
             Action::Direct(_) => Err(Refused("a direct action is delivered by the claim, not by a node".into())),
         };
         let mut outcome = outcome.unwrap_or_else(|Refused(why)| Outcome::refused(why));

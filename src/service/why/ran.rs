@@ -180,7 +180,7 @@ impl Teller<'_> {
     /// Whether its kind of action leaves an output.
     pub fn has_output(&self, run: &EndedRun) -> bool {
         let action = self.records.entry_of(run.revision).map(|entry| &entry.action);
-        !matches!(action, Some(Action::Direct(_)))
+        !action.is_some_and(Action::is_message)
     }
 
     /// `revision 3 (ci@runner) changed exec`: the last change on the way from one revision to another.
