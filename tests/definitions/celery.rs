@@ -13,7 +13,7 @@ fn does(celery: &str) -> String {
 }
 
 fn celery(text: &str) -> Celery {
-    match entry(&does(text)).action {
+    match entry(&does(text)).into_data().action {
         Action::Celery(celery) => *celery,
         other => panic!("{other:?}"),
     }
