@@ -14,8 +14,8 @@ use crate::cli::{App, calendars, entry_words, moments, queues};
 use crate::domain::moment::Direction;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
-use crate::error::Result;
-use crate::service::{ChangeView, Changes, FilesOptions, OwnedFile, Pruned, Said, Service};
+use crate::error::{Error, Result};
+use crate::service::{ChangeView, Changes, FilesOptions, OwnedFile, Pruned, Request, Said, Service};
 
 pub const APPLY_EXAMPLES: &str = "Examples:
   upbeat plan -f jobs.toml                     see what it would do
@@ -83,8 +83,31 @@ pub async fn apply(app: &App, args: ApplyArgs) -> Ended {
             options.is_agreed = true;
         }
     }
-    let ask = async || service.apply_files(&request, files.clone(), &options).await;
-    let changes = until_answered(app.printer, &request, ask).await.map_err(|why| ids.placed(why))?;
+    write_placed(app, &service, files, &options, &request, |why| ids.placed(why)).await
+}
+
+/// Makes the entries of these files so, and says what that did.
+pub async fn write(
+    app: &App,
+    service: &Service,
+    files: Vec<OwnedFile>,
+    options: &FilesOptions,
+    changing: &Changing,
+) -> Ended {
+    write_placed(app, service, files, options, &request(changing), |why| why).await
+}
+
+/// The same; `placed` says where in the files a complaint belongs.
+async fn write_placed(
+    app: &App,
+    service: &Service,
+    files: Vec<OwnedFile>,
+    options: &FilesOptions,
+    request: &Request,
+    placed: impl Fn(Error) -> Error,
+) -> Ended {
+    let ask = async || service.apply_files(request, files.clone(), options).await;
+    let changes = until_answered(app.printer, request, ask).await.map_err(placed)?;
     let has_told_calendars = calendars::of_file(app.printer, &changes.calendars, request.is_dry_run);
     queues::of_file(app.printer, &changes.queues, request.is_dry_run);
     if app.printer.format == Format::Table && changes.changes.is_empty() {
@@ -95,7 +118,7 @@ pub async fn apply(app: &App, args: ApplyArgs) -> Ended {
         return Ok(has_told_calendars);
     }
     if app.printer.format != Format::Table || changes.changes.len() == 1 {
-        let told = entry_words::changes(app, &service, &changes, None, request.is_dry_run).await?;
+        let told = entry_words::changes(app, service, &changes, None, request.is_dry_run).await?;
         return Ok(has_told_calendars.max(told));
     }
     let refused: Vec<&ChangeView> = changes.changes.iter().filter(|one| one.change == "refused").collect();
@@ -104,6 +127,8 @@ pub async fn apply(app: &App, args: ApplyArgs) -> Ended {
         let now = service.store().now(0).await?;
         print(&printable(&summary(&changes, &zones, now, request.is_dry_run)));
     }
+    // To free what a large file held takes longer than the rest.
+    tokio::task::spawn_blocking(move || drop(files));
     for one in refused.iter().take(TOLD) {
         let why = one.message.as_deref().unwrap_or("it changed meanwhile");
         complain(&format!("refused {}: {}", one.id, printable(why)));
@@ -172,7 +197,7 @@ mod tests {
         ChangeView {
             id: id.to_owned(),
             change,
-            fields: vec!["every".to_owned()],
+            fields: vec!["every".into()],
             next_before: None,
             next_after: Some(crate::service::At(Timestamp(1_000_000))),
             revision: Some(1),

@@ -168,7 +168,7 @@ pub enum Command {
     /// Print a file for `apply` from another scheduler's
     Import {
         #[command(subcommand)]
-        from: ImportFrom,
+        from: super::import::ImportFrom,
     },
 
     /// What an entry was, who made it so and why, the newest first
@@ -343,18 +343,4 @@ pub struct NextArgs {
     /// How many
     #[arg(long, default_value_t = 5, value_parser = whole::<u32>(0, 10_000), allow_negative_numbers = true)]
     pub count: u32,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum ImportFrom {
-    /// A user's crontab, a file or - for standard input
-    Crontab {
-        #[arg(default_value = "-")]
-        file: String,
-        /// Zone of the machine that it comes from
-        #[arg(long, value_name = "ZONE")]
-        tz: Option<String>,
-    },
-    #[command(external_subcommand)]
-    Other(Vec<String>),
 }

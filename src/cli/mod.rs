@@ -67,7 +67,7 @@ use std::sync::OnceLock;
 use clap::FromArgMatches;
 use clap::error::ErrorKind;
 
-use args::{Cli, Command, ImportFrom, Other};
+use args::{Cli, Command, Other};
 use output::{Ended, Failure, Format, Printer};
 use run_args::RunsCommand;
 
@@ -178,8 +178,7 @@ async fn command(app: &App, command: Command) -> Ended {
         Command::Plan(args) => plan::plan(app, args).await,
         Command::Apply(args) => apply::apply(app, args).await,
         Command::Export { ids, select } => export::export(app, &ids, &select).await,
-        Command::Import { from: ImportFrom::Crontab { file, tz } } => import::import_crontab(app, &file, tz.as_deref()),
-        Command::Import { from: ImportFrom::Other(words) } => Err(hints::subcommand("import", &words).into()),
+        Command::Import { from } => import::run(app, from).await,
         Command::Revisions(args) => revisions::list(app, &args).await,
         Command::Rollback(args) => revisions::rollback(app, &args).await,
         Command::Runs(args) => match args.command {

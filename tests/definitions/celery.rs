@@ -13,8 +13,8 @@ fn does(celery: &str) -> String {
 }
 
 fn celery(text: &str) -> Celery {
-    match entry(&does(text)).action {
-        Action::Celery(celery) => *celery,
+    match &entry(&does(text)).action {
+        Action::Celery(celery) => (**celery).clone(),
         other => panic!("{other:?}"),
     }
 }

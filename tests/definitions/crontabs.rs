@@ -1,7 +1,8 @@
 //! Crontabs of users.
 
 use serde_json::json;
-use upbeat::domain::crontab::{Import, import_user_crontab};
+use upbeat::domain::import::Import;
+use upbeat::domain::import::crontab::import_user_crontab;
 use upbeat::domain::policy::{CatchUp, Overlap};
 
 fn ids(import: &Import) -> Vec<&str> {
@@ -94,7 +95,10 @@ fn what_is_not_carried_over_is_listed_with_its_line() {
         "@reboot /x\n61 * * * * bad\n17 * * * * root cd / && run-parts /etc/cron.hourly\n@daily ok\n* * * *\nA-B=c\nUPBEAT_X=1\n",
         Some("UTC"),
     );
-    assert_eq!(import.refused.iter().map(|refused| refused.line).collect::<Vec<_>>(), [1, 2, 3, 5, 6, 7]);
+    assert_eq!(
+        import.refused.iter().map(|refused| refused.place.as_str()).collect::<Vec<_>>(),
+        ["line 1", "line 2", "line 3", "line 5", "line 6", "line 7"]
+    );
     assert_eq!(import.refused[0].reason, "@reboot: a fleet has no boot");
     assert!(import.refused[1].reason.starts_with("cron: "));
     assert_eq!(import.refused[1].text, "61 * * * * bad");

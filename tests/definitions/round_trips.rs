@@ -3,10 +3,10 @@
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use upbeat::domain::calendar::Calendar;
-use upbeat::domain::crontab::import_user_crontab;
 use upbeat::domain::entry::{Entry, FIELDS};
 use upbeat::domain::file::{CalendarSource, FileCalendar, FileEntry, Places, ScheduleFile};
 use upbeat::domain::id::{CalendarName, EntryId, Owner, QueueName};
+use upbeat::domain::import::crontab::import_user_crontab;
 use upbeat::domain::queue::{FileQueue, QueueLimits, Rate};
 use upbeat::domain::span::Span;
 

@@ -236,6 +236,9 @@ impl Defaults {
     /// The fields of an entry with the defaults under them, `labels` and `retry` key by key. What can't hold for a message
     /// is left out there.
     fn under(&self, own: Map<String, Value>) -> Map<String, Value> {
+        if self.fields.is_empty() {
+            return own;
+        }
         let celery = own.get("celery").cloned().or_else(|| {
             let text = own.get("celery_json")?.as_str()?;
             Some(json_text::parse("celery_json", text).unwrap_or_default())

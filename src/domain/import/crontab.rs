@@ -2,17 +2,18 @@
 
 mod line;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
 use line::{Job, Line};
 
 use crate::domain::entry::{Entry, is_env_name};
-use crate::domain::file::{FileEntry, ScheduleFile};
+use crate::domain::file::FileEntry;
 use crate::domain::id::{EntryId, plain_id};
+use crate::domain::import::{Ids, Import, Refused};
 use crate::domain::secret::secret_name;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Longest id made from a command, characters.
 const ID_MAX_CHARS: usize = 60;
@@ -20,30 +21,6 @@ const ID_MAX_CHARS: usize = 60;
 const MAIL: &[&str] = &["MAILTO", "MAILFROM", "CONTENT_TYPE", "CONTENT_TRANSFER_ENCODING"];
 /// Shells that `shell` is anyway.
 const PLAIN_SHELLS: &[&str] = &["sh", "/bin/sh", "/usr/bin/sh"];
-
-/// What became of a crontab.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Import {
-    /// The entries; ids are made from the words of the commands.
-    pub file: ScheduleFile,
-    /// The lines that could not be carried over.
-    pub refused: Vec<Refused>,
-    /// What behaves differently, or needs a look.
-    pub notes: Vec<String>,
-}
-
-/// A line that could not be carried over.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Refused {
-    /// Counted from 1.
-    pub line: usize,
-    /// The line as it stands.
-    pub text: String,
-    /// Why.
-    pub reason: String,
-    /// The way out.
-    pub hint: Option<String>,
-}
 
 /// Reads the crontab of a user (five words for the time and a command). `tz` is the zone of the machine that it comes
 /// from; UTC where none is given.
@@ -68,7 +45,7 @@ pub fn import_user_crontab(text: &str, tz: Option<&str>) -> Import {
 #[derive(Default)]
 struct Importer<'t> {
     import: Import,
-    ids: BTreeSet<String>,
+    ids: Ids,
     line: usize,
     text: &'t str,
     env: BTreeMap<String, String>,
@@ -80,14 +57,12 @@ struct Importer<'t> {
 
 impl Importer<'_> {
     fn refuse(&mut self, reason: String, hint: Option<String>) {
-        self.import.refused.push(Refused { line: self.line, text: self.text.to_owned(), reason, hint });
+        let place = format!("line {}", self.line);
+        self.import.refused.push(Refused { place, text: self.text.to_owned(), reason, hint });
     }
 
     fn note(&mut self, note: impl Into<String>) {
-        let note = note.into();
-        if !self.import.notes.contains(&note) {
-            self.import.notes.push(note);
-        }
+        self.import.note(note);
     }
 
     /// A variable counts for the lines below it.
@@ -137,7 +112,7 @@ impl Importer<'_> {
         match self.entry(&job).and_then(|entry| Ok((self.id(&job.command)?, entry))) {
             Ok((id, entry)) => {
                 self.has_entry_without_zone |= self.tz.is_none();
-                self.ids.insert(id.to_string());
+                self.ids.take(&id);
                 self.import.file.entries.push(FileEntry { id, entry, is_paused: false });
             }
             Err(error) => {
@@ -182,12 +157,7 @@ impl Importer<'_> {
 
     fn id(&self, command: &str) -> Result<EntryId> {
         let stem = id_stem(command).unwrap_or_else(|| format!("line-{}", self.line));
-        let stem = if EntryId::parse("id", &stem).is_ok() { stem } else { format!("job-{stem}") };
-        let id = (1..)
-            .map(|count: usize| if count == 1 { stem.clone() } else { format!("{stem}-{count}") })
-            .find(|id| !self.ids.contains(id))
-            .ok_or_else(|| Error::internal("no id is free"))?;
-        EntryId::parse("id", &id)
+        self.ids.free(&stem)
     }
 }
 
