@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "beat/django.rs"]
+mod django;
 #[path = "beat/exporter.rs"]
 mod exporter;
 #[path = "beat/times.rs"]

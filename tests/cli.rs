@@ -32,6 +32,8 @@ mod formats;
 mod habits;
 #[path = "cli/help.rs"]
 mod help;
+#[path = "cli/imports.rs"]
+mod imports;
 #[path = "cli/interrupted.rs"]
 mod interrupted;
 #[path = "cli/keys.rs"]
@@ -350,13 +352,7 @@ fn the_words_of_other_programs_are_understood_or_answered_with_ours() {
 #[test]
 fn what_comes_later_is_refused_by_name() {
     let user = Upbeat::at("redis://127.0.0.1:1");
-    for args in [
-        &["top"][..],
-        &["alerts"],
-        &["nodes", "drain", "x"],
-        &["import", "celery", "x.json"],
-        &["node", "--listen", "127.0.0.1:1"],
-    ] {
+    for args in [&["top"][..], &["alerts"], &["nodes", "drain", "x"], &["node", "--listen", "127.0.0.1:1"]] {
         let (line, _) = refused(&user, 2, args);
         assert!(line.ends_with(": not in this version yet"), "{args:?}: {line}");
     }

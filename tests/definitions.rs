@@ -6,6 +6,8 @@
 mod actions;
 #[path = "definitions/celery.rs"]
 mod celery;
+#[path = "definitions/cron_jobs.rs"]
+mod cron_jobs;
 #[path = "definitions/crontabs.rs"]
 mod crontabs;
 #[path = "definitions/entries.rs"]

@@ -81,7 +81,10 @@ An expression or a rule needs no Redis.",
         "Examples:
   upbeat import crontab /var/spool/cron/ana --tz Europe/Berlin > jobs.toml
   crontab -l | upbeat import crontab - | upbeat apply -f - --dry-run
-  upbeat import redbeat redis://broker:6379/0 --tz Europe/Berlin --take-over",
+  kubectl get cronjobs -A -o yaml | upbeat import k8s - > jobs.toml
+  upbeat import celery --exporter > export_beat.py
+  upbeat import redbeat redis://broker:6379/0 --tz Europe/Berlin > redbeat.toml
+upbeat help migrate is the guide: in which order, how to compare, and the way back.",
     ),
     (
         "runs",

@@ -67,7 +67,6 @@ pub fn subcommand(group: &str, words: &[String]) -> Error {
     let word = words.first().map_or("", String::as_str);
     let later: &[&str] = match group {
         "nodes" => &["drain"],
-        "import" => &["k8s"],
         _ => &[],
     };
     if later.contains(&word) {

@@ -86,6 +86,7 @@ pub const COMMANDS: &[(&str, &str)] = &[
         "migrate migration",
         "upbeat help migrate is the guide; upbeat import crontab FILE prints a file for upbeat apply",
     ),
+    ("kubernetes k8s cronjob cronjobs kubectl", "upbeat import k8s FILE prints a file for upbeat apply"),
 ];
 
 /// Words behind a group of commands, that are none of it.
@@ -119,7 +120,7 @@ pub const SUBCOMMANDS: &[(&str, &str, &str)] = &[
         "airflow apscheduler sidekiq bullmq systemd",
         "write a file for upbeat apply, upbeat help migrate says how; upbeat import crontab FILE shows how one looks",
     ),
-    ("import", "kubernetes cronjob cronjobs kubectl", "k8s is not in this version yet; write a file for upbeat apply"),
+    ("import", "kubernetes cronjob cronjobs kubectl kube helm manifest", "upbeat import k8s FILE"),
 ];
 
 /// Flags that are none, for the commands that are named (none: for those of fields), and what to write instead.

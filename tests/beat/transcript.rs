@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use crate::exporter::{App, SETTINGS};
+use crate::django::SETTINGS;
+use crate::exporter::App;
 use crate::support::celery;
 use crate::support::cli::Upbeat;
 use crate::support::node::node;

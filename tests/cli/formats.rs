@@ -56,6 +56,8 @@ const ANSWERS: &[&str] = &[
     "doctor --accept-clock --dry-run",
     "export",
     "import crontab cron",
+    "import celery beat.json",
+    "import k8s cron",
     "rm ID",
 ];
 
@@ -86,6 +88,8 @@ fn every_command_answers_in_every_format() {
     user.file("dates", "2026-12-25\n");
     user.file("jobs.toml", "[entries.filed]\nevery = '1h'\nshell = 'true'\n");
     user.file("cron", "*/5 * * * * true\n");
+    let beat = r#"{"upbeat_export": 1, "entries": [{"definition": {"name": "a", "task": "t", "schedule": {"__type__": "interval", "every": 5}}}]}"#;
+    user.file("beat.json", beat);
     let mut offences = Vec::new();
     for format in ["json", "jsonl", "id"] {
         for line in ANSWERS {

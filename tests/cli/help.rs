@@ -48,3 +48,54 @@ fn examples_that_need_no_redis_work_as_they_stand() {
     }
     assert!(ran >= 6, "{ran}");
 }
+
+/// Lines of the guide that are commands of upbeat: the words up to two blanks or a comma, without what the shell does with them.
+fn typed(guide: &str) -> Vec<Vec<String>> {
+    let starts = guide.match_indices("upbeat ").filter(|(at, _)| {
+        let before = guide[..*at].chars().next_back();
+        before.is_none_or(|c| c == ' ' || c == '\n')
+    });
+    let lines = starts.map(|(at, _)| guide[at..].split(['\n', ',', ';', '|', '>']).next().unwrap_or_default());
+    let commands =
+        lines.map(|line| line.split("  ").next().unwrap_or_default().split_whitespace().map(str::to_owned).collect());
+    commands.collect()
+}
+
+#[test]
+fn the_guide_for_moving_in_names_commands_and_flags_that_exist() {
+    let user = Upbeat::at("redis://127.0.0.1:1");
+    let guide = user.ok(&["help", "migrate"]);
+    assert_eq!(guide, user.ok(&["-o", "json", "help", "migrate"]));
+    for head in [
+        "FROM CELERY BEAT",
+        "FROM REDBEAT",
+        "FROM CRONTABS",
+        "FROM KUBERNETES CRONJOBS",
+        "BullMQ",
+        "Sidekiq",
+        "APScheduler",
+        "Airflow",
+    ] {
+        assert!(guide.contains(head), "{head}");
+    }
+    let page = user.ok(&["help"]);
+    let mut seen = 0;
+    for words in typed(&guide) {
+        let command = words.get(1).map(String::as_str).unwrap_or_default();
+        if !page.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))) {
+            // A word of prose: "upbeat fires", "upbeat use".
+            assert!(!words.iter().any(|word| word.starts_with("--")), "{words:?}");
+            continue;
+        }
+        let mut path = vec![command];
+        if command == "import" {
+            path.push(&words[2]);
+        }
+        let help = user.ok(&[&path[..], &["--help"]].concat());
+        for flag in words.iter().filter(|word| word.starts_with('-') && word.len() > 1) {
+            assert!(help.contains(flag.as_str()), "{words:?}: {flag}");
+        }
+        seen += 1;
+    }
+    assert!(seen >= 20, "{seen}");
+}

@@ -112,3 +112,118 @@ fn what_is_not_carried_over_is_listed_with_its_line() {
     let nowhere = import_user_crontab("@daily a\n", Some("Nowhere"));
     assert!(nowhere.refused[0].reason.starts_with("tz: "));
 }
+
+/// A system crontab, read by rules of its own.
+fn import_system_crontab(text: &str, rules: CrontabRules) -> Import {
+    let rules = CrontabRules { tz: Some("UTC".to_owned()), ..rules };
+    import_crontabs(&[Crontab { name: None, text, is_system: true, prefix: None }], &rules)
+}
+
+#[test]
+fn the_user_of_a_system_crontab_is_kept_as_it_was_chosen() {
+    let text = "17 * * * * www-data run-parts /etc/cron.hourly\nA=1\n@daily root x%in\n";
+    let of = |run_as: RunAs| import_system_crontab(text, CrontabRules { run_as, ..CrontabRules::default() });
+    let first = |import: &Import| import.file.entries[0].entry.clone();
+    let runuser = of(RunAs::Runuser);
+    assert_eq!(
+        first(&runuser).action_json(),
+        json!({"exec": ["runuser", "-s", "/bin/sh", "-c", "run-parts /etc/cron.hourly", "www-data"]})
+    );
+    assert_eq!(first(&runuser).labels["user"], "www-data");
+    assert_eq!(runuser.file.entries[1].entry.payload, Some(json!("in\n")));
+    assert_eq!(runuser.notes.len(), 1, "{:?}", runuser.notes);
+    let sudo = of(RunAs::Sudo).file.entries[1].entry.action_json();
+    assert_eq!(sudo, json!({"exec": ["sudo", "-n", "-H", "-u", "root", "--", "env", "A=1", "/bin/sh", "-c", "x"]}));
+    let queue = first(&of(RunAs::Queue));
+    assert_eq!(
+        (queue.queue.as_str(), queue.action_json()),
+        ("www-data", json!({"shell": "run-parts /etc/cron.hourly"}))
+    );
+    let node = first(&of(RunAs::Node));
+    assert_eq!((node.queue.as_str(), node.labels["user"].as_str()), ("default", "www-data"));
+}
+
+#[test]
+fn a_home_of_the_crontab_stays_that_of_another_user() {
+    let import = import_system_crontab("HOME=/srv\nSHELL=/bin/bash\n@daily git x\n", CrontabRules::default());
+    let entry = &import.file.entries[0].entry;
+    assert_eq!(entry.action_json(), json!({"exec": ["runuser", "-m", "-s", "/bin/bash", "-c", "x", "git"]}));
+    assert_eq!((entry.cwd.as_deref(), entry.env["HOME"].as_str()), (Some("/srv"), "/srv"));
+}
+
+#[test]
+fn cron_tz_moves_times_where_the_cron_moves_them() {
+    let text = "CRON_TZ=Asia/Tokyo\n0 9 * * * a\n";
+    let of = |dialect| {
+        let rules = CrontabRules { tz: Some("UTC".to_owned()), dialect, ..CrontabRules::default() };
+        let import = import_crontabs(&[Crontab { name: None, text, is_system: false, prefix: None }], &rules);
+        assert_eq!(import.notes.len(), 1, "{:?}", import.notes);
+        import.file.entries[0].entry.clone()
+    };
+    for dialect in [None, Some(Dialect::Cronie)] {
+        assert_eq!(of(dialect).schedule.zone.name(), "Asia/Tokyo");
+    }
+    let debian = of(Some(Dialect::Debian));
+    assert_eq!((debian.schedule.zone.name(), debian.env["CRON_TZ"].as_str()), ("UTC", "Asia/Tokyo"));
+}
+
+#[test]
+fn what_only_some_crons_have_is_read_for_those() {
+    let of = |dialect, text: &str| {
+        let rules = CrontabRules { tz: Some("UTC".to_owned()), dialect: Some(dialect), ..CrontabRules::default() };
+        let import = import_crontabs(&[Crontab { name: None, text, is_system: false, prefix: None }], &rules);
+        import.file.entries.first().map(|entry| (entry.entry.schedule_json(), entry.entry.overlap))
+    };
+    let cron = |words: &str| Some((json!({"cron": words, "tz": "UTC"}), Overlap::Allow));
+    assert_eq!(of(Dialect::Cronie, "0 0 * * fri-sun x\n"), cron("0 0 * * 5-7"));
+    assert_eq!(of(Dialect::Cronie, "-*/5 * * * * x\n"), cron("*/5 * * * *"));
+    assert_eq!(of(Dialect::FreeBsd, "@every_minute x\n"), cron("* * * * *"));
+    assert_eq!(of(Dialect::FreeBsd, "@90 x\n"), Some((json!({"every": "90s", "tz": "UTC"}), Overlap::Skip)));
+    assert_eq!(of(Dialect::OpenBsd, "*/5 * * * * -ns x\n").unwrap().1, Overlap::Skip);
+    let drawn = of(Dialect::OpenBsd, "~ 2~4 * * * x\n").unwrap().0;
+    let words: Vec<u32> =
+        drawn["cron"].as_str().unwrap().split(' ').take(2).map(|word| word.parse().unwrap()).collect();
+    assert!(words[0] < 60 && (2..=4).contains(&words[1]));
+    assert_eq!(of(Dialect::OpenBsd, "~ 2~4 * * * x\n").unwrap().0, drawn, "the same at each import");
+    assert_eq!(of(Dialect::Debian, "~ 2~4 * * * x\n"), None);
+}
+
+#[test]
+fn what_made_cron_pass_over_the_whole_file_is_said() {
+    let notes = |text: &str| import_user_crontab(text, Some("UTC")).notes.join("\n");
+    assert!(notes("0 5 * * * a\n5/10 * * * * b\n").contains("reads nothing of this file because of line 2"));
+    assert!(notes("0 5 * * * a").contains("does not end with a newline"));
+    assert_eq!(notes("0 5 * * * a\n5-1 * * * * never\n"), "");
+}
+
+#[test]
+fn several_crontabs_are_one_file_whose_ids_and_places_say_where_they_come_from() {
+    let crontab = |name, text| Crontab { name: Some(name), text, is_system: true, prefix: Some(&name[12..]) };
+    let crontabs = [
+        crontab("/etc/cron.d/php", "9,39 * * * * root sessionclean\n"),
+        crontab("/etc/cron.d/sysstat", "@reboot root x\n*/10 * * * * root sa1\n"),
+    ];
+    let import = import_crontabs(&crontabs, &CrontabRules { tz: Some("UTC".to_owned()), ..CrontabRules::default() });
+    assert_eq!(ids(&import), ["php.sessionclean", "sysstat.sa1"]);
+    assert_eq!(import.refused[0].place, "/etc/cron.d/sysstat: line 1");
+}
+
+#[test]
+fn hostile_crontabs_are_reported_and_never_a_panic() {
+    for text in [
+        "*".repeat(1_000_000),
+        format!("* * * * * {}\n", "x".repeat(1_000_000)),
+        format!("{} * * * * x\n", "1,".repeat(100_000)),
+        "\0\u{1}\u{7f}\u{fffd}\n".repeat(1000),
+        "%\n=\n\"\n'\n'='\n@\n-\n~\n/\n* * * * *\n".to_owned(),
+        "* * * * * \u{fffd}\n\u{fffd}=1\n".to_owned(),
+        "99999999999999999999 1-99999999999999999999/0 * * * x\n".to_owned(),
+    ] {
+        for (dialect, is_system) in [(Dialect::Debian, false), (Dialect::OpenBsd, true)] {
+            let rules = CrontabRules { dialect: Some(dialect), ..CrontabRules::default() };
+            let import = import_crontabs(&[Crontab { name: None, text: &text, is_system, prefix: None }], &rules);
+            assert!(!import.refused.is_empty(), "{:.40}", text);
+            assert!(import.refused.iter().all(|refused| refused.text.len() < 1000));
+        }
+    }
+}

@@ -16,10 +16,12 @@ const EXPORTER: &str = include_str!("export_beat.py");
 
 pub const CELERY_EXAMPLES: &str = "\
 Examples:
-  upbeat import celery --exporter > export_beat.py       a script for the app's own environment
-  python export_beat.py proj.celery:app > beat.json      there: reads beat_schedule and django-celery-beat
-  upbeat import celery beat.json > celery.toml           what could not be carried over is listed, with the reason
-  upbeat help migrate                                    the rest of the way, and the way back";
+  upbeat import celery --exporter > export_beat.py
+  upbeat import celery beat.json > celery.toml
+  upbeat import celery beat.json --broker redis://broker:6379/1 > celery.toml
+Between the first two, in the app's own environment: python export_beat.py proj.celery:app > beat.json
+It reads beat_schedule and the tables of django-celery-beat, and changes nothing. What could not be carried over is listed,
+with the reason. upbeat help migrate is the guide for the rest of the way, and the way back.";
 
 #[derive(Debug, Args)]
 pub struct CeleryArgs {

@@ -24,8 +24,9 @@ DATE_PARTS = ("year", "month", "day", "hour", "minute", "second", "microsecond")
 CRON_WORDS = ("minute", "hour", "day_of_week", "day_of_month", "month_of_year")
 RRULE_WORDS = ("freq", "interval", "wkst", "count", "bysetpos", "bymonth", "bymonthday", "byyearday", "byeaster",
                "byweekno", "byweekday", "byhour", "byminute", "bysecond")
-# Between // and @.
-PASSWORD = re.compile(r"(?<=://)([^/@]*?):[^@]*@")
+# Between // and @, and among the parameters.
+PASSWORD = re.compile(r"(?<=://)([^:@/]*):.*@")
+PARAMETER = re.compile(r"([?&][^=&]*(?:pass|secret|token)[^=&]*=)[^&]*", re.I)
 
 
 class Refused(Exception):
@@ -360,7 +361,8 @@ def broker(app):
     """The url that messages are written to, without its password."""
     url = app.conf.broker_write_url or app.conf.broker_url or ""
     urls = url if isinstance(url, (list, tuple)) else str(url).split(";")
-    return PASSWORD.sub(r"\1@", str(urls[0])).replace("://@", "://") if urls and urls[0] else "amqp://"
+    url = PARAMETER.sub(r"\1***", PASSWORD.sub(r"\1@", str(urls[0]))) if urls and urls[0] else "amqp://"
+    return url.replace("://@", "://")
 
 
 def load(name):

@@ -2,6 +2,7 @@
 
 mod celery;
 mod crontab;
+mod k8s;
 mod redbeat;
 mod redbeat_words;
 
@@ -23,13 +24,16 @@ use crate::service::{FilesOptions, OwnedFile};
 pub enum ImportFrom {
     /// Crontabs of users and of the system: files, folders, or - for standard input
     #[command(after_help = crontab::CRONTAB_EXAMPLES)]
-    Crontab(crontab::CrontabArgs),
+    Crontab(Box<crontab::CrontabArgs>),
     /// A live RedBeat: read, watched, taken over, handed back
     #[command(after_help = redbeat::REDBEAT_EXAMPLES)]
     Redbeat(Box<redbeat::RedbeatArgs>),
     /// The beat of a Celery app: beat_schedule, and the tables of django-celery-beat
     #[command(after_help = celery::CELERY_EXAMPLES)]
-    Celery(celery::CeleryArgs),
+    Celery(Box<celery::CeleryArgs>),
+    /// CronJobs of Kubernetes: manifests, folders of them, or - for standard input
+    #[command(after_help = k8s::K8S_EXAMPLES)]
+    K8s(Box<k8s::K8sArgs>),
     #[command(external_subcommand)]
     Other(Vec<String>),
 }
@@ -50,9 +54,10 @@ pub struct Applying {
 /// `upbeat import FROM`.
 pub async fn run(app: &App, from: ImportFrom) -> Ended {
     match from {
-        ImportFrom::Crontab(args) => crontab::run(app, args).await,
+        ImportFrom::Crontab(args) => crontab::run(app, *args).await,
         ImportFrom::Redbeat(args) => redbeat::run(app, *args).await,
-        ImportFrom::Celery(args) => celery::run(app, args).await,
+        ImportFrom::Celery(args) => celery::run(app, *args).await,
+        ImportFrom::K8s(args) => k8s::run(app, *args).await,
         ImportFrom::Other(words) => Err(hints::subcommand("import", &words).into()),
     }
 }

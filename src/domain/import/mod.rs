@@ -4,6 +4,7 @@
 pub mod celery;
 pub mod crontab;
 mod ids;
+pub mod k8s;
 pub mod redbeat;
 
 use crate::domain::file::ScheduleFile;

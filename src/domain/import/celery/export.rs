@@ -35,7 +35,7 @@ pub fn import_export(name: &str, text: &str, tz: Option<&Zone>, broker: Option<&
         _ => return Err(Error::Invalid(Problem::bare("is not what the exporter prints").at(name, None).hint(HINT))),
     };
     let mut import = Import::default();
-    let mut defaults = settings(document, tz, &mut import)?;
+    let mut defaults = settings(document, tz)?;
     defaults.broker = broker.map(str::to_owned);
     check_broker(document, broker, &mut import)?;
     let mut ids = Ids::default();
@@ -72,27 +72,20 @@ fn read_entry(exported: &Value) -> Result<BeatEntry> {
     BeatEntry::read(definition, exported.get("meta"))
 }
 
-fn settings(document: &Map<String, Value>, tz: Option<&Zone>, import: &mut Import) -> Result<BeatDefaults> {
+fn settings(document: &Map<String, Value>, tz: Option<&Zone>) -> Result<BeatDefaults> {
     let word = |key: &str| given(document, key).map(|value| text(key, value).map(str::to_owned)).transpose();
-    let zone = match word("timezone")? {
-        Some(name) => Some(Zone::parse("timezone", &name).map_err(|error| error.also_hint("--tz ZONE names another"))),
-        None => None,
-    };
+    let zone_of =
+        |name: String| Zone::parse("timezone", &name).map_err(|error| error.also_hint("--tz ZONE names another"));
     // What the user says counts.
-    let zone = match (tz, zone) {
-        (Some(tz), _) => Some(tz.clone()),
-        (None, zone) => zone.transpose()?,
+    let zone = match tz {
+        Some(tz) => Some(tz.clone()),
+        None => word("timezone")?.map(zone_of).transpose()?,
     };
     let transport = given(document, "broker_transport_options").map(|value| table("broker_transport_options", value));
     let transport = transport.transpose()?;
     let own = |key: &str| transport.and_then(|transport| given(transport, key));
-    if own("sep").is_some() {
-        import.note(
-            "the app's broker_transport_options have a sep of their own: messages of priority 3 and above would not be \
-             read by its workers",
-        );
-    }
     let steps = own("priority_steps").and_then(Value::as_array);
+    let steps = steps.map(|steps| steps.iter().filter_map(Value::as_i64).collect());
     Ok(BeatDefaults {
         tz: zone,
         tz_hint: Some("--tz ZONE, the timezone of the app".to_owned()),
@@ -102,7 +95,8 @@ fn settings(document: &Map<String, Value>, tz: Option<&Zone>, import: &mut Impor
             .and_then(Value::as_str)
             .filter(|prefix| !prefix.is_empty())
             .map(str::to_owned),
-        priority_steps: steps.map(|steps| steps.iter().filter_map(Value::as_i64).collect()),
+        // With another separator no list of a priority is read but that of step 0.
+        priority_steps: if own("sep").is_some() { Some(Vec::new()) } else { steps },
         broker: None,
         serializer: word("task_serializer")?,
         starting_deadline_s: given(document, "beat_cron_starting_deadline").and_then(Value::as_f64),

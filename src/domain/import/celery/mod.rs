@@ -115,3 +115,7 @@ pub(crate) fn shortened(text: &str) -> String {
 fn type_of(object: &Map<String, Value>) -> Option<&str> {
     object.get("__type__").and_then(Value::as_str)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

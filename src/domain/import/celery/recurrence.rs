@@ -55,6 +55,8 @@ pub(super) struct Recurrence {
     pub rule: String,
     /// For `start`.
     pub begin: Timestamp,
+    /// For `end`, where the rule has a COUNT and can't say UNTIL, too.
+    pub end: Option<Timestamp>,
     /// For `tz`, with a fixed offset.
     pub tz: &'static str,
     /// Whether a day of the week may have lost its number.
@@ -103,16 +105,21 @@ pub(super) fn read(schedule: &Map<String, Value>) -> Result<Recurrence> {
     if !days.is_empty() {
         part("BYDAY", days.join(","));
     }
-    if let Some(count) = given(schedule, "count") {
-        part("COUNT", whole("count", count)?.to_string());
+    let count = given(schedule, "count").map(|count| whole("count", count)).transpose()?;
+    let until = given(schedule, "until").map(|until| instant("until", until)).transpose()?;
+    let mut end = None;
+    match (count, until) {
+        // The last second counts; nothing fires at `end` itself.
+        (Some(_), Some(until)) => end = Some(Timestamp(until.ms() + 1000)),
+        (None, Some(until)) => part("UNTIL", until.to_utc().format("%Y%m%dT%H%M%SZ").to_string()),
+        (_, None) => {}
     }
-    if let Some(until) = given(schedule, "until") {
-        let until = instant("until", until)?;
-        part("UNTIL", until.to_utc().format("%Y%m%dT%H%M%SZ").to_string());
+    if let Some(count) = count {
+        part("COUNT", count.to_string());
     }
     // Only rules by the month and the year have days with numbers.
     let is_long = rule.starts_with("FREQ=YEARLY") || rule.starts_with("FREQ=MONTHLY");
-    Ok(Recurrence { rule, begin, tz, names_week_days: is_long && !days.is_empty() })
+    Ok(Recurrence { rule, begin, end, tz, names_week_days: is_long && !days.is_empty() })
 }
 
 fn place(key: &str) -> String {
@@ -255,6 +262,8 @@ mod tests {
         let until = until.unwrap();
         assert_eq!((until.rule.as_str(), until.tz), ("FREQ=MONTHLY;BYDAY=FR;UNTIL=20261231T220000Z", "Etc/GMT-2"));
         assert!(until.names_week_days);
+        let both = of(json!({"freq": 3, "dtstart": 1767225600, "count": 10, "until": 1798754400})).unwrap();
+        assert_eq!((both.rule.as_str(), both.end), ("FREQ=DAILY;COUNT=10", Some(Timestamp(1_798_754_401_000))));
     }
 
     #[test]

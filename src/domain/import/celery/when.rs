@@ -35,7 +35,7 @@ pub(super) fn fields(
     if beat.is_one_off && beat.total_run_count > 0 {
         return Err(Error::invalid("one_off", "it has fired, and fires no more"));
     }
-    let mut when = When { fields: Map::new(), tz: defaults.tz.clone(), anchor: None };
+    let mut when = When { fields: Map::new(), tz: defaults.tz.clone(), anchor: None, end: None };
     match type_of(&beat.schedule) {
         Some("crontab") => when.crontab(beat, defaults, notes)?,
         Some("interval") => when.interval(beat, defaults)?,
@@ -66,8 +66,8 @@ pub(super) fn fields(
     } else if let Some(anchor) = when.anchor {
         put(&mut fields, "anchor", anchor.to_rfc3339());
     }
-    if let Some(end) = ends_at {
-        put(&mut fields, "end", end.timestamp().to_rfc3339());
+    if let Some(end) = [ends_at.map(Instant::timestamp), when.end].into_iter().flatten().min() {
+        put(&mut fields, "end", end.to_rfc3339());
     }
     if beat.is_one_off && !fields.contains_key("at") {
         fields.insert("max_fires".to_owned(), Value::from(1));
@@ -80,6 +80,8 @@ struct When {
     /// The zone of the entry.
     tz: Option<Zone>,
     anchor: Option<Timestamp>,
+    /// Of the schedule itself.
+    end: Option<Timestamp>,
 }
 
 impl When {
@@ -157,6 +159,7 @@ impl When {
         }
         self.tz = Some(recurrence::zone(&recurrence)?);
         self.put("start", recurrence.begin.to_rfc3339());
+        self.end = recurrence.end;
         self.put("rrule", recurrence.rule);
         Ok(())
     }
