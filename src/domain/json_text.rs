@@ -37,6 +37,7 @@ pub(crate) fn length(table: &Map<String, Value>) -> usize {
     let _ = serde_json::to_writer(&mut counter, table);
     counter.0
 }
+
 /// serde_json hands over a number as a table with this key: that is how it keeps all digits.
 const NUMBER: &str = "$serde_json::private::Number";
 

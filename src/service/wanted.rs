@@ -49,7 +49,7 @@ pub struct FilesOptions {
 
 impl FilesOptions {
     /// From when a new entry owes its fire times.
-    fn from_of(&self, id: &EntryId) -> Option<Timestamp> {
+    fn owed_from(&self, id: &EntryId) -> Option<Timestamp> {
         self.from_each.get(id).copied().or(self.from.as_ref().map(|from| from.at))
     }
 }
@@ -200,7 +200,7 @@ impl Service {
                 None => None,
             };
             let as_new = anchored.as_ref().unwrap_or(&one.entry);
-            options.from_of(&one.id).map_or(Ok(()), |from| decide::check_owed(as_new, from, now))?;
+            options.owed_from(&one.id).map_or(Ok(()), |from| decide::check_owed(as_new, from, now))?;
             one.as_new = anchored.map(|anchored| anchored.with_calendars(&calendars)).transpose()?;
             if !one.entry.schedule.exclude.calendars().is_empty() {
                 one.entry = one.entry.clone().with_calendars(&calendars)?;
@@ -262,7 +262,7 @@ impl Service {
         let options = &against.options;
         let (mut new, mut ids, mut froms) = (Vec::new(), Vec::new(), Vec::new());
         for one in decisions.decided.iter_mut().filter(|one| one.verb == Verb::Put && one.revision == 0) {
-            let Some(from) = options.from_of(&one.id) else { continue };
+            let Some(from) = options.owed_from(&one.id) else { continue };
             if one.pause().is_some() {
                 let why = format!("{}: it begins paused, so it owes nothing from then on", one.id);
                 decisions.warnings.push(why);

@@ -118,8 +118,16 @@ async fn prepare(world: &World) -> Prepared {
     let marked = json!({"every": "10s", "shell": "true"});
     let list = json!({"cron": ["* * * * 1-4", "* * * * 5-7"], "shell": "true"});
     let direct = json!({"every": "10s", "list": "out"});
-    let entries =
-        [("a", shell.clone()), ("b", marked.clone()), ("c", shell), ("d", direct), ("m", list), ("p", marked)];
+    let task = json!({"every": "10s", "celery": {"task": "t", "expires": "1m"}});
+    let entries = [
+        ("a", shell.clone()),
+        ("b", marked.clone()),
+        ("c", shell),
+        ("d", direct),
+        ("e", task),
+        ("m", list),
+        ("p", marked),
+    ];
     world.add(&entries).await;
     let mut hand = Hand::new(&world.store, 'a');
     world.pass(10_000);
@@ -128,7 +136,7 @@ async fn prepare(world: &World) -> Prepared {
     let pause = Request { id: "pause-it".to_owned(), actor: "ana".to_owned(), reason: None, is_dry_run: false };
     let until = Timestamp(world.store.now(0).await.unwrap().0 + 12_000);
     service.pause_until(&pause, &[id("p")], &Said::from(until)).await.unwrap();
-    for name in ["b", "c", "d"] {
+    for name in ["b", "c", "d", "e"] {
         assert!(
             skip(world, name, &format!("skip-{name}")).await && backfill(world, name, &format!("run-{name}")).await
         );
