@@ -103,6 +103,10 @@
 //! - **Calendars.** They stand in shard 0; plans are made from their dates as they stand, and a change of one puts each entry
 //!   that names it, so that `put.lua` settles what is overdue before the new dates count ([`service`], `calendars.rs`). Old
 //!   revisions of them are kept: what came before a change is planned, backfilled and audited by the dates of then.
+//! - **Tasks for Celery.** [`domain::celery`] renders what is the same for all messages of an entry, `lua/parts/celery.lua` the rest:
+//!   in the claim where the broker is this Redis, else in `send_celery.lua` on the broker, which leaves a mark in the step that
+//!   writes the message, so that a node that takes a run over knows that it was sent. A tracked run waits for what the worker
+//!   publishes; all that wait on a node share one subscription a server, and a look at all of them every 15 s is the net (`store/celery.rs`).
 //! - **Files.** What schedule files ask for is held against what stands in one place (`service/wanted.rs`): `plan` shows it and only
 //!   reads, `apply` writes it in steps of at most 250 entries of a shard. Each entry is written whole or not at all, and one that
 //!   stands as its file says is left alone, so an apply that was cut off is finished by the next. What `--prune` removes comes last.

@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// A file of 100,000 entries is millions of small values.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // Before anything makes a thread: the supervisor must stay single-threaded.
     #[cfg(target_os = "linux")]

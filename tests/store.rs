@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "store/additions.rs"]
+mod additions;
 #[path = "store/beginning.rs"]
 mod beginning;
 #[path = "store/celery.rs"]

@@ -127,6 +127,8 @@ async fn write_placed(
         let now = service.store().now(0).await?;
         print(&printable(&summary(&changes, &zones, now, request.is_dry_run)));
     }
+    // To free what a large file held takes longer than the rest.
+    tokio::task::spawn_blocking(move || drop(files));
     for one in refused.iter().take(TOLD) {
         let why = one.message.as_deref().unwrap_or("it changed meanwhile");
         complain(&format!("refused {}: {}", one.id, printable(why)));
@@ -195,7 +197,7 @@ mod tests {
         ChangeView {
             id: id.to_owned(),
             change,
-            fields: vec!["every".to_owned()],
+            fields: vec!["every".into()],
             next_before: None,
             next_after: Some(crate::service::At(Timestamp(1_000_000))),
             revision: Some(1),

@@ -96,7 +96,9 @@ fn greeting(version: &str, nodes: &[NodeChild], is_new: bool) -> String {
     let names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
     let nodes = match names.is_empty() {
         true => "none; upbeat node starts one".to_owned(),
-        false => format!("{} · 16 runs each at a time · may run http, exec, shell · all queues", names.join(" ")),
+        false => {
+            format!("{} · 16 runs each at a time · may run http, exec, shell, celery · all queues", names.join(" "))
+        }
     };
     let usage = match variable("UPBEAT_REDIS") {
         Some(_) => "UPBEAT_REDIS is set: unset it, it wins over the playground",

@@ -9,7 +9,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     (
         "dev",
         "Examples:
-  upbeat dev                 three nodes that may run http, exec and shell; Ctrl-C stops them
+  upbeat dev                 three nodes that may run http, exec, shell and celery; Ctrl-C stops them
   upbeat dev --nodes 0       only the private Redis: upbeat node starts nodes
   upbeat dev --reset         forgets what the last playground in this folder left
 Other commands in this folder, and below it, find it by themselves.",
@@ -20,6 +20,7 @@ Other commands in this folder, and below it, find it by themselves.",
   upbeat node                                            all queues, http alone
   upbeat node --allow exec,shell --concurrency 32
   upbeat node --name big --queues batch,reports --allow exec --pass-env TZ,PGHOST
+  upbeat node --allow celery                             sends tasks to other brokers, waits for those that are tracked
   upbeat node --log json --redis rediss://redis:6380/0
 Start as many as you like; none of them is special. SIGTERM drains: what runs may end within --drain-timeout.",
     ),
@@ -32,6 +33,7 @@ Start as many as you like; none of them is special. SIGTERM drains: what runs ma
   upbeat add ping --every 1m --http 'POST https://example.org/ping'
   upbeat add launch --at 2026-12-01T09:00 --tz Europe/Berlin --shell 'make | tee launch.log'
   upbeat add tick --every 10s --list app:ticks           a message into a Redis list
+  upbeat add mail --every 1h --celery app.tasks.mail     a task for Celery workers; task=...,kwargs.n=1,queue=...
 Exit 4 when the id exists: --replace, --if-absent, or upbeat set.",
     ),
     (

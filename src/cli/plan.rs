@@ -168,9 +168,9 @@ fn changed(one: &PlannedChange, now: Timestamp) -> String {
     let mut text = format!("{} {}\n", paint(DOUBT, '~'), one.change.id);
     let mut facts: Vec<(String, String)> = Vec::new();
     for field in &one.change.fields {
-        let old_and_new = |fields: &Map<String, Value>| fields.get(field).map_or("none".to_owned(), shown);
+        let old_and_new = |fields: &Map<String, Value>| fields.get(field.as_ref()).map_or("none".to_owned(), shown);
         let (before, after) = (old_and_new(&one.before), old_and_new(&one.after));
-        facts.push((field.clone(), format!("{} -> {}", short(&before), short(&after))));
+        facts.push((field.to_string(), format!("{} -> {}", short(&before), short(&after))));
     }
     if let Some(five) = one.next_five.as_ref().filter(|five| five.before != five.after) {
         let times = |times: &[At], entry: Option<&Entry>| match times {

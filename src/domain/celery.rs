@@ -115,8 +115,8 @@ pub(super) mod tests {
 
     pub(super) fn celery(settings: Value) -> Celery {
         let fields = serde_json::json!({ "every": "1h", "celery": settings });
-        match Entry::parse(fields.as_object().unwrap().clone()).unwrap().action {
-            Action::Celery(celery) => *celery,
+        match &Entry::parse(fields.as_object().unwrap().clone()).unwrap().action {
+            Action::Celery(celery) => (**celery).clone(),
             other => panic!("{other:?}"),
         }
     }

@@ -10,6 +10,7 @@ mod hashed;
 mod hints;
 mod next;
 mod period;
+mod shared;
 mod traps;
 
 use std::fmt;
@@ -82,6 +83,9 @@ impl Cron {
     /// # Errors
     /// Invalid, about `field`; the message begins with the cron field that is wrong.
     pub fn parse_for(field: &str, text: &str, id: Option<&EntryId>) -> Result<Self> {
+        if let Some(compiled) = shared::find(text) {
+            return Ok(Self { text: text.trim_matches(BLANKS).into(), compiled });
+        }
         let (resolved, fields) = read(text, id).map_err(|refusal| {
             let error = Error::invalid(field, refusal.reason).value(text.chars().take(MAX_BYTES).collect::<String>());
             match refusal.hint {
@@ -101,7 +105,12 @@ impl Cron {
             let message = format!("day-of-month: {days}: no such calendar date, it would never fire");
             return Err(Error::invalid(field, message).value(text));
         }
-        Ok(Self { text: text.trim_matches(BLANKS).into(), compiled: Arc::new(Compiled { resolved, fields, parts }) })
+        let is_hashed = text.split(BLANKS).any(hashed::is_hashed);
+        let compiled = Arc::new(Compiled { resolved, fields, parts });
+        if !is_hashed {
+            shared::keep(text, &compiled);
+        }
+        Ok(Self { text: text.trim_matches(BLANKS).into(), compiled })
     }
 
     /// As it was written, without blanks around it.

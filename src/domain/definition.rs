@@ -1,6 +1,7 @@
 //! Definitions as they stand in Redis: the entry and who wrote it, readable in redis-cli.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -49,7 +50,7 @@ pub struct Definition {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub calendars: BTreeMap<String, u64>,
     /// The fields of the entry.
-    pub entry: Map<String, Value>,
+    pub entry: Arc<Map<String, Value>>,
 }
 
 /// A pause.
@@ -89,6 +90,17 @@ pub struct Removed {
 #[derive(Deserialize)]
 struct Version {
     v: u64,
+}
+
+/// The text of a new definition without its instants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ToBeStamped<'t> {
+    /// What stands before them.
+    pub head: &'t str,
+    /// The revision that it names.
+    pub revision: u64,
+    /// What stands behind them.
+    pub tail: &'t str,
 }
 
 impl Definition {
@@ -143,11 +155,24 @@ impl Definition {
     ///
     /// [`Error::Corrupt`] where this program does not accept it.
     pub fn parse(&self, id: &EntryId) -> Result<Entry> {
-        Entry::parse_for(id, self.entry.clone()).map_err(|why| {
+        Entry::parse_for(id, self.entry.as_ref().clone()).map_err(|why| {
             Error::Corrupt(
                 Problem::new("entry", format!("{id} can't be read by this upbeat: {why}")).value(id.as_str()),
             )
         })
+    }
+
+    /// The text of a new one, taken apart where its script puts in the instant at which it was written: `at`, which is `created`, too.
+    pub fn to_be_stamped(text: &str) -> Option<ToBeStamped<'_>> {
+        const REVISION: &str = ",\"revision\":";
+        const AT: &str = ",\"at\":";
+        const CREATED: &str = ",\"created\":";
+        let digits = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let at = text.find(AT)?;
+        let revision = text[text[..at].find(REVISION)? + REVISION.len()..at].parse().ok()?;
+        let (head, rest) = text.split_at(at + AT.len());
+        let rest = rest[digits(rest)..].strip_prefix(CREATED)?;
+        Some(ToBeStamped { head, revision, tail: &rest[digits(rest)..] })
     }
 
     /// As it is written.

@@ -7,6 +7,8 @@ mod read;
 mod schedule;
 
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -26,10 +28,16 @@ pub use crate::domain::fields::FIELDS;
 pub(crate) use crate::domain::fields::is_later;
 pub(crate) use action::is_env_name;
 
-/// What a user registers: schedule, action and policies. Two are equal if they are written alike.
+/// What a user registers: schedule, action and policies; cheap to clone. Two are equal if they are written alike.
+///
+/// Its fields are those of [`EntryData`].
 #[derive(Debug, Clone)]
-pub struct Entry {
-    fields: Map<String, Value>,
+pub struct Entry(Arc<EntryData>);
+
+/// What an [`Entry`] holds.
+#[derive(Debug, Clone)]
+pub struct EntryData {
+    fields: Arc<Map<String, Value>>,
     /// What `H` in its cron expressions is made of.
     id: Option<EntryId>,
     /// When it fires.
@@ -68,6 +76,21 @@ pub struct Entry {
     pub labels: BTreeMap<String, String>,
     /// For people.
     pub note: Option<String>,
+}
+
+impl Deref for Entry {
+    type Target = EntryData;
+
+    fn deref(&self) -> &EntryData {
+        &self.0
+    }
+}
+
+impl DerefMut for Entry {
+    /// Of an entry that others hold, too, this one becomes another.
+    fn deref_mut(&mut self) -> &mut EntryData {
+        Arc::make_mut(&mut self.0)
+    }
 }
 
 /// Takes `paused` out of the fields, if it is given; it counts only when an entry is created and is no part of its
@@ -113,10 +136,20 @@ impl Entry {
         &self.fields
     }
 
+    /// What it holds, for those who take it apart.
+    pub fn into_data(self) -> EntryData {
+        Arc::unwrap_or_clone(self.0)
+    }
+
+    /// The same, shared.
+    pub fn shared_fields(&self) -> Arc<Map<String, Value>> {
+        self.fields.clone()
+    }
+
     /// The definition as compact JSON; parsing it gives the same entry.
     pub fn to_json(&self) -> String {
         // A map of JSON: serde_json has nothing to refuse.
-        serde_json::to_string(&self.fields).unwrap_or_default()
+        serde_json::to_string(self.fields()).unwrap_or_default()
     }
 
     /// Only the fields that say *when*.
@@ -150,7 +183,9 @@ impl Entry {
     ///
     /// Invalid about `exclude`, with the names that exist, where one of them is not in `calendars`.
     pub fn with_calendars(mut self, calendars: &Calendars) -> Result<Entry> {
-        self.schedule.exclude = self.schedule.exclude.with(calendars)?;
+        if !self.schedule.exclude.calendars().is_empty() {
+            self.schedule.exclude = self.schedule.exclude.with(calendars)?;
+        }
         Ok(self)
     }
 
@@ -192,7 +227,7 @@ impl Entry {
             return Err(Error::invalid("paused", "counts only when the entry is created")
                 .hint("upbeat pause ID, upbeat resume ID"));
         }
-        let mut fields = self.fields.clone();
+        let mut fields = self.fields().clone();
         for name in unset {
             unset_field(&mut fields, name)?;
         }

@@ -333,6 +333,10 @@ pub(crate) fn only_kind(fields: &Map<String, Value>, what: &str, kinds: &[&'stat
 
 /// The same fields in the order of the contract.
 pub(crate) fn in_order(mut fields: Map<String, Value>) -> Map<String, Value> {
+    let place = |name: &String| FIELDS.iter().position(|field| field == name).unwrap_or(FIELDS.len());
+    if fields.keys().is_sorted_by_key(place) {
+        return fields;
+    }
     let mut ordered = Map::with_capacity(fields.len());
     for field in FIELDS {
         if let Some((name, value)) = fields.shift_remove_entry(*field) {

@@ -1,6 +1,6 @@
 //! JSON texts from people: a key that is given twice is a mistake and not the last one's silent win.
 
-use std::fmt;
+use std::{fmt, io};
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
@@ -17,6 +17,25 @@ pub fn parse(name: &str, text: &str) -> Result<Value> {
             Err(Error::Invalid(Problem::bare(format!("not JSON: {reason}")).at(name, Some(error.line()))))
         }
     }
+}
+
+/// Bytes of a table as compact JSON.
+pub(crate) fn length(table: &Map<String, Value>) -> usize {
+    struct Counter(usize);
+    impl io::Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    // A map of JSON: serde_json has nothing to refuse.
+    let _ = serde_json::to_writer(&mut counter, table);
+    counter.0
 }
 
 /// serde_json hands over a number as a table with this key: that is how it keeps all digits.

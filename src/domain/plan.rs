@@ -35,6 +35,8 @@ const HEAD_LEN: usize = 83;
 const LIST_LEN_AT: usize = 82;
 /// Phase, behind the stop and before the period, 6 bytes each.
 const PHASE_AT: usize = 18;
+const DELAY_AT: usize = 30;
+const MAX_FIRES_AT: usize = 36;
 
 /// An entry as it is registered: what its plan is made from.
 #[derive(Debug, Clone, Copy)]
@@ -195,9 +197,46 @@ pub fn end_of_list(plan: &[u8]) -> Option<(Timestamp, bool)> {
     if form & !FINAL != LIST || plan.len() < HEAD_LEN + list_len + 6 {
         return None;
     }
-    let mut last = [0_u8; 8];
-    last[2..].copy_from_slice(&plan[plan.len() - 6..]);
-    Some((Timestamp(i64::from_be_bytes(last)), form & FINAL != 0))
+    Some((Timestamp(big_endian(&plan[plan.len() - 6..])), form & FINAL != 0))
+}
+
+/// What a packed plan says of a new entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beginning {
+    /// The first fire time after now; `None` where there is none.
+    pub first: Option<Timestamp>,
+    /// How long after it the entry is due, ms.
+    pub delay_ms: i64,
+    /// Whether its fire times are counted.
+    pub is_counted: bool,
+}
+
+/// How an entry with this plan begins after `now`; `None` where the plan does not know.
+pub fn beginning(plan: &[u8], now: Timestamp) -> Option<Beginning> {
+    let times = Times::read(plan, Timestamp(now.0 + 1))?;
+    let first = match times.by_arithmetic {
+        Some((phase, period)) if now.0 >= phase => Some(phase + ((now.0 - phase) / period.max(1) + 1) * period),
+        Some((phase, _)) => Some(phase),
+        None => times.listed.first().copied(),
+    };
+    let is_over = |first: &i64| times.by_arithmetic.is_some() && times.stop > 0 && *first >= times.stop;
+    let first = first.filter(|first| !is_over(first)).map(Timestamp);
+    let is_known = first.is_some() || times.is_final || times.by_arithmetic.is_some();
+    let number = |at: std::ops::Range<usize>| Some(big_endian(plan.get(at)?));
+    let (delay_ms, is_counted) = (number(DELAY_AT..MAX_FIRES_AT)?, number(MAX_FIRES_AT..MAX_FIRES_AT + 4)? > 0);
+    is_known.then_some(Beginning { first, delay_ms, is_counted })
+}
+
+/// A cursor as `lua/parts/cursor.lua` reads it: all before `cursor` is settled, nothing is owed.
+pub fn pack_cursor(cursor: Timestamp) -> Vec<u8> {
+    let mut packed = Vec::with_capacity(12);
+    push_ms(&mut packed, cursor.0);
+    push_ms(&mut packed, 0);
+    packed
+}
+
+fn big_endian(bytes: &[u8]) -> i64 {
+    bytes.iter().fold(0, |sum, byte| sum << 8 | i64::from(*byte))
 }
 
 /// Whether two packed plans say the same fire times from `from` on, as far as both reach; damaged ones say nothing alike.
@@ -223,16 +262,15 @@ struct Times {
 
 impl Times {
     fn read(plan: &[u8], from: Timestamp) -> Option<Self> {
-        let six = |bytes: &[u8]| bytes.iter().fold(0_i64, |sum, byte| sum << 8 | i64::from(*byte));
         let form = *plan.get(1)?;
         let listed = plan.get(HEAD_LEN + usize::from(*plan.get(LIST_LEN_AT)?)..)?;
-        let at = |place: usize| Some(six(plan.get(place..place + 6)?));
+        let at = |place: usize| Some(big_endian(plan.get(place..place + 6)?));
         let is_arithmetic = form & !FINAL == ARITHMETIC;
         let (phase, period) = (at(PHASE_AT)?, at(PHASE_AT + 6)?);
         Some(Self {
             stop: at(PHASE_AT - 6)?,
             by_arithmetic: is_arithmetic.then_some((phase, period)),
-            listed: listed.chunks_exact(6).map(six).filter(|time| *time >= from.0).collect(),
+            listed: listed.chunks_exact(6).map(big_endian).filter(|time| *time >= from.0).collect(),
             is_final: form & FINAL != 0,
         })
     }

@@ -120,9 +120,9 @@ mod tests {
         let first = definition(1, 1, json!({}), json!({"every": "5m", "shell": "x"}));
         let slower = definition(2, 2, json!({}), json!({"every": "5m", "shell": "x y", "timeout": "1m"}));
         let pause = json!({"paused": {"until": 60_000, "at": 3, "actor": "ana"}});
-        let paused = definition(3, 3, pause, slower.entry.clone().into());
-        let resumed = definition(4, 4, json!({"owner": "ops"}), slower.entry.clone().into());
-        let back = definition(5, 5, json!({"restored": 1}), first.entry.clone().into());
+        let paused = definition(3, 3, pause, json!(slower.entry));
+        let resumed = definition(4, 4, json!({"owner": "ops"}), json!(slower.entry));
+        let back = definition(5, 5, json!({"restored": 1}), json!(first.entry));
         let said = |old: Option<&Definition>, new: &Definition| {
             format!("{}: {}", kind(old, new), in_words(&differences(old, new)))
         };
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(said(Some(&slower), &resumed), "changed: owner cli -> ops");
         assert!(said(Some(&slower), &back).starts_with("rolled_back: shell \"x y\" -> x, timeout 1m -> none"));
         assert_eq!(kind(None, &resumed), "changed", "without the one before nobody knows more");
-        let dates = definition(3, 3, json!({"calendars": {"cn": 2}}), slower.entry.clone().into());
+        let dates = definition(3, 3, json!({"calendars": {"cn": 2}}), json!(slower.entry));
         assert_eq!(said(Some(&slower), &dates), "changed: calendars {} -> {\"cn\":2}");
     }
 

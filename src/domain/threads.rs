@@ -11,21 +11,24 @@ pub(crate) fn in_threads<T: Send, R: Send>(all: Vec<T>, work: impl Fn(T) -> R + 
     }
     let (size, count) = (all.len().div_ceil(threads), all.len());
     let mut rest = all.into_iter();
+    let parts: Vec<Vec<T>> = (0..threads).map(|_| rest.by_ref().take(size).collect()).collect();
+    let mut done = Vec::with_capacity(count);
+    for part in each_in_a_thread(parts, |part| part.into_iter().map(&work).collect::<Vec<R>>()) {
+        done.extend(part);
+    }
+    done
+}
+
+/// The same with a thread for each.
+pub(crate) fn each_in_a_thread<T: Send, R: Send>(all: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     std::thread::scope(|scope| {
         let work = &work;
-        let part = |_| {
-            let part: Vec<T> = rest.by_ref().take(size).collect();
-            scope.spawn(move || part.into_iter().map(work).collect::<Vec<R>>())
+        let running: Vec<_> = all.into_iter().map(|one| scope.spawn(move || work(one))).collect();
+        let join = |one: std::thread::ScopedJoinHandle<'_, R>| match one.join() {
+            Ok(done) => done,
+            Err(panic) => std::panic::resume_unwind(panic),
         };
-        let running: Vec<_> = (0..threads).map(part).collect();
-        let mut done = Vec::with_capacity(count);
-        for one in running {
-            match one.join() {
-                Ok(part) => done.extend(part),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        done
+        running.into_iter().map(join).collect()
     })
 }
 

@@ -1,5 +1,7 @@
 //! TOML texts: read into JSON values in the order of the file, and written as a person would.
 
+mod parts;
+
 use serde_json::{Map, Number, Value};
 use toml::de::{DeTable, DeValue};
 
@@ -7,8 +9,13 @@ use crate::error::{Error, Problem, Result};
 
 /// Reads a TOML document, dates as texts; each complaint about `name` says its line.
 pub(crate) fn parse(name: &str, text: &str) -> Result<Map<String, Value>, Vec<Error>> {
+    let read = |text: &str| read_whole(&Lines { name, text }).ok();
+    parts::parse(text, read).map_or_else(|| read_whole(&Lines { name, text }), Ok)
+}
+
+fn read_whole(lines: &Lines<'_>) -> Result<Map<String, Value>, Vec<Error>> {
+    let text = lines.text;
     let (document, errors) = DeTable::parse_recoverable(text);
-    let lines = Lines { name, text };
     if !errors.is_empty() {
         return Err(errors
             .iter()
@@ -21,7 +28,7 @@ pub(crate) fn parse(name: &str, text: &str) -> Result<Map<String, Value>, Vec<Er
             })
             .collect());
     }
-    table(document.get_ref(), &lines).map_err(|error| vec![error])
+    table(document.get_ref(), lines).map_err(|error| vec![error])
 }
 
 struct Lines<'t> {

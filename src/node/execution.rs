@@ -170,6 +170,7 @@ async fn prepare(shared: &Shared, shard: u16, run: &LiveRun) -> Result<Prepared>
         None => entry.payload_bytes(),
     };
     let timeout = entry.effective_timeout();
+    let entry = entry.into_data();
     let attempt = Box::new(Attempt {
         action: given(entry.action, run),
         env: entry.env,

@@ -1,6 +1,7 @@
 //! apply: many entries at once, as files say; what stands as they say it stays as it is.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
@@ -8,7 +9,7 @@ use crate::domain::definition::Definition;
 use crate::domain::file::ScheduleFile;
 use crate::domain::id::Owner;
 use crate::domain::revision;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::service::change::is_written;
 use crate::service::conflict::Yours;
 use crate::service::decide;
@@ -75,44 +76,58 @@ impl Service {
             against.calendars = self.calendars_of_files(&wanted, against.clocks[0]).await?.1;
         }
         let queues = self.apply_queues(request, &wanted.queues).await?;
+        let against = Arc::new(against);
         let batches = self.batches(&wanted.entries, &against.clocks);
         self.progress.begin(wanted.entries.len(), "entries");
-        let written: Vec<(Vec<ChangeView>, Vec<String>)> = stream::iter(&batches)
-            .map(|batch| async {
-                let written = self.apply_batch(&against, batch).await;
-                self.progress.advance(batch.entries.len());
-                written
-            })
+        let written: Vec<(Vec<(usize, ChangeView)>, Vec<String>)> = stream::iter(batches)
+            .map(|batch| self.begin_batch(&against, batch))
             .buffered(STEPS_AT_ONCE)
             .try_collect()
             .await?;
-        let mut views: HashMap<String, ChangeView> = HashMap::with_capacity(wanted.entries.len());
+        let mut views: Vec<Option<ChangeView>> = Vec::new();
+        views.resize_with(wanted.entries.len(), || None);
         let mut warnings = Vec::new();
         for (batch, over) in written {
-            views.extend(batch.into_iter().map(|view| (view.id.clone(), view)));
+            batch.into_iter().for_each(|(place, view)| views[place] = Some(view));
             warnings.extend(over);
         }
         self.follow_since(request, &against.calendars).await?;
-        let is_new = |one: &&WantedEntry| {
-            views.get(one.id.as_str()).is_some_and(|view| matches!(view.change, "added" | "changed"))
+        let is_new = |one: &&Arc<WantedEntry>| {
+            views[one.place].as_ref().is_some_and(|view| matches!(view.change, "added" | "changed"))
         };
         warnings.extend(self.unserved(wanted.entries.iter().filter(is_new).map(|one| &one.entry)).await?);
         warnings.extend(self.older_zone_data(wanted.entries.iter().map(|one| &one.entry)).await?);
-        let mut changes: Vec<ChangeView> =
-            wanted.entries.iter().filter_map(|one| views.remove(one.id.as_str())).collect();
+        let mut changes: Vec<ChangeView> = views.into_iter().flatten().collect();
         // Before they are gone: what they name is read from them.
         warnings.extend(self.left_behind(&wanted, &pruned).await?);
         let removal = Removal { request, wanted: &wanted };
         for pruned in &pruned {
             changes.extend(self.prune(&removal, pruned).await?);
         }
+        // To free what a large file held takes longer than to say what became of it.
+        tokio::task::spawn_blocking(move || drop(wanted));
         Ok(Changes { changes, calendars, queues, warnings })
     }
 
-    /// Writes one batch. Returns what became of its entries, and warnings.
-    async fn apply_batch(&self, against: &Against<'_>, batch: &Batch<'_>) -> Result<(Vec<ChangeView>, Vec<String>)> {
+    /// Writes one batch as a task of its own: to plan thousands of entries takes as many processors as there are.
+    async fn begin_batch(
+        &self,
+        against: &Arc<Against>,
+        batch: Batch,
+    ) -> Result<(Vec<(usize, ChangeView)>, Vec<String>)> {
+        let (service, against) = (self.clone(), against.clone());
+        let task = tokio::spawn(async move {
+            let written = service.apply_batch(&against, &batch).await;
+            service.progress.advance(batch.entries.len());
+            written
+        });
+        task.await.map_err(|why| Error::internal(format!("a step of apply ended early: {why}")))?
+    }
+
+    /// Writes one batch. Returns what became of its entries, each with its place, and warnings.
+    async fn apply_batch(&self, against: &Against, batch: &Batch) -> Result<(Vec<(usize, ChangeView)>, Vec<String>)> {
         let content = batch_content(against, batch);
-        let step = Step { request: against.request, shard: batch.shard, number: batch.number, content: &content };
+        let step = Step { request: &against.request, shard: batch.shard, number: batch.number, content: &content };
         let ids: Vec<_> = batch.entries.iter().map(|one| one.id.clone()).collect();
         let (before, stored) = tokio::try_join!(self.before(&step), self.store.entries(&ids))?;
         let mut decisions = against.decide(batch, &stored);
@@ -130,30 +145,33 @@ impl Service {
             done.into_iter().map(|changed| (changed.id.clone(), changed)).collect();
         let mut views = Vec::with_capacity(batch.entries.len());
         for (one, stored) in batch.entries.iter().zip(&stored) {
-            match (done.remove(one.id.as_str()), refused.remove(one.id.as_str()), stored) {
+            let view = match (done.remove(one.id.as_str()), refused.remove(one.id.as_str()), stored) {
                 (Some(changed), _, _) => {
                     let entry = against.anchored(one, stored.as_ref())?;
-                    let over = entry.schedule.over(against.since(batch.now)).filter(|_| is_written(&changed));
-                    warnings.extend(over.map(|why| stored_finished(one, &why)));
+                    if is_written(&changed) && changed.next_after.is_none() {
+                        let over = entry.schedule.over(against.since(batch.now));
+                        warnings.extend(over.map(|why| stored_finished(one, &why)));
+                    }
                     if let Some(stored) = stored.as_ref().filter(|_| is_written(&changed)) {
-                        let dropped = self.drop_skips(against.request, stored, &entry, changed.revision, batch.now);
+                        let dropped = self.drop_skips(&against.request, stored, &entry, changed.revision, batch.now);
                         warnings.extend(dropped.await?);
                     }
                     let seen = stored.as_ref().and_then(|stored| stored.definition.as_ref().ok());
                     let is_behind =
                         |seen: &&Definition| changed.word == ChangeWord::Conflict && seen.revision < changed.revision;
-                    views.push(match seen.filter(is_behind) {
+                    match seen.filter(is_behind) {
                         Some(seen) => {
                             let yours = Yours::changed(revision::differing(&seen.entry, entry.fields()));
                             self.refused_change(&one.id, changed, seen.revision, yours).await
                         }
                         None => write::view(changed, || decide::fields_when_added(&one.entry)),
-                    });
+                    }
                 }
-                (None, Some(why), Some(stored)) => views.push(write::refused(stored, why)),
-                (None, _, Some(stored)) => views.push(write::unchanged(stored)),
-                (None, why, None) => views.push(gone(one, why)),
-            }
+                (None, Some(why), Some(stored)) => write::refused(stored, why),
+                (None, _, Some(stored)) => write::unchanged(stored),
+                (None, why, None) => gone(one, why),
+            };
+            views.push((one.place, view));
         }
         Ok((views, warnings))
     }
@@ -164,8 +182,8 @@ pub(super) fn stored_finished(one: &WantedEntry, why: &str) -> String {
     format!("{}: {why}: it is stored finished", one.id)
 }
 
-fn batch_content(against: &Against<'_>, batch: &Batch<'_>) -> String {
-    let options = against.options;
+fn batch_content(against: &Against, batch: &Batch) -> String {
+    let options = &against.options;
     let flags = format!("{}{}", options.is_take, said(options.from.as_ref()));
     let entries = batch.entries.iter().flat_map(|one| {
         let paused = if one.is_paused { "true" } else { "false" };

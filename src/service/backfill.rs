@@ -163,7 +163,7 @@ impl Service {
             let why = format!("no fire time of {id} is on record yet");
             return Err(Error::invalid("from", why).value(from.to_rfc3339()));
         };
-        let current = self.store.resolve_as_written(definition.parse(id)?, definition).await?.schedule;
+        let current = self.store.resolve_as_written(definition.parse(id)?, definition).await?.into_data().schedule;
         let possible = format!("{} to {} is possible", begin.to_rfc3339(), end.to_rfc3339());
         let has_times = |after: Timestamp, till: Timestamp| current.next_after(after).is_some_and(|time| time <= till);
         if from < begin && has_times(Timestamp(from.0 - 1), Timestamp(begin.0 - 1)) {
@@ -209,7 +209,7 @@ impl Service {
             Error::Conflict(Problem::new("from", why).value(id.as_str()))
         };
         let found = found.ok_or_else(gone)?;
-        Ok(self.store.resolve_as_written(found.parse(id)?, &found).await?.schedule)
+        Ok(self.store.resolve_as_written(found.parse(id)?, &found).await?.into_data().schedule)
     }
 }
 

@@ -163,7 +163,7 @@ impl Service {
                     from: None,
                     restored: None,
                     calendars: Default::default(),
-                    entry: entry.fields().clone(),
+                    entry: entry.shared_fields(),
                 };
                 let registered = Registered { namespace: store.namespace(), id, birth, revision: 1, entry: &entry };
                 let compiled = registered.compile(Timestamp(instant.0 - 1), LIST_TIMES);

@@ -59,7 +59,8 @@ impl Service {
         // With its anchor, without which nobody knows when a rule ends.
         let on_record = stored.as_ref().and_then(|stored| stored.definition.as_ref().ok());
         let from = options.from.as_ref().map(|from| from.at).filter(|_| stored.is_none());
-        let anchored = decide::anchored(entry.clone(), on_record.map(|known| &known.entry), from.unwrap_or(now))?;
+        let anchored =
+            decide::anchored(entry.clone(), on_record.map(|known| known.entry.as_ref()), from.unwrap_or(now))?;
         let written = self.store.resolve(anchored.clone()).await?;
         let mut yours = None;
         let (decided, seen) = match &stored {

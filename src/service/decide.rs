@@ -1,5 +1,6 @@
 //! Deciding a change: pure, from what stands in Redis and what is asked for.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
@@ -38,7 +39,7 @@ pub(super) struct Decided {
 #[derive(Debug, Clone)]
 pub(super) enum Outcome {
     /// An entry.
-    Stands(Box<Definition>, Box<Entry>),
+    Stands(Box<Definition>, Entry),
     /// What is left of a removed one.
     Gone(Removed),
 }
@@ -59,7 +60,7 @@ impl Decided {
             definition.calendars.clear();
             return Ok(());
         }
-        **entry = entry.as_ref().clone().with_calendars(calendars)?;
+        *entry = entry.clone().with_calendars(calendars)?;
         let names = entry.schedule.exclude.calendars().iter();
         let revisions = names.filter_map(|name| Some((name.to_string(), calendars.0.get(name)?.revision)));
         definition.calendars = revisions.collect();
@@ -131,9 +132,9 @@ pub(super) fn added(
         from: None,
         restored: None,
         calendars: BTreeMap::new(),
-        entry: entry.fields().clone(),
+        entry: entry.shared_fields(),
     };
-    let outcome = Outcome::Stands(Box::new(definition), Box::new(entry));
+    let outcome = Outcome::Stands(Box::new(definition), entry);
     // The fields of a new entry are those that the request names.
     Decided { id: id.clone(), verb: Verb::Put, birth: 0, revision: 0, outcome, fields: Vec::new(), from: None }
 }
@@ -156,7 +157,7 @@ pub(super) fn changed(
     }
     let mut definition = next_revision(request, old, now);
     definition.owner = owner.to_owned();
-    definition.entry = entry.fields().clone();
+    definition.entry = entry.shared_fields();
     Some(stands(id, Verb::Put, old, definition, entry, fields))
 }
 
@@ -291,7 +292,7 @@ fn stands(
         verb,
         birth: old.birth,
         revision: old.revision,
-        outcome: Outcome::Stands(Box::new(definition), Box::new(entry)),
+        outcome: Outcome::Stands(Box::new(definition), entry),
         fields,
         from: None,
     }
@@ -320,10 +321,10 @@ fn differing(old: &Map<String, Value>, new: &Map<String, Value>) -> Vec<String> 
 }
 
 /// Names of the fields that a new entry has, its anchor included.
-pub(super) fn fields_when_added(entry: &Entry) -> Vec<String> {
+pub(super) fn fields_when_added(entry: &Entry) -> Vec<Cow<'static, str>> {
     let has_anchor = matches!(entry.schedule.when, When::Every(_) | When::Rrule(_)) && entry.schedule.start.is_none();
     let has = |field: &str| if field == "anchor" { has_anchor } else { entry.fields().contains_key(field) };
-    FIELDS.iter().filter(|field| has(field)).map(|field| (*field).to_owned()).collect()
+    FIELDS.iter().filter(|field| has(field)).map(|field| Cow::Borrowed(*field)).collect()
 }
 
 /// The entry with the anchor that it keeps: where `every` or `rrule` has no `start`, the one on record, else, for a new entry, its own,

@@ -84,7 +84,7 @@ impl Service {
         let paused = definition.and_then(|definition| definition.paused_at(now));
         Ok(EntryDetail {
             view: view(&stored, &fleet, &calendars, last, trouble, now),
-            entry: definition.map_or(Value::Null, |definition| Value::Object(definition.entry.clone())),
+            entry: definition.map_or(Value::Null, |definition| Value::Object(definition.entry.as_ref().clone())),
             paused_by: paused.map_or(Value::Null, |paused| {
                 let until = paused.until.map(At);
                 json!({"at": At(paused.at), "actor": paused.actor, "reason": paused.reason, "until": until})
@@ -252,7 +252,7 @@ fn view(
         Ok(_) => {}
     }
     warnings.extend(trouble);
-    let fields = definition.map(|definition| definition.entry.clone()).unwrap_or_default();
+    let fields = definition.map(|definition| definition.entry.as_ref().clone()).unwrap_or_default();
     let or_null = |value: Option<Value>| value.unwrap_or(Value::Null);
     EntryView {
         id: stored.id.to_string(),

@@ -1,6 +1,8 @@
 //! plan: what `apply` would do with files, by reading alone; decided by the same code.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
@@ -122,7 +124,7 @@ impl Service {
             views.extend(batch.into_iter().map(|one| (one.change.id.clone(), one)));
             warnings.extend(over);
         }
-        let is_new = |one: &&WantedEntry| {
+        let is_new = |one: &&Arc<WantedEntry>| {
             views.get(one.id.as_str()).is_some_and(|view| matches!(view.change.change, "added" | "changed"))
         };
         warnings.extend(self.unserved(wanted.entries.iter().filter(is_new).map(|one| &one.entry)).await?);
@@ -139,7 +141,7 @@ impl Service {
         Ok(PlanView { changes, calendars, queues, warnings, owners })
     }
 
-    async fn plan_batch(&self, against: &Against<'_>, batch: &Batch<'_>) -> Result<(Vec<PlannedChange>, Vec<String>)> {
+    async fn plan_batch(&self, against: &Against, batch: &Batch) -> Result<(Vec<PlannedChange>, Vec<String>)> {
         let ids: Vec<EntryId> = batch.entries.iter().map(|one| one.id.clone()).collect();
         let stored = self.store.entries(&ids).await?;
         let mut decisions = against.decide(batch, &stored);
@@ -187,7 +189,7 @@ impl Service {
 
     async fn planned_change(
         &self,
-        against: &Against<'_>,
+        against: &Against,
         decided: &Decided,
         stored: &StoredEntry,
         now: Timestamp,
@@ -206,7 +208,7 @@ impl Service {
         let change = ChangeView {
             id: id.to_string(),
             change: "changed",
-            fields: decided.fields.clone(),
+            fields: decided.fields.iter().cloned().map(Cow::Owned).collect(),
             next_before: before.as_ref().and_then(Foresight::next),
             next_after: after.as_ref().and_then(Foresight::next),
             revision: Some(decided.revision + 1 + follows(stored, against)),
@@ -223,7 +225,7 @@ impl Service {
             };
             decided.fields.iter().filter_map(|field| Some((field.clone(), value(field)?))).collect()
         };
-        let stands = definition.map(|definition| (&definition.entry, definition.owner.as_str()));
+        let stands = definition.map(|definition| (definition.entry.as_ref(), definition.owner.as_str()));
         Ok(PlannedChange {
             before: only(stands.map(|(fields, _)| fields), stands.map(|(_, owner)| owner)),
             after: only(will_be.map(Entry::fields), decided.owner()),
@@ -234,7 +236,7 @@ impl Service {
         })
     }
 
-    async fn planned_removals(&self, pruned: &Pruned, against: &Against<'_>) -> Result<Vec<PlannedChange>> {
+    async fn planned_removals(&self, pruned: &Pruned, against: &Against) -> Result<Vec<PlannedChange>> {
         let mut planned = Vec::with_capacity(pruned.ids.len());
         for ids in pruned.ids.chunks(STEP_ENTRIES) {
             for stored in self.store.entries(ids).await?.into_iter().flatten() {
@@ -253,7 +255,8 @@ impl Service {
                     revision: unchanged.revision.map(|revision| revision + 1 + follows(&stored, against)),
                     ..unchanged
                 };
-                let fields = stored.definition.map(|definition| definition.entry).unwrap_or_default();
+                let fields =
+                    stored.definition.map(|definition| Arc::unwrap_or_clone(definition.entry)).unwrap_or_default();
                 planned.push(PlannedChange {
                     before: fields,
                     next_five: Some(NextFive { before, after: Vec::new() }),
@@ -266,7 +269,7 @@ impl Service {
     }
 
     /// The calendars of the files against those that stand, with the entries that would follow.
-    async fn planned_calendars(&self, wanted: &Wanted, against: &Against<'_>) -> Result<Vec<CalendarChange>> {
+    async fn planned_calendars(&self, wanted: &Wanted, against: &Against) -> Result<Vec<CalendarChange>> {
         let mut planned = Vec::with_capacity(wanted.calendars.len());
         for (name, dates) in &wanted.calendars {
             let (old, new) = (against.standing.0.get(name), against.calendars.0.get(name));
@@ -293,7 +296,7 @@ impl Service {
         &self,
         name: &CalendarName,
         revision: u64,
-        against: &Against<'_>,
+        against: &Against,
     ) -> Result<Vec<ChangeView>> {
         let mut followers = BTreeMap::new();
         self.each_page(async |page| {
@@ -305,7 +308,7 @@ impl Service {
                 let unchanged = write::unchanged(stored);
                 let view = ChangeView {
                     change: "changed",
-                    fields: vec!["exclude".to_owned()],
+                    fields: vec!["exclude".into()],
                     next_before: next(&was),
                     next_after: next(&will_be),
                     revision: unchanged.revision.map(|revision| revision + 1),
@@ -352,7 +355,7 @@ fn planned_addition(one: &WantedEntry, decided: &Decided, removed: Option<Remove
 }
 
 /// How many revisions more an entry would have because a calendar of the files, that it follows, changes before it does.
-fn follows(stored: &StoredEntry, against: &Against<'_>) -> u64 {
+fn follows(stored: &StoredEntry, against: &Against) -> u64 {
     let of_files = against.calendars.0.iter().filter(|(name, _)| against.of_files.contains(*name));
     of_files.filter(|(name, new)| is_behind(stored, name, new.revision)).count() as u64
 }

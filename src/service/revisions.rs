@@ -117,7 +117,7 @@ impl Kept {
                     change,
                     restored: new.restored,
                     fields,
-                    entry: Some(new.entry.clone()),
+                    entry: Some(new.entry.as_ref().clone()),
                     ..nothing()
                 }
             }

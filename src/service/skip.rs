@@ -87,7 +87,7 @@ impl Service {
                 let view = ChangeView {
                     id: id.to_string(),
                     change: if is_changed { "changed" } else { "unchanged" },
-                    fields: if is_changed { vec!["skips".to_owned()] } else { Vec::new() },
+                    fields: if is_changed { vec!["skips".into()] } else { Vec::new() },
                     next_before: next_before.map(At),
                     next_after: next_after.map(At),
                     revision: Some(revision),

@@ -88,7 +88,7 @@ impl Service {
             let usual = usual(&self.ended(id, stored.as_ref()).await?);
             let entry = stored.and_then(|stored| stored.definition.ok()?.parse(id).ok());
             let schedule = match entry {
-                Some(entry) => self.store.resolve(entry).await.ok().map(|entry| entry.schedule),
+                Some(entry) => self.store.resolve(entry).await.ok().map(|entry| entry.into_data().schedule),
                 None => None,
             };
             let mine = runs.iter().filter(|run| run.entry_id == id.as_str());

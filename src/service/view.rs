@@ -4,6 +4,7 @@
 
 use serde::{Serialize, Serializer};
 use serde_json::Value;
+use std::borrow::Cow;
 
 use crate::domain::timestamp::Timestamp;
 use crate::service::attempts::Made;
@@ -162,7 +163,7 @@ pub struct ChangeView {
     /// `added`, `changed`, `removed`, `unchanged` or `refused`.
     pub change: &'static str,
     /// Names of the fields that differ.
-    pub fields: Vec<String>,
+    pub fields: Vec<Cow<'static, str>>,
     /// The next fire time before.
     pub next_before: Option<At>,
     /// The next fire time now.

@@ -1,6 +1,7 @@
 //! What schedule files ask for, held against what stands: `plan` shows what is decided here, `apply` writes it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::domain::calendar::{Calendar, Calendars, StoredCalendar};
 use crate::domain::definition::Definition;
@@ -48,7 +49,7 @@ pub struct FilesOptions {
 
 impl FilesOptions {
     /// From when a new entry owes its fire times.
-    fn from_of(&self, id: &EntryId) -> Option<Timestamp> {
+    fn owed_from(&self, id: &EntryId) -> Option<Timestamp> {
         self.from_each.get(id).copied().or(self.from.as_ref().map(|from| from.at))
     }
 }
@@ -56,6 +57,8 @@ impl FilesOptions {
 /// One entry of the files.
 #[derive(Debug, Clone)]
 pub(super) struct WantedEntry {
+    /// Its place among all of the request.
+    pub place: usize,
     /// Its id.
     pub id: EntryId,
     /// Who applies it.
@@ -74,7 +77,7 @@ pub(super) struct WantedEntry {
 #[derive(Default)]
 pub(super) struct Wanted {
     /// The entries in the order of the files.
-    pub entries: Vec<WantedEntry>,
+    pub entries: Vec<Arc<WantedEntry>>,
     /// Those who apply them, sorted, also where a file has no entries.
     pub owners: BTreeSet<Owner>,
     /// The calendars in the order of the files, with their dates.
@@ -84,11 +87,11 @@ pub(super) struct Wanted {
 }
 
 /// What it is held against.
-pub(super) struct Against<'a> {
+pub(super) struct Against {
     /// Who asks.
-    pub request: &'a Request,
+    pub request: Request,
     /// How.
-    pub options: &'a FilesOptions,
+    pub options: FilesOptions,
     /// The time of each shard.
     pub clocks: Vec<Timestamp>,
     /// The calendars that stand, as far as anybody names one.
@@ -102,11 +105,11 @@ pub(super) struct Against<'a> {
 }
 
 /// Entries of one shard that are decided, and written, in one step; the same files give the same ones.
-pub(super) struct Batch<'a> {
+pub(super) struct Batch {
     pub shard: u16,
     pub number: usize,
     pub now: Timestamp,
-    pub entries: Vec<&'a WantedEntry>,
+    pub entries: Vec<Arc<WantedEntry>>,
 }
 
 /// What is to be done with the entries of a batch.
@@ -142,13 +145,10 @@ impl Wanted {
                 }
             }
             wanted.queues.extend(file.queues);
-            wanted.entries.extend(file.entries.into_iter().map(|FileEntry { id, entry, is_paused }| WantedEntry {
-                text: entry.to_json(),
-                owner: owner.clone(),
-                id,
-                is_paused,
-                entry,
-                as_new: None,
+            let entries = file.entries.into_iter().zip(wanted.entries.len()..).collect();
+            wanted.entries.extend(in_threads(entries, |(FileEntry { id, entry, is_paused }, place)| {
+                let (text, owner) = (entry.to_json(), owner.clone());
+                Arc::new(WantedEntry { place, id, owner, is_paused, entry, as_new: None, text })
             }));
             wanted.owners.insert(owner);
         }
@@ -180,12 +180,12 @@ impl Service {
     /// # Errors
     ///
     /// [`Error::Invalid`] where an entry can't be anchored or owed, or names a calendar that nobody has, or a queue can't be limited.
-    pub(super) async fn against<'a>(
+    pub(super) async fn against(
         &self,
-        request: &'a Request,
-        options: &'a FilesOptions,
+        request: &Request,
+        options: &FilesOptions,
         wanted: &mut Wanted,
-    ) -> Result<Against<'a>> {
+    ) -> Result<Against> {
         self.check_limits(&wanted.queues)?;
         let mut clocks = Vec::new();
         for shard in self.store.shards() {
@@ -195,18 +195,24 @@ impl Service {
         let anchor = options.from.as_ref().map_or(now, |from| from.at);
         let (standing, calendars) = self.calendars_of_files(wanted, anchor).await?;
         let prepare = |one: &mut WantedEntry| {
-            let anchored = decide::anchored(one.entry.clone(), None, anchor)?;
-            options.from_of(&one.id).map_or(Ok(()), |from| decide::check_owed(&anchored, from, now))?;
+            let anchored = match decide::anchored_fields(&one.entry, None, anchor) {
+                Some(fields) => Some(one.entry.with_fields(fields)?),
+                None => None,
+            };
+            let as_new = anchored.as_ref().unwrap_or(&one.entry);
+            options.owed_from(&one.id).map_or(Ok(()), |from| decide::check_owed(as_new, from, now))?;
+            one.as_new = anchored.map(|anchored| anchored.with_calendars(&calendars)).transpose()?;
             if !one.entry.schedule.exclude.calendars().is_empty() {
                 one.entry = one.entry.clone().with_calendars(&calendars)?;
             }
-            one.as_new = if anchored == one.entry { None } else { Some(anchored.with_calendars(&calendars)?) };
             Ok(())
         };
-        let all: Vec<&mut WantedEntry> = wanted.entries.iter_mut().collect();
+        // Nobody else holds them yet.
+        let all: Vec<&mut WantedEntry> = wanted.entries.iter_mut().filter_map(Arc::get_mut).collect();
         let work = |one: &mut WantedEntry| prepare(one).map_err(|why: Error| why.under(&format!("entries.{}", one.id)));
         in_threads(all, work).into_iter().collect::<Result<()>>()?;
         let of_files = wanted.calendars.iter().map(|(name, _)| name.clone()).collect();
+        let (request, options) = (request.clone(), options.clone());
         Ok(Against { request, options, clocks, standing, calendars, of_files, anchor })
     }
 
@@ -228,8 +234,8 @@ impl Service {
     }
 
     /// The entries in steps.
-    pub(super) fn batches<'a>(&self, entries: &'a [WantedEntry], clocks: &[Timestamp]) -> Vec<Batch<'a>> {
-        let mut of_shards: Vec<Vec<Batch<'a>>> = clocks.iter().map(|_| Vec::new()).collect();
+    pub(super) fn batches(&self, entries: &[Arc<WantedEntry>], clocks: &[Timestamp]) -> Vec<Batch> {
+        let mut of_shards: Vec<Vec<Batch>> = clocks.iter().map(|_| Vec::new()).collect();
         let mut bytes = vec![0; clocks.len()];
         for one in entries {
             let shard = self.store.shard_of(&one.id);
@@ -239,9 +245,11 @@ impl Service {
             bytes[at] += size;
             let batches = &mut of_shards[at];
             match batches.last_mut() {
-                Some(last) if last.entries.len() < STEP_ENTRIES && bytes[at] <= STEP_BYTES => last.entries.push(one),
+                Some(last) if last.entries.len() < STEP_ENTRIES && bytes[at] <= STEP_BYTES => {
+                    last.entries.push(one.clone())
+                }
                 _ => {
-                    batches.push(Batch { shard, number: batches.len(), now: clocks[at], entries: vec![one] });
+                    batches.push(Batch { shard, number: batches.len(), now: clocks[at], entries: vec![one.clone()] });
                     bytes[at] = size;
                 }
             }
@@ -250,11 +258,11 @@ impl Service {
     }
 
     /// From when new entries count where they owe something: their ledgers may have settled some of it before they were removed.
-    pub(super) async fn owe(&self, against: &Against<'_>, shard: u16, decisions: &mut Decisions) -> Result<()> {
-        let options = against.options;
+    pub(super) async fn owe(&self, against: &Against, shard: u16, decisions: &mut Decisions) -> Result<()> {
+        let options = &against.options;
         let (mut new, mut ids, mut froms) = (Vec::new(), Vec::new(), Vec::new());
         for one in decisions.decided.iter_mut().filter(|one| one.verb == Verb::Put && one.revision == 0) {
-            let Some(from) = options.from_of(&one.id) else { continue };
+            let Some(from) = options.owed_from(&one.id) else { continue };
             if one.pause().is_some() {
                 let why = format!("{}: it begins paused, so it owes nothing from then on", one.id);
                 decisions.warnings.push(why);
@@ -277,10 +285,10 @@ impl Service {
     }
 }
 
-impl Against<'_> {
+impl Against {
     /// What becomes of the entries of a batch, in their order: what is written, what is refused; the others stand as their file
     /// says.
-    pub fn decide(&self, batch: &Batch<'_>, stored: &[Option<StoredEntry>]) -> Decisions {
+    pub fn decide(&self, batch: &Batch, stored: &[Option<StoredEntry>]) -> Decisions {
         let mut decisions = Decisions::default();
         for (one, stored) in batch.entries.iter().zip(stored) {
             match self.decide_one(one, stored.as_ref(), batch.now) {
@@ -298,14 +306,14 @@ impl Against<'_> {
         let (id, owner) = (&one.id, one.owner.as_str());
         let Some(stored) = stored else {
             let entry = self.anchored(one, None)?;
-            return Ok(Some(decide::added(self.request, id, entry, owner, one.is_paused, now)));
+            return Ok(Some(decide::added(&self.request, id, entry, owner, one.is_paused, now)));
         };
         let definition: &Definition = stored.definition.as_ref().map_err(|why| match why {
             Error::Corrupt(_) => why.clone().hint(format!("upbeat rm {id}, then apply again")),
             _ => why.clone(),
         })?;
         let fields = decide::anchored_fields(&one.entry, Some(&definition.entry), self.anchor);
-        let is_alike = fields.as_ref().unwrap_or(one.entry.fields()) == &definition.entry;
+        let is_alike = fields.as_ref().unwrap_or(one.entry.fields()) == definition.entry.as_ref();
         match definition.owner == owner {
             true if is_alike => Ok(None),
             false if !self.options.is_take => {
@@ -314,14 +322,15 @@ impl Against<'_> {
             }
             _ => {
                 let entry = self.anchored(one, Some(stored))?;
-                Ok(decide::changed(self.request, id, definition, entry, owner, now))
+                Ok(decide::changed(&self.request, id, definition, entry, owner, now))
             }
         }
     }
 
     /// The entry with its anchor and the dates of its calendars.
     pub fn anchored(&self, one: &WantedEntry, stored: Option<&StoredEntry>) -> Result<Entry> {
-        let on_record = stored.and_then(|stored| stored.definition.as_ref().ok()).map(|definition| &definition.entry);
+        let on_record =
+            stored.and_then(|stored| stored.definition.as_ref().ok()).map(|definition| definition.entry.as_ref());
         match on_record {
             None => Ok(one.as_new.as_ref().unwrap_or(&one.entry).clone()),
             Some(_) => decide::anchored(one.entry.clone(), on_record, self.anchor)?.with_calendars(&self.calendars),

@@ -2,6 +2,7 @@
 //!
 //! A step that was answered before is answered the same.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::error::{Error, Problem, Result};
 use crate::service::decide::{Decided, Outcome};
 use crate::service::view::{At, ChangeView};
 use crate::service::{Request, Service};
-use crate::store::{Change, ChangeCall, ChangeWord, Changed, Planned, PutAnswer, StoredEntry, Verb};
+use crate::store::{AddAnswer, Change, ChangeCall, ChangeWord, Changed, Planned, PutAnswer, StoredEntry, Verb};
 
 /// Entries in one atomic step, at most.
 pub(super) const STEP_ENTRIES: usize = 250;
@@ -90,7 +91,15 @@ impl Service {
         }
         self.number_new(step, &mut decided).await?;
         let id = step.request.step(step.shard, step.number);
-        let mut changes = self.compile(step.shard, &decided).await?;
+        let (mut changes, now) = self.compile(step.shard, &decided).await?;
+        if !step.request.is_dry_run {
+            let call = ChangeCall { request: &id, content: step.content, changes: &changes, is_dry_run: false };
+            match self.store.add(step.shard, &call, now).await? {
+                AddAnswer::Done(done) => return Ok(done),
+                AddAnswer::OtherRequest => return Err(step.request.used_before()),
+                AddAnswer::Put => {}
+            }
+        }
         let mut idle = 0;
         for _ in 0..ROUNDS {
             let call = ChangeCall {
@@ -112,7 +121,7 @@ impl Service {
             if !has_moved {
                 tokio::time::sleep(IDLE_PAUSE).await;
             }
-            changes = self.compile(step.shard, &decided).await?;
+            changes = self.compile(step.shard, &decided).await?.0;
         }
         Err(Error::Conflict(
             Problem::bare("what is overdue could not be settled: others change the same entries all the time")
@@ -142,7 +151,8 @@ impl Service {
         Ok(())
     }
 
-    async fn compile(&self, shard: u16, decided: &[Decided]) -> Result<Vec<Change>> {
+    /// The changes as they are sent, and the time at which they were made.
+    async fn compile(&self, shard: u16, decided: &[Decided]) -> Result<(Vec<Change>, Timestamp)> {
         let now = self.store.now(shard).await?;
         let before_now = Timestamp((now.0 - BEFORE_NOW_MS).max(0));
         let change = |one: &Decided| Change {
@@ -167,7 +177,7 @@ impl Service {
             from: one.from,
             fields: one.fields.clone(),
         };
-        Ok(decided.iter().map(change).collect())
+        Ok((decided.iter().map(change).collect(), now))
     }
 
     /// Does what the script can't do by itself. Returns whether that changed anything.
@@ -205,8 +215,8 @@ impl Service {
         let late: Vec<usize> = (0..decided.len()).filter(|at| overdue.contains(decided[*at].id.as_str())).collect();
         let ids: Vec<EntryId> = late.iter().map(|at| decided[*at].id.clone()).collect();
         let froms: Vec<Option<Timestamp>> = late.iter().map(|at| decided[*at].from).collect();
-        let planned: Vec<Planned> = stream::iter(ids.iter().zip(froms))
-            .map(|(id, from)| self.store.plan_from(id, now, from))
+        let planned: Vec<Planned> = stream::iter(ids.into_iter().zip(froms))
+            .map(|(id, from)| async move { self.store.plan_from(&id, now, from).await })
             .buffered(PLANNED_AT_ONCE)
             .try_collect()
             .await?;
@@ -227,7 +237,7 @@ impl Service {
 }
 
 /// What became of a change, for people. `fields` are those of a new entry.
-pub(super) fn view(changed: Changed, fields: impl FnOnce() -> Vec<String>) -> ChangeView {
+pub(super) fn view(changed: Changed, fields: impl FnOnce() -> Vec<Cow<'static, str>>) -> ChangeView {
     let (change, message) = match changed.word {
         ChangeWord::Added => ("added", None),
         ChangeWord::Changed => ("changed", None),
@@ -236,7 +246,10 @@ pub(super) fn view(changed: Changed, fields: impl FnOnce() -> Vec<String>) -> Ch
     };
     ChangeView {
         change,
-        fields: if changed.word == ChangeWord::Added { fields() } else { changed.fields },
+        fields: match changed.word {
+            ChangeWord::Added => fields(),
+            _ => changed.fields.into_iter().map(Cow::Owned).collect(),
+        },
         next_before: changed.next_before.map(At),
         next_after: changed.next_after.map(At),
         revision: Some(changed.revision).filter(|revision| *revision > 0),

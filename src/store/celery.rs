@@ -17,13 +17,13 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::config::Connection;
 use crate::domain::celery::Celery;
 use crate::domain::celery::outcome::RESULT_PREFIX;
-use crate::domain::id::{EntryId, Namespace};
+use crate::domain::id::EntryId;
 use crate::domain::run::Trigger;
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Result};
 use crate::store::client::{self, Client, Use};
 use crate::store::reply::{Reply, maybe_bytes};
-use crate::store::scripts::{Script, digest};
+use crate::store::scripts::digest;
 use crate::store::{Store, keys};
 
 /// A result whose message was lost is found this late.
@@ -42,8 +42,8 @@ type Waiting = Arc<Mutex<HashMap<String, mpsc::UnboundedSender<Vec<u8>>>>>;
 pub struct CeleryServer {
     client: Client,
     connection: Arc<Connection>,
-    script: Script,
-    namespace: Namespace,
+    /// Of the namespace whose runs are sent: its name and its scripts.
+    store: Store,
     waiting: Waiting,
     listener: OnceCell<Listener>,
 }
@@ -107,8 +107,7 @@ impl Store {
         Ok(Arc::new(CeleryServer {
             client: Client::connect(connection.clone(), Use::Commands).await?,
             connection,
-            script: self.scripts().send_celery.clone(),
-            namespace: self.namespace().clone(),
+            store: self.clone(),
             waiting: Waiting::default(),
             listener: OnceCell::new(),
         }))
@@ -133,10 +132,10 @@ impl CeleryServer {
             celery.max_len.cast_signed().into(),
             fire_at.ms().into(),
             i64::from(trigger.number()).into(),
-            Value::Bytes(celery.template(&self.namespace, entry_id).into()),
+            Value::Bytes(celery.template(self.store.namespace(), entry_id).into()),
         ];
-        let mark = keys::celery_mark(&self.namespace, run_id);
-        let mut reply = Reply::list(self.client.eval(&self.script, &[mark], args).await?)?;
+        let mark = keys::celery_mark(self.store.namespace(), run_id);
+        let mut reply = Reply::list(self.client.eval(&self.store.scripts().send_celery, &[mark], args).await?)?;
         match reply.text()?.as_str() {
             "sent" => Ok(Sent::Done(reply.text()?)),
             "full" => Ok(Sent::Full),
@@ -146,7 +145,7 @@ impl CeleryServer {
 
     /// Lets the mark of a message go, an hour from now: its result is known.
     pub async fn forget(&self, run_id: &str) -> Result<()> {
-        let mark = keys::celery_mark(&self.namespace, run_id);
+        let mark = keys::celery_mark(self.store.namespace(), run_id);
         self.client.command("PEXPIRE", vec![mark.into(), DONE_MARK_MS.into()]).await.map(drop)
     }
 

@@ -227,7 +227,7 @@ const REPLAN_KEYS: &[Key] = &[
     Key::Events,
 ];
 
-fn packed(bytes: &[u8]) -> Value {
+pub(super) fn packed(bytes: &[u8]) -> Value {
     Value::Bytes(bytes.to_vec().into())
 }
 

@@ -75,11 +75,11 @@ impl Client {
     ///
     /// As [`Client::command`]; [`Error::Corrupt`] where the script met keys of another type.
     pub async fn eval(&self, script: &Script, keys: &[String], args: Vec<Value>) -> Result<Value> {
-        let all = words(&script.sha, keys, args);
+        let all = words(script.sha(), keys, args);
         let reply = match self.send("EVALSHA", all.clone()).await {
             // Proof that this call did not run: it can be sent again.
             Err(why) if why.details().starts_with("NOSCRIPT") => {
-                self.command("SCRIPT", vec!["LOAD".into(), script.text.as_str().into()]).await?;
+                self.command("SCRIPT", vec!["LOAD".into(), script.text().into()]).await?;
                 self.send("EVALSHA", all).await
             }
             reply => reply,
@@ -93,9 +93,9 @@ impl Client {
     ///
     /// As [`Client::eval`].
     pub async fn look(&self, script: &Script, keys: &[String], args: Vec<Value>) -> Result<Value> {
-        let reply = match self.send("EVALSHA_RO", words(&script.sha, keys, args.clone())).await {
+        let reply = match self.send("EVALSHA_RO", words(script.sha(), keys, args.clone())).await {
             Err(why) if why.details().starts_with("NOSCRIPT") => {
-                self.send("EVAL_RO", words(&script.text, keys, args)).await
+                self.send("EVAL_RO", words(script.text(), keys, args)).await
             }
             reply => reply,
         };
@@ -118,7 +118,7 @@ impl Client {
 
     /// The key that holds something else than the head of the script says; as far as this user may ask.
     async fn mistyped(&self, script: &Script, keys: &[String]) -> String {
-        for line in script.text.lines() {
+        for line in script.text().lines() {
             let Some((number, about)) = line.strip_prefix("-- KEYS[").and_then(|rest| rest.split_once(']')) else {
                 continue;
             };

@@ -3,6 +3,7 @@
 //! What is written is written by scripts (`src/lua/`), what is read here is a picture that may be old the moment it arrives;
 //! every change names what it was decided on and is refused where that no longer holds.
 
+mod add;
 mod age_runs;
 mod ageing;
 mod ask;
@@ -46,6 +47,7 @@ use std::sync::{Arc, RwLock};
 
 use fred::types::Value;
 
+pub use add::AddAnswer;
 pub use age_runs::{AgedRuns, RUNS_KEPT};
 pub use ageing::Aged;
 pub use ask::{Asked, CancelAnswer, CancelledBefore, Made, TriggerAnswer, TriggerCall, Unique};
@@ -92,6 +94,9 @@ pub const DEFAULT_SHARDS: u16 = 1;
 /// How the keys of a namespace are laid out.
 const LAYOUT: i64 = 1;
 
+/// The texts are the same for each store of a process.
+static SCRIPTS: Scripts = Scripts::new(sabotage::apply);
+
 /// A namespace in Redis; cheap to clone.
 #[derive(Clone)]
 pub struct Store {
@@ -103,7 +108,6 @@ pub struct Store {
 struct Inner {
     client: Client,
     connection: Arc<Connection>,
-    scripts: Scripts,
     namespace: Namespace,
     shards: Vec<Shard>,
     /// Whether anything was ever written in the namespace.
@@ -162,8 +166,7 @@ impl Store {
         let shards = (0..u16::try_from(shards).unwrap_or(1).max(1))
             .map(|number| Shard { keys: ShardKeys::new(&namespace, number), lists: RwLock::default() })
             .collect();
-        let scripts = Scripts::new(sabotage::apply);
-        let inner = Inner { client, connection, scripts, namespace, shards, is_used: AtomicBool::new(false) };
+        let inner = Inner { client, connection, namespace, shards, is_used: AtomicBool::new(false) };
         Self { inner: Arc::new(inner), zone_data: Zone::data_version().into() }
     }
 
@@ -248,8 +251,8 @@ impl Store {
         self.inner.client.quit().await;
     }
 
-    fn scripts(&self) -> &Scripts {
-        &self.inner.scripts
+    fn scripts(&self) -> &'static Scripts {
+        &SCRIPTS
     }
 
     fn shard(&self, shard: u16) -> &Shard {

@@ -82,7 +82,7 @@ impl Store {
             let keys = ShardKeys::new(namespace, shard);
             let entries = client.command("HLEN", vec![keys.key(Key::Entries).into()]).await?;
             found.entries += number(entries)?.max(0).unsigned_abs();
-            let now = client.look(&self.inner.scripts.now, &[keys.key(Key::Clock)], Vec::new()).await?;
+            let now = client.look(&self.scripts().now, &[keys.key(Key::Clock)], Vec::new()).await?;
             let now = Reply::list(now)?.number()?;
             let since = vec![keys.key(Key::Seen).into(), (now - LOST_MS).into(), "+inf".into(), "BYSCORE".into()];
             live.extend(texts(client.command("ZRANGE", since).await?)?);

@@ -3,14 +3,15 @@
 //! Rights to a script are the right to run it and to every command in it: what a script calls is read from its text, so a
 //! script that learns a command brings the right along. A right that is missing would stop a script half way.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::OnceLock;
 
 use crate::domain::id::Namespace;
 use crate::error::Result;
 use crate::store::Store;
 use crate::store::keys::{self, Key, ShardKeys};
 use crate::store::reply::{Reply, number};
-use crate::store::scripts::{Script, Scripts};
+use crate::store::scripts::{Script, Scripts, words};
 
 /// Who does what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,6 +93,7 @@ fn scripts_of(scripts: &Scripts, role: Role) -> Vec<&Script> {
     // Each script is named, so that a new one is given to somebody.
     let Scripts {
         accept_clock,
+        add,
         aged,
         age_runs,
         backfill,
@@ -136,6 +138,8 @@ fn scripts_of(scripts: &Scripts, role: Role) -> Vec<&Script> {
     } = scripts;
     match role {
         Node => vec![
+            // A schedule file is put back after a flush.
+            add,
             aged,
             age_runs,
             beginning,
@@ -148,7 +152,6 @@ fn scripts_of(scripts: &Scripts, role: Role) -> Vec<&Script> {
             keep_output,
             leave,
             open_namespace,
-            // A schedule file is put back after a flush.
             put,
             put_calendar,
             put_queue,
@@ -164,6 +167,7 @@ fn scripts_of(scripts: &Scripts, role: Role) -> Vec<&Script> {
         ],
         Operator => vec![
             accept_clock,
+            add,
             backfill,
             cancel,
             compact_ledger,
@@ -186,8 +190,8 @@ fn scripts_of(scripts: &Scripts, role: Role) -> Vec<&Script> {
 }
 
 /// What a script calls, in lower case.
-fn called(script: &Script) -> BTreeSet<String> {
-    let code = reachable(&script.text);
+fn called(script: &str) -> BTreeSet<String> {
+    let code = reachable(script);
     let words = code.lines().flat_map(|code| code.split('\'').skip(1).step_by(2));
     let is_command =
         |word: &&str| word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_uppercase()) && !OPTIONS.contains(word);
@@ -196,7 +200,7 @@ fn called(script: &Script) -> BTreeSet<String> {
 
 /// The code of a script without comments, and without those functions of the parts joined into it that it never names.
 fn reachable(text: &str) -> String {
-    let (mut code, mut functions) = (String::new(), Vec::new());
+    let (mut code, mut functions) = (String::new(), HashMap::new());
     let mut lines = text.lines().map(|line| line.split("--").next().unwrap_or_default().trim_end());
     while let Some(line) = lines.next() {
         let head = line.strip_prefix("local ").unwrap_or(line).strip_prefix("function ");
@@ -209,22 +213,30 @@ fn reachable(text: &str) -> String {
             // Whoever is not indented ends it.
             lines.by_ref().take_while(|line| *line != "end").for_each(|line| body.extend([line, "\n"]));
         }
-        functions.push((name.to_owned(), body));
+        functions.entry(name.rsplit('.').next().unwrap_or(name)).or_insert_with(Vec::new).push(body);
     }
-    while let Some(at) = functions.iter().position(|(name, _)| code.contains(name.as_str())) {
-        code.push_str(&functions.swap_remove(at).1);
+    let mut seen = 0;
+    while seen < code.len() {
+        let named: Vec<String> =
+            words(&code[seen..]).filter_map(|(_, word, _)| functions.remove(word)).flatten().collect();
+        seen = code.len();
+        code.extend(named);
     }
     code
 }
 
 /// The commands that a role needs, sorted.
-pub fn commands(role: Role) -> BTreeSet<String> {
-    let scripts = Scripts::new(|_, text| text);
-    let mut commands: BTreeSet<String> = scripts_of(&scripts, role).into_iter().flat_map(called).collect();
-    commands.extend(LOOKED.iter().map(|command| (*command).to_owned()));
-    let sent = SENT.iter().filter(|(_, roles)| roles.contains(&role));
-    commands.extend(sent.map(|(command, _)| (*command).to_owned()));
-    commands
+pub fn commands(role: Role) -> &'static BTreeSet<String> {
+    static COMMANDS: [OnceLock<BTreeSet<String>>; Role::ALL.len()] = [const { OnceLock::new() }; Role::ALL.len()];
+    COMMANDS[role as usize].get_or_init(|| {
+        let scripts = Scripts::new(|_, text| text);
+        let scripts = scripts_of(&scripts, role).into_iter();
+        let mut commands: BTreeSet<String> = scripts.flat_map(|script| called(script.text())).collect();
+        commands.extend(LOOKED.iter().map(|command| (*command).to_owned()));
+        let sent = SENT.iter().filter(|(_, roles)| roles.contains(&role));
+        commands.extend(sent.map(|(command, _)| (*command).to_owned()));
+        commands
+    })
 }
 
 /// Whose rights: a role in a namespace.
@@ -287,7 +299,7 @@ impl Store {
     ///
     /// Where the user may not even run a script that reads.
     pub async fn lacks(&self, role: Role) -> Result<Vec<String>> {
-        let commands: Vec<String> = commands(role).into_iter().collect();
+        let commands: Vec<&String> = commands(role).iter().collect();
         let mut args = vec![(commands.len() as i64).into()];
         for command in &commands {
             let words = sample(command, self.namespace());
@@ -296,7 +308,9 @@ impl Store {
         }
         let reply = self.look(&self.scripts().may, &[self.key(0, Key::Clock)], args).await?;
         let refused = Reply::list(reply)?.rest().into_iter().map(number).collect::<Result<Vec<_>>>()?;
-        let at = |number: i64| usize::try_from(number - 1).ok().and_then(|at| commands.get(at).cloned());
+        let at = |number: i64| {
+            usize::try_from(number - 1).ok().and_then(|at| commands.get(at).map(|command| (*command).clone()))
+        };
         Ok(refused.into_iter().filter_map(at).collect())
     }
 
@@ -316,8 +330,7 @@ mod tests {
                     local function one(k) return redis.call('HGET', k) end\n\
                     function F.two(k)\n  if k then\n    redis.call('LLEN', one(k))\n  end\nend\n\
                     redis.call('HSET', k, 'x', F.two(k)) -- 'DEL'\nwrite_all('ZADD', k, { 'WITHSCORES' })\n";
-        let script = Script { name: "a", text: text.to_owned(), sha: String::new() };
-        assert_eq!(called(&script).into_iter().collect::<Vec<_>>(), ["hget", "hset", "llen", "zadd"]);
+        assert_eq!(called(text).into_iter().collect::<Vec<_>>(), ["hget", "hset", "llen", "zadd"]);
     }
 
     #[test]
@@ -325,7 +338,8 @@ mod tests {
         let scripts = Scripts::new(|_, text| text);
         let viewer = commands(Role::Viewer);
         for script in [&scripts.now, &scripts.snapshot, &scripts.counts, &scripts.may] {
-            assert!(called(script).is_subset(&viewer), "{}: {:?}", script.name, called(script));
+            let called = called(script.text());
+            assert!(called.is_subset(viewer), "{}: {called:?}", script.name);
         }
     }
 
@@ -334,7 +348,7 @@ mod tests {
         let viewer = commands(Role::Viewer);
         let writing = ["evalsha", "script|load", "hset", "hdel", "zadd", "xadd", "publish", "blpop", "unlink"];
         assert!(writing.iter().all(|command| !viewer.contains(*command)), "{viewer:?}");
-        assert!(viewer.contains("hscan") && viewer.is_subset(&commands(Role::Operator)));
+        assert!(viewer.contains("hscan") && viewer.is_subset(commands(Role::Operator)));
     }
 
     #[test]

@@ -1,20 +1,56 @@
 //! The scripts: one Lua file per atomic step, shared parts joined in.
 //!
-//! A script is a field, so a forgotten one fails to compile.
+//! A script is a field, so a forgotten one fails to compile. Its text is made when it is first asked for: a command needs few of
+//! them.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use sha2::{Digest as _, Sha256};
 
-/// One script as it is sent.
-#[derive(Debug, Clone)]
+/// What sees the joined text of a script, names and all, before it is made ready: the identity outside tests of sabotage.
+pub type Change = fn(&'static str, String) -> String;
+
+/// One script.
+#[derive(Debug)]
 pub struct Script {
     /// Its name, as in the first line of its file.
     pub name: &'static str,
+    file: &'static str,
+    change: Change,
+    sent: OnceLock<Sent>,
+}
+
+/// A script as it is sent.
+#[derive(Debug)]
+struct Sent {
+    text: String,
+    sha: String,
+}
+
+impl Script {
+    /// The script of this file.
+    pub const fn new(name: &'static str, file: &'static str, change: Change) -> Self {
+        Self { name, file, change, sent: OnceLock::new() }
+    }
+
     /// Its whole text.
-    pub text: String,
+    pub fn text(&self) -> &str {
+        &self.sent().text
+    }
+
     /// SHA-1 of the text, in hex: how Redis names it.
-    pub sha: String,
+    pub fn sha(&self) -> &str {
+        &self.sent().sha
+    }
+
+    fn sent(&self) -> &Sent {
+        self.sent.get_or_init(|| {
+            let text = ready(&(self.change)(self.name, joined(self.file)));
+            let sha = sha1_hex(&text);
+            Sent { text, sha }
+        })
+    }
 }
 
 macro_rules! parts {
@@ -65,8 +101,8 @@ parts![
 
 macro_rules! scripts {
     ($($field:ident),+ $(,)?) => {
-        /// All scripts, ready to be sent.
-        #[derive(Debug, Clone)]
+        /// All scripts.
+        #[derive(Debug)]
         pub struct Scripts {
             $(
                 #[doc = concat!("`src/lua/", stringify!($field), ".lua`")]
@@ -75,9 +111,9 @@ macro_rules! scripts {
         }
 
         impl Scripts {
-            /// Joins the files. `change` sees each whole text, names and all, first; it is the identity outside tests of sabotage.
-            pub fn new(change: impl Fn(&'static str, String) -> String) -> Self {
-                Self { $($field: join(stringify!($field), include_str!(concat!("../lua/", stringify!($field), ".lua")), &change)),+ }
+            /// All files, none of them read yet.
+            pub const fn new(change: Change) -> Self {
+                Self { $($field: Script::new(stringify!($field), include_str!(concat!("../lua/", stringify!($field), ".lua")), change)),+ }
             }
 
             /// All of them.
@@ -91,6 +127,7 @@ macro_rules! scripts {
 
 scripts![
     accept_clock,
+    add,
     aged,
     age_runs,
     backfill,
@@ -136,7 +173,8 @@ scripts![
 /// The line that names the parts, in the order in which they are joined.
 const USE: &str = "-- use ";
 
-fn join(name: &'static str, file: &str, change: &impl Fn(&'static str, String) -> String) -> Script {
+/// The file with the parts that it uses.
+fn joined(file: &str) -> String {
     let mut joined = String::with_capacity(file.len() * 4);
     for line in file.lines() {
         match line.strip_prefix(USE) {
@@ -147,7 +185,11 @@ fn join(name: &'static str, file: &str, change: &impl Fn(&'static str, String) -
             }
         }
     }
-    let joined = change(name, joined);
+    joined
+}
+
+/// The joined text as Redis gets it: names that stand for numbers and keys replaced, functions in one table.
+fn ready(joined: &str) -> String {
     let mut meanings = Meanings::new();
     for (name, number) in joined.lines().flat_map(numbers) {
         meanings.entry(name).or_insert(number);
@@ -157,9 +199,7 @@ fn join(name: &'static str, file: &str, change: &impl Fn(&'static str, String) -
         text.push_str(&in_numbers(line, &meanings));
         text.push('\n');
     }
-    let text = in_one_table(&text);
-    let sha = sha1_hex(&text);
-    Script { name, text, sha }
+    in_one_table(&text)
 }
 
 /// The names and numbers of a line that gives numbers to names in capitals, `local A, B = 1, 2`, or names to keys,
@@ -188,18 +228,23 @@ fn numbers(line: &str) -> Vec<(&str, &str)> {
 /// What stands for a name.
 type Meanings<'a> = HashMap<&'a str, &'a str>;
 
-fn is_word(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_'
+const fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
 /// The words of a text: what stands before each, the word, what stands behind it.
-fn words(text: &str) -> impl Iterator<Item = (&str, &str, &str)> {
+pub fn words(text: &str) -> impl Iterator<Item = (&str, &str, &str)> {
+    let bytes = text.as_bytes();
     let mut at = 0;
     std::iter::from_fn(move || {
-        let start = at + text[at..].find(is_word)?;
-        let end = text[start..].find(|c| !is_word(c)).map_or(text.len(), |length| start + length);
-        at = end;
-        Some((&text[..start], &text[start..end], &text[end..]))
+        while !is_word(*bytes.get(at)?) {
+            at += 1;
+        }
+        let start = at;
+        while at < bytes.len() && is_word(bytes[at]) {
+            at += 1;
+        }
+        Some((&text[..start], &text[start..at], &text[at..]))
     })
 }
 
@@ -292,14 +337,14 @@ mod tests {
     fn every_part_that_a_script_uses_exists_and_is_used() {
         let scripts = Scripts::new(|_, text| text);
         for script in scripts.all() {
-            assert!(!script.text.contains("no such part"), "{}", script.name);
-            assert!(script.text.starts_with(&format!("-- {}: ", script.name)), "{}", script.name);
+            assert!(!script.text().contains("no such part"), "{}", script.name);
+            assert!(script.text().starts_with(&format!("-- {}: ", script.name)), "{}", script.name);
         }
         for (name, text) in PARTS {
             // Comments stand in the script, but for the names of keys.
             let first: String = text.chars().take_while(|c| *c != '\n').take(20).collect();
             assert!(first.starts_with("-- "), "{name} does not say what it is");
-            assert!(scripts.all().iter().any(|script| script.text.contains(&first)), "{name} is used nowhere");
+            assert!(scripts.all().iter().any(|script| script.text().contains(&first)), "{name} is used nowhere");
         }
     }
 

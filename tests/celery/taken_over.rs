@@ -65,3 +65,32 @@ fn a_sending_whose_reply_is_cut_is_asked_for_again_and_writes_nothing_more() {
     assert_eq!(theirs.ask(&["LLEN", "celery"]).int(), 1);
     assert!(proxy.seen("send_celery") >= 2, "it was asked for again");
 }
+
+#[test]
+fn claims_that_are_cut_before_and_behind_their_script_send_each_message_once() {
+    let redis = RedisServer::fresh();
+    let proxy = Proxy::before(&redis);
+    let user = Upbeat::at(redis.url());
+    let _node = node("a", proxy.url()).allow("http").start_live(&user);
+    for name in ["a", "b", "c"] {
+        user.ok(&["add", name, "--every", "200ms", "--celery", "t", "--catch-up", "all"]);
+    }
+    for fate in [Fate::CutRequest, Fate::CutReply, Fate::CutReply, Fate::CutRequest] {
+        let (hits, sent) = (proxy.hits("claim"), redis.ask(&["LLEN", "celery"]).int());
+        proxy.meet("claim", 1, fate);
+        proxy.wait_hits("claim", hits + 1, DEADLINE);
+        wait_for("it goes on", DEADLINE, || redis.ask(&["LLEN", "celery"]).int() >= sent + 6);
+    }
+    user.ok(&["pause", "--all", "-y"]);
+    let runs = user.json(&["runs", "--limit", "0"]);
+    let runs = runs.as_array().unwrap().iter().filter(|run| run["state"] == "succeeded");
+    let mut fired: Vec<String> = runs.map(|run| run["run_id"].as_str().unwrap().to_owned()).collect();
+    let messages = redis.ask(&["LRANGE", "celery", "0", "-1"]);
+    let id = |message: String| serde_json::from_str::<serde_json::Value>(&message).unwrap()["headers"]["id"].clone();
+    let mut sent: Vec<String> =
+        messages.list().iter().map(|message| id(message.text()).as_str().unwrap().to_owned()).collect();
+    fired.sort();
+    sent.sort();
+    assert_eq!(sent, fired);
+    user.ok(&["audit"]);
+}

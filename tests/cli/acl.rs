@@ -23,7 +23,8 @@ impl Bed {
         let server = RedisServer::durable();
         let root = user_of(&server);
         root.file("password", "geheim\n");
-        let lines = root.ok(&["acl", "--targets", "app:*", "--password-file", "password"]);
+        let lines =
+            root.ok(&["acl", "--targets", "app:*", "--targets", "celery-task-meta-*", "--password-file", "password"]);
         assert_eq!(lines.lines().count(), 3);
         assert!(!lines.contains("geheim"), "{lines}");
         for line in lines.lines() {
@@ -262,6 +263,7 @@ fn an_operator_changes_entries_runs_and_calendars() {
             &["add", "list", "--every", "1h", "--list", "app:list"],
             &["add", "stream", "--every", "1h", "--stream", "app:stream"],
             &["add", "publish", "--every", "1h", "--publish", "app:channel"],
+            &["add", "task", "--every", "1h", "--celery", "task=t,key_prefix=app:"],
             &["add", "old", "--every", "1m", "--from", "-1h", "--start-within", "5m", "--", "true"],
             &["set", "old", "--timeout", "1m"],
             &["add", "limited", "--every", "1h", "--overlap", "allow", "--max-running", "1", "--", "true"],
@@ -277,6 +279,7 @@ fn an_operator_changes_entries_runs_and_calendars() {
             &["trigger", "list"],
             &["trigger", "stream"],
             &["trigger", "publish"],
+            &["trigger", "task"],
             &["trigger", "b"],
             &["trigger", "b"],
             &["cancel", "b"],
@@ -358,8 +361,8 @@ fn an_operator_changes_entries_runs_and_calendars() {
 fn a_node_executes_delivers_plans_takes_over_and_leaves() {
     let bed = Bed::new();
     let root = &bed.root;
-    let mut first = bed.node("n1").args(&["--lease", "2s"]).start();
-    let mut second = bed.node("n2").args(&["--lease", "2s"]).start();
+    let mut first = bed.node("n1").allow("exec,shell,celery").args(&["--lease", "2s"]).start();
+    let mut second = bed.node("n2").allow("exec,shell,celery").args(&["--lease", "2s"]).start();
     first.wait_live(root);
     second.wait_live(root);
     root.ok(&["add", "exec", "--every", "1s", "--overlap", "allow", "--", "echo", "hello"]);
@@ -368,6 +371,8 @@ fn a_node_executes_delivers_plans_takes_over_and_leaves() {
     root.ok(&["add", "list", "--every", "1s", "--list", "app:list"]);
     root.ok(&["add", "stream", "--every", "1s", "--stream", "app:stream"]);
     root.ok(&["add", "publish", "--every", "1s", "--publish", "app:channel"]);
+    root.ok(&["add", "task", "--every", "1s", "--celery", "task=t,key_prefix=app:"]);
+    root.ok(&["add", "tracked", "--every", "1h", "--celery", "task=t,key_prefix=app:,queue=tracked,track=true"]);
     root.ok(&["add", "elsewhere", "--every", "1s", "--list", "others"]);
     root.ok(&["add", "planned", "--cron", "* * * * * *", "--tz", "Europe/Berlin", "--", "true"]);
     root.ok(&["add", "buffered", "--every", "1s", "--overlap", "buffer_one", "--", "sleep", "1.5"]);
@@ -375,9 +380,14 @@ fn a_node_executes_delivers_plans_takes_over_and_leaves() {
     let ran = |entry: &str, state: &str| {
         !root.json(&["runs", entry, "--state", state, "--limit", "1"]).as_array().unwrap().is_empty()
     };
-    for entry in ["exec", "shell", "list", "stream", "publish", "planned", "buffered", "limited"] {
+    for entry in ["exec", "shell", "list", "stream", "publish", "task", "planned", "buffered", "limited"] {
         wait_for(&format!("{entry} succeeds"), DEADLINE, || ran(entry, "succeeded"));
     }
+    let tracked = root.json(&["trigger", "tracked"])["run_id"].as_str().unwrap().to_owned();
+    wait_for("it was sent", DEADLINE, || bed.server.cli(&["LLEN", "app:tracked"]) == "1");
+    let (key, result) = (format!("celery-task-meta-{tracked}"), r#"{"status": "SUCCESS", "result": 7}"#);
+    bed.server.cli(&["PUBLISH", &key, result]);
+    wait_for("the task has ended", DEADLINE, || ran("tracked", "succeeded"));
     wait_for("http fails", DEADLINE, || ran("http", "failed"));
     wait_for("a target that is nobody's is refused", DEADLINE, || ran("elsewhere", "failed"));
     let done = root.json(&["runs", "exec", "--state", "succeeded", "--limit", "1"])[0]["run_id"].clone();

@@ -165,7 +165,7 @@ fn it_did_not_run_last_night_why() {
     let script =
         format!("echo waiting for lock on /backup/repo; while ! test -e {}; do sleep 0.05; done", stop.display());
     user.ok(&["add", "nightly-backup", "--cron", "0 2 * * *", "--tz", "Europe/Berlin", "--shell", &script]);
-    let _web = node("web-3", night.server.url()).start_live(user);
+    let mut web = node("web-3", night.server.url()).start_live(user);
     night.go("2026-11-17T01:00:00.100Z");
     night.until("running", 1);
     for (day, skipped) in [(18, 1), (19, 2), (20, 3)] {
@@ -173,6 +173,7 @@ fn it_did_not_run_last_night_why() {
         night.until("skipped", skipped);
     }
     night.go("2026-11-20T08:10:00Z");
+    web.wait_live(user);
 
     // A mistake first.
     let (line, hint) = refused(user, 3, &["why", "nightly_backup"]);

@@ -54,13 +54,13 @@ fn env_and_cwd_go_with_commands_only() {
 
 #[test]
 fn http_is_a_line_or_a_table() {
-    let Action::Http(short) = entry(&does("http = 'https://hooks.example.org/x'")).action else { panic!() };
+    let Action::Http(short) = entry(&does("http = 'https://hooks.example.org/x'")).into_data().action else { panic!() };
     assert_eq!((short.method.as_str(), short.ok), ("GET", vec![(200, 299)]));
     let long = entry(&does(
         "timeout = '5s'\nhttp = { method = 'POST', url = 'secret:HOOK', headers = { Authorization = 'secret:T' }, ok = ['200-299', 404, '410'] }",
     ));
     assert_eq!(long.effective_timeout(), Some(Span(5_000)));
-    let Action::Http(http) = long.action else { panic!() };
+    let Action::Http(http) = long.into_data().action else { panic!() };
     assert_eq!(http.ok, [(200, 299), (404, 404), (410, 410)]);
     assert_eq!(http.headers["Authorization"], "secret:T");
     let plain = entry(&does("http = 'POST https://a.example/x?y=1'"));
@@ -121,7 +121,8 @@ fn no_request_goes_to_a_metadata_service() {
 
 #[test]
 fn direct_actions_name_a_target() {
-    let Action::Direct(stream) = entry(&does("stream = { key = 'jobs', max_len = 5, trim = true, raw = true }")).action
+    let Action::Direct(stream) =
+        entry(&does("stream = { key = 'jobs', max_len = 5, trim = true, raw = true }")).into_data().action
     else {
         panic!()
     };
@@ -130,9 +131,11 @@ fn direct_actions_name_a_target() {
     assert_eq!(list.overlap, Overlap::Allow);
     assert_eq!(list.action.kind(), None);
     assert_eq!(list.reads(), "list jobs");
-    let Action::Direct(list) = list.action else { panic!() };
+    let Action::Direct(list) = list.into_data().action else { panic!() };
     assert_eq!((list.form, list.max_len, list.trim, list.raw), (DirectForm::List, 100_000, false, false));
-    let Action::Direct(publish) = entry(&does("publish = { channel = 'c', raw = true }")).action else { panic!() };
+    let Action::Direct(publish) = entry(&does("publish = { channel = 'c', raw = true }")).into_data().action else {
+        panic!()
+    };
     assert_eq!((publish.target.as_str(), publish.max_len), ("c", 0));
     for (wrong, field) in [
         ("stream = ''", "stream"),

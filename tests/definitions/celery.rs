@@ -13,8 +13,8 @@ fn does(celery: &str) -> String {
 }
 
 fn celery(text: &str) -> Celery {
-    match entry(&does(text)).action {
-        Action::Celery(celery) => *celery,
+    match &entry(&does(text)).action {
+        Action::Celery(celery) => (**celery).clone(),
         other => panic!("{other:?}"),
     }
 }
@@ -172,9 +172,10 @@ fn a_task_with_null_goes_into_a_toml_file_and_back() {
     assert!(toml.contains("celery = { task = \"t\", args = [1e+22, 0.5, -1] }"), "{toml}");
     let again = crate::file(&toml);
     assert_eq!(again.to_json(), file.to_json());
-    let with_defaults = format!("[defaults]\ntimeout = '5m'\n{toml}");
-    let timeouts = crate::file(&with_defaults).entries.into_iter().map(|one| one.entry.timeout).collect::<Vec<_>>();
-    assert_eq!(timeouts, [Some(Span(300_000)), None], "a default holds for the one that is waited for");
+    let with_defaults = crate::file(&format!("[defaults]\ntimeout = '5m'\nqueue = 'q'\n{toml}")).entries;
+    let of = |at: usize| (with_defaults[at].entry.timeout, with_defaults[at].entry.queue.as_str());
+    assert_eq!(of(0), (Some(Span(300_000)), "q"), "defaults hold for the task that is waited for");
+    assert_eq!(of(1), (None, "default"));
     let old = entry("every = '5m'\nshell = 'x'");
     let new = old.with(crate::fields("celery_json = '{\"task\": \"t\", \"args\": [null]}'"), &[]).unwrap();
     assert_eq!(new.to_json(), r#"{"every":"5m","celery":{"task":"t","args":[null]}}"#);

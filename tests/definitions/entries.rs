@@ -115,7 +115,7 @@ fn every_lies_between_100ms_and_366d() {
 #[test]
 fn cron_is_a_text_or_a_list_of_them() {
     let cron = |text: &str| format!("{DO}cron = {text}");
-    let When::Cron(list) = entry(&cron("['0 9 * * *', '@weekly']")).schedule.when else { panic!() };
+    let When::Cron(list) = entry(&cron("['0 9 * * *', '@weekly']")).into_data().schedule.when else { panic!() };
     assert_eq!(list.iter().map(|cron| cron.text()).collect::<Vec<_>>(), ["0 9 * * *", "@weekly"]);
     for wrong in ["[]", "5", "'* *'", "['* * * * *', 5]", "['* * * * *', 'x']", "{ hour = 5 }"] {
         assert_eq!(refusal(&cron(wrong)).field.as_deref(), Some("cron"), "{wrong}");
@@ -127,7 +127,7 @@ fn cron_is_a_text_or_a_list_of_them() {
 #[test]
 fn at_needs_an_offset_or_a_zone_that_the_entry_names() {
     let at = |rest: &str| format!("{DO}at = {rest}");
-    let utc = entry(&at("'2026-11-20T02:00:00Z'")).schedule.when;
+    let utc = entry(&at("'2026-11-20T02:00:00Z'")).into_data().schedule.when;
     assert_eq!(entry(&at("2026-11-20T03:00:00+01:00")).schedule.when, utc);
     assert_eq!(entry(&at("'2026-11-20T03:00'\ntz = 'Europe/Berlin'")).schedule.when, utc);
     assert_eq!(entry(&at("2026-11-20 03:00:00\ntz = 'Europe/Berlin'")).schedule.when, utc);
@@ -283,7 +283,10 @@ fn set_replaces_the_kind_and_merges_labels() {
     let old = entry(&with("labels = { a = '1', b = '2' }\ntimeout = '5m'\nanchor = '2026-01-01T00:00:00Z'"));
     let new = old.with(fields("every = '10m'\nlabels = { b = '3' }"), &[]).unwrap();
     assert_eq!(new.schedule.anchor, old.schedule.anchor);
-    assert_eq!(new.labels.into_iter().collect::<Vec<_>>(), [("a".into(), "1".into()), ("b".into(), "3".into())]);
+    assert_eq!(
+        new.into_data().labels.into_iter().collect::<Vec<_>>(),
+        [("a".into(), "1".into()), ("b".into(), "3".into())]
+    );
     let cron = old.with(fields("cron = '@daily'\nshell = 'a | b'"), &["timeout".into(), "labels.a".into()]).unwrap();
     assert_eq!(
         cron.to_json(),
@@ -304,7 +307,7 @@ fn set_replaces_the_kind_and_merges_labels() {
 fn retry_is_the_table_of_the_contract() {
     let line = "retry = { max_attempts = 5, backoff = 'linear', delay = '10s', max_delay = '10m', jitter = 0.2, \
                 within = '2h', not_on = ['exit:2', 'http:400-499'] }";
-    let retry = entry(&with(line)).retry.unwrap();
+    let retry = entry(&with(line)).into_data().retry.unwrap();
     let (backoff, not_on) = (Backoff::Linear, vec![NotOn::Exit(2, 2), NotOn::Http(400, 499)]);
     assert_eq!(retry, Retry { max_attempts: 5, backoff, within: Some(Span(7_200_000)), not_on, ..Retry::default() });
     assert_eq!(entry(&with("retry = {}")).retry, Some(Retry::default()));

@@ -14,6 +14,8 @@ use crate::support::wait::{DEADLINE, wait_for};
 
 /// How much earlier than its time a message may seem to be sent, ms: it is stamped by another clock than Redis'.
 const EARLY_MS: i64 = 150;
+/// A beat stamps a message at most so long after the instant from which it counts on, ms.
+const STAMPED_MS: i64 = 1_000;
 
 pub struct Bed {
     pub redis: RedisServer,
@@ -128,8 +130,7 @@ impl Bed {
         for two in sent.windows(2) {
             let distance_ms = two[1].at_ms - two[0].at_ms;
             let most_ms = if two[1].by_beat { every_ms + late_ms } else { every_ms };
-            // The beat stamps a message a little after the instant from which it counts on.
-            let least_ms = every_ms - if two[0].by_beat { late_ms } else { 0 } - EARLY_MS;
+            let least_ms = every_ms - if two[0].by_beat { STAMPED_MS } else { 0 } - EARLY_MS;
             assert!(
                 (least_ms..=most_ms).contains(&distance_ms),
                 "{name}: {distance_ms} ms lie between two fires that are {every_ms} ms apart: {two:?}\n{sent:#?}"

@@ -45,7 +45,7 @@ async fn paused(when: Value, overlap: &str) -> (Bed, Vec<Timestamp>) {
     bed.shift(20 * 60_000);
     bed.resume("a").await;
     let stretches = bed.stretches("a").await;
-    let schedule = bed.definition("a").await.parse(&id("a")).unwrap().schedule;
+    let schedule = bed.definition("a").await.parse(&id("a")).unwrap().into_data().schedule;
     let times = schedule.times_after(Timestamp(stretches[0].first.0 - 1));
     let times: Vec<Timestamp> = times.take_while(|time| *time <= stretches[0].last).collect();
     assert_eq!(times.len(), 20);
@@ -253,7 +253,7 @@ async fn what_is_not_on_record_one_by_one_is_refused_with_what_is_possible() {
     assert_eq!(backfill(&bed, Timestamp(begin.0 - 59_000), Timestamp(begin.0 + 59_000)).await.unwrap().runs, 1);
 
     // Old stretches that were merged tell only sums.
-    let schedule = bed.definition("a").await.parse(&id("a")).unwrap().schedule;
+    let schedule = bed.definition("a").await.parse(&id("a")).unwrap().into_data().schedule;
     for _ in 0..3 {
         let now = bed.now().await;
         let coming: Vec<Timestamp> = schedule.times_after(now).take(160).collect();
@@ -334,7 +334,7 @@ async fn what_a_pause_takes_from_a_back_log_runs_after_all() {
         bed.pause("a").await;
         bed.resume("a").await;
         let stretches = bed.stretches("a").await;
-        let schedule = bed.definition("a").await.parse(&id("a")).unwrap().schedule;
+        let schedule = bed.definition("a").await.parse(&id("a")).unwrap().into_data().schedule;
         for stretch in &stretches {
             let times = schedule.times_after(Timestamp(stretch.first.0 - 1)).take_while(|time| *time <= stretch.last);
             assert_eq!(times.count() as u64, stretch.count, "{stretch:?} of {stretches:?}");

@@ -83,7 +83,7 @@ async fn an_id_that_exists_is_a_conflict_unless_it_is_replaced_or_left() {
     foreign.is_take = true;
     let taken =
         bed.service.add(&request(), id("a"), entry(json!({"every": "1h", "exec": ["x"]})), foreign).await.unwrap();
-    assert!(taken.changes[0].fields.contains(&"owner".to_owned()));
+    assert!(taken.changes[0].fields.contains(&"owner".into()));
 }
 
 #[tokio::test]

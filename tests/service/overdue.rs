@@ -267,7 +267,7 @@ async fn an_instant_that_passes_is_finished_and_can_get_another() {
     bed.set("once", json!({"note": "x"})).await;
     assert_eq!(bed.waiting("default:exec").len(), 1);
     assert_eq!(bed.count("ZCARD", 0, "finished"), 1);
-    assert_eq!(entry(Value::Object(bed.definition("once").await.entry)).note.as_deref(), Some("x"));
+    assert_eq!(entry(json!(bed.definition("once").await.entry)).note.as_deref(), Some("x"));
     let set = bed.set("once", json!({"at": "2090-01-01T00:00:00Z"})).await;
     assert!(set.changes[0].next_after.is_some());
     bed.is_conserved();

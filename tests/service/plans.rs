@@ -31,10 +31,16 @@ async fn plan(bed: &Bed, text: &str) -> PlanView {
 }
 
 /// What became of an entry, to compare: an anchor that is chosen as it is written may be a moment later.
-fn told(one: &ChangeView) -> (String, &'static str, Vec<String>, Option<u64>, [Option<i64>; 2]) {
+fn told(one: &ChangeView) -> (String, &'static str, String, Option<u64>, [Option<i64>; 2]) {
     let is_anchored = one.fields.iter().any(|field| field == "anchor");
     let minutes = |at: Option<upbeat::service::At>| at.map(|at| if is_anchored { at.0.0 / 86_400_000 } else { at.0.0 });
-    (one.id.clone(), one.change, one.fields.clone(), one.revision, [minutes(one.next_before), minutes(one.next_after)])
+    (
+        one.id.clone(),
+        one.change,
+        one.fields.join(","),
+        one.revision,
+        [minutes(one.next_before), minutes(one.next_after)],
+    )
 }
 
 #[tokio::test]

@@ -8,12 +8,12 @@ use upbeat::domain::run::State;
 use upbeat::domain::timestamp::Timestamp;
 use upbeat::service::{Request, Said, Service};
 use upbeat::store::{
-    Asked, Backfill, BackfillAnswer, BackfillCall, Change, ChangeCall, EndedAs, Output, SkipAnswer, SkipCall, Started,
-    TriggerCall, Verb, Watch,
+    AddAnswer, Asked, Backfill, BackfillAnswer, BackfillCall, Change, ChangeCall, EndedAs, Output, SkipAnswer,
+    SkipCall, Started, TriggerCall, Verb, Watch,
 };
 
 use crate::support::changes::change_of;
-use crate::support::entries::id;
+use crate::support::entries::{addition, id};
 use crate::support::hand::{Hand, World, ended};
 
 const KEYS: &[&str] = &[
@@ -118,8 +118,16 @@ async fn prepare(world: &World) -> Prepared {
     let marked = json!({"every": "10s", "shell": "true"});
     let list = json!({"cron": ["* * * * 1-4", "* * * * 5-7"], "shell": "true"});
     let direct = json!({"every": "10s", "list": "out"});
-    let entries =
-        [("a", shell.clone()), ("b", marked.clone()), ("c", shell), ("d", direct), ("m", list), ("p", marked)];
+    let task = json!({"every": "10s", "celery": {"task": "t", "expires": "1m"}});
+    let entries = [
+        ("a", shell.clone()),
+        ("b", marked.clone()),
+        ("c", shell),
+        ("d", direct),
+        ("e", task),
+        ("m", list),
+        ("p", marked),
+    ];
     world.add(&entries).await;
     let mut hand = Hand::new(&world.store, 'a');
     world.pass(10_000);
@@ -128,7 +136,7 @@ async fn prepare(world: &World) -> Prepared {
     let pause = Request { id: "pause-it".to_owned(), actor: "ana".to_owned(), reason: None, is_dry_run: false };
     let until = Timestamp(world.store.now(0).await.unwrap().0 + 12_000);
     service.pause_until(&pause, &[id("p")], &Said::from(until)).await.unwrap();
-    for name in ["b", "c", "d"] {
+    for name in ["b", "c", "d", "e"] {
         assert!(
             skip(world, name, &format!("skip-{name}")).await && backfill(world, name, &format!("run-{name}")).await
         );
@@ -197,6 +205,14 @@ async fn call(world: &World, script: &str, prepared: &Prepared) -> bool {
         "put" => {
             let call = ChangeCall { request: "r", content: "", changes, is_dry_run: false };
             world.store.put(0, &call).await.is_ok()
+        }
+        "add" => {
+            let Ok(now) = world.store.now(0).await else { return false };
+            let fields = json!({"every": "9d", "list": "out", "spread": "1d", "max_fires": 3});
+            let changes = [addition(&world.store, "fresh", fields, 99, now)];
+            let call = ChangeCall { request: "r", content: "", changes: &changes, is_dry_run: false };
+            // Where it leaves it to `put` it has written nothing.
+            world.store.add(0, &call, now).await.is_ok_and(|answer| matches!(answer, AddAnswer::Done(_)))
         }
         "put of a woken one" => {
             let call = ChangeCall { request: "r", content: "", changes: woken, is_dry_run: false };
@@ -297,7 +313,7 @@ async fn finishing_and_fetching_write_all_or_nothing() {
 
 #[tokio::test]
 async fn changes_write_all_or_nothing() {
-    Box::pin(all_or_nothing(&["put", "put of a woken one"])).await;
+    Box::pin(all_or_nothing(&["put", "put of a woken one", "add"])).await;
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ async fn prepare(world: &World) -> Prepared {
     let shell = json!({"every": "1h", "shell": "true", "overlap": "allow"});
     let one = json!({"every": "1h", "shell": "true", "overlap": "buffer_one"});
     let once = json!({"every": "1h", "shell": "true", "delivery": "at_most_once"});
-    let sent = json!({"every": "1h", "list": "out"});
+    let sent = json!({"every": "1h", "celery": {"task": "t", "queue": "out"}});
     world.add(&[("moves", shell.clone()), ("late", shell), ("dead", one), ("once", once), ("sent", sent)]).await;
     world.redis.cli(&["SET", "out", "of another type"]);
     world.pass(HOUR_MS);

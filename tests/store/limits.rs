@@ -54,7 +54,7 @@ async fn skip(world: &World, nth: usize) {
     let service = Service::new(world.store.clone());
     let request = Request { id: format!("skip-{nth}"), actor: "ana".to_owned(), reason: None, is_dry_run: false };
     let stored = world.store.entry(&id("a")).await.unwrap().unwrap();
-    let schedule = stored.definition.as_ref().unwrap().parse(&id("a")).unwrap().schedule;
+    let schedule = stored.definition.as_ref().unwrap().parse(&id("a")).unwrap().into_data().schedule;
     let now = world.store.now(0).await.unwrap();
     let at = Said::from(schedule.times_after(now).nth(nth).unwrap());
     service.skip(&request, &id("a"), Some(&at), false).await.unwrap();

@@ -1,5 +1,7 @@
 //! Changes of entries, written as the service writes them: asked again until what is overdue is settled.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use upbeat::domain::definition::{Paused, Removed};
 use upbeat::domain::entry::Entry;
@@ -24,9 +26,9 @@ pub async fn change_of(store: &Store, name: &str, verb: Verb, fields: &Value) ->
         _ => definition.paused,
     };
     for (field, value) in fields.as_object().into_iter().flatten() {
-        definition.entry.insert(field.clone(), value.clone());
+        Arc::make_mut(&mut definition.entry).insert(field.clone(), value.clone());
     }
-    definition.entry.retain(|_, value| !value.is_null());
+    Arc::make_mut(&mut definition.entry).retain(|_, value| !value.is_null());
     let mut change = Change {
         id: target.clone(),
         verb,
@@ -45,7 +47,7 @@ pub async fn change_of(store: &Store, name: &str, verb: Verb, fields: &Value) ->
         change.definition = serde_json::to_string(&removed).unwrap();
         return change;
     }
-    let entry = Entry::parse(definition.entry.clone()).unwrap();
+    let entry = Entry::parse(definition.entry.as_ref().clone()).unwrap();
     let (namespace, revision) = (store.namespace(), definition.revision);
     let registered = Registered { namespace, id: &target, birth, revision, entry: &entry };
     change.compiled = registered.compile(Timestamp(now.0 - 1_000 - registered.delay_ms()), LIST_TIMES);

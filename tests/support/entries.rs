@@ -46,7 +46,7 @@ pub fn addition(store: &Store, name: &str, fields: Value, birth: u64, now: Times
         from: None,
         restored: None,
         calendars: Default::default(),
-        entry: entry.fields().clone(),
+        entry: entry.shared_fields(),
     };
     let id = id(name);
     let registered = Registered { namespace: store.namespace(), id: &id, birth, revision: 1, entry: &entry };

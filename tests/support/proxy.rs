@@ -228,6 +228,11 @@ impl Shared {
         met
     }
 
+    /// A rule that had chosen a call and could not meet it.
+    fn take_back(&self, label: String, fate: Fate) {
+        self.book().rules.push(Rule { label, passes: 0, fate });
+    }
+
     fn hit(&self, label: &str) {
         *self.book().hits.entry(label.to_owned()).or_default() += 1;
     }

@@ -14,7 +14,7 @@ const NOW: Timestamp = Timestamp(1_800_000_000_000);
 fn schedule(fields: serde_json::Value) -> Schedule {
     let mut fields = fields.as_object().unwrap().clone();
     fields.insert("exec".to_owned(), json!(["true"]));
-    Entry::parse(fields).unwrap().schedule
+    Entry::parse(fields).unwrap().into_data().schedule
 }
 
 fn ago(minutes: i64) -> Timestamp {

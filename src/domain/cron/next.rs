@@ -13,6 +13,8 @@ use crate::domain::zone::{Dst, Zone};
 /// A conjunction that crate `cron` can iterate; an expression is the union of one or two.
 pub(super) struct Part {
     schedule: ::cron::Schedule,
+    /// Some day that it names is in every month: it fires.
+    is_monthly: bool,
     /// Sorts out dates that `schedule` takes in because it does not know `L`, `W` and `#`.
     filter: Option<(MonthDays, WeekDays)>,
 }
@@ -64,11 +66,17 @@ impl Part {
         ];
         let schedule = ::cron::Schedule::from_str(&expression.join(" "))?;
         let is_exact = month_days.is_plain() && week_days.is_plain();
-        Ok(Self { schedule, filter: (!is_exact).then_some((month_days, week_days)) })
+        const IN_EVERY_MONTH: u64 = (1 << 29) - 2;
+        let is_monthly =
+            is_exact && week_days.candidates() == WeekDays::any().plain && candidates & IN_EVERY_MONTH != 0;
+        Ok(Self { schedule, is_monthly, filter: (!is_exact).then_some((month_days, week_days)) })
     }
 
     /// Whether there is any local time from 2000 to 2100.
     fn fires(&self) -> bool {
+        if self.is_monthly {
+            return true;
+        }
         let start = chrono::NaiveDate::from_ymd_opt(1999, 12, 31).map(|day| day.and_time(END_OF_DAY));
         start.is_some_and(|start| self.next(start).is_some())
     }

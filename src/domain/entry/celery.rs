@@ -88,7 +88,7 @@ pub(crate) fn parse(value: &Value) -> Result<Celery> {
         task,
         args: given.read("args", args)?.unwrap_or_default(),
         kwargs: given.read("kwargs", kwargs)?.unwrap_or_default(),
-        queue: given.read("queue", |field, value| key(field, value))?.unwrap_or_else(|| DEFAULT_QUEUE.to_owned()),
+        queue: given.read("queue", key)?.unwrap_or_else(|| DEFAULT_QUEUE.to_owned()),
         priority: given.read("priority", priority)?.unwrap_or(0),
         expires: given.read("expires", seconds)?,
         countdown: given.read("countdown", seconds)?,
@@ -97,7 +97,7 @@ pub(crate) fn parse(value: &Value) -> Result<Celery> {
         time_limit: given.read("time_limit", seconds)?,
         soft_time_limit: given.read("soft_time_limit", seconds)?,
         max_len: given.read("max_len", |field, value| whole(field, value, 1..=MAX_LEN_MAX))?.unwrap_or(TARGET_MAX_LEN),
-        key_prefix: given.read("key_prefix", |field, value| key(field, value))?.unwrap_or_default(),
+        key_prefix: given.read("key_prefix", key)?.unwrap_or_default(),
         broker: given.read("broker", server)?,
         result_backend: given.read("result_backend", server)?,
     };

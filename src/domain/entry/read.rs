@@ -1,10 +1,11 @@
 //! Reads an entry out of its fields and checks all of them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Entry, action, payload_bytes, schedule};
+use super::{Entry, EntryData, action, payload_bytes, schedule};
 use crate::domain::action::Action;
 use crate::domain::fields::{
     ACTION_KINDS, FIELDS, SCHEDULE_KINDS, in_order, is_later, is_refused_already, not_yet, unknown_field,
@@ -69,7 +70,7 @@ pub(super) fn read(id: Option<&EntryId>, mut fields: Map<String, Value>, complai
     });
     let labels = note.field("labels", labels).unwrap_or_default();
     let text_note = note.field("note", |value| Ok(filled_text("note", value, NOTE_MAX_BYTES)?.to_owned()));
-    let size = Value::Object(fields.clone()).to_string().len();
+    let size = json_text::length(&fields);
     if size > DEFINITION_MAX_BYTES {
         let why = format!("the definition has {size} bytes of JSON, {DEFINITION_MAX_BYTES} are the most");
         complaints.0.push(Error::Invalid(Problem::bare(why)));
@@ -78,7 +79,7 @@ pub(super) fn read(id: Option<&EntryId>, mut fields: Map<String, Value>, complai
     complaints.note(fits_action(&fields, &action, overlap, delivery));
     complaints.note(fits_delivery(delivery, retry.as_ref()));
     let default_overlap = if action.is_message() { Overlap::Allow } else { Overlap::default() };
-    Some(Entry {
+    Some(Entry(Arc::new(EntryData {
         schedule: when?,
         spread,
         max_fires,
@@ -97,9 +98,9 @@ pub(super) fn read(id: Option<&EntryId>, mut fields: Map<String, Value>, complai
         keep_runs: keep_runs.unwrap_or(KEEP_RUNS),
         labels,
         note: text_note,
-        fields,
+        fields: Arc::new(fields),
         id: id.cloned(),
-    })
+    })))
 }
 
 struct Reader<'f, 'c> {
@@ -305,11 +306,12 @@ mod tests {
 
     #[test]
     fn a_spread_that_could_reach_the_next_fire_time_is_refused() {
-        let daily = entry(serde_json::json!({"cron": ["0 9 * * *", "0 10 * * *"], "shell": "true"})).schedule;
+        let daily =
+            entry(serde_json::json!({"cron": ["0 9 * * *", "0 10 * * *"], "shell": "true"})).into_data().schedule;
         assert!(fits_between(&daily, Span(3_599_999)).is_ok());
         let refused = fits_between(&daily, Span(3_600_000)).unwrap_err();
         assert_eq!(refused.to_string(), "spread: 1 h is not shorter than the shortest distance of two fire times, 1 h");
-        let once = entry(serde_json::json!({"at": "2027-01-01T00:00Z", "shell": "true"})).schedule;
+        let once = entry(serde_json::json!({"at": "2027-01-01T00:00Z", "shell": "true"})).into_data().schedule;
         assert!(fits_between(&once, Span(86_400_000)).is_ok());
     }
 

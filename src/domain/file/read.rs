@@ -236,19 +236,26 @@ impl Defaults {
     /// The fields of an entry with the defaults under them, `labels` and `retry` key by key. What can't hold for a message
     /// is left out there.
     fn under(&self, own: Map<String, Value>) -> Map<String, Value> {
-        let is_tracked = |celery: &Value| celery.get("track") == Some(&Value::Bool(true));
+        if self.fields.is_empty() {
+            return own;
+        }
         let celery = own.get("celery").cloned().or_else(|| {
             let text = own.get("celery_json")?.as_str()?;
             Some(json_text::parse("celery_json", text).unwrap_or_default())
         });
+        let is_tracked = celery.as_ref().is_some_and(|celery| celery.get("track") == Some(&Value::Bool(true)));
         let is_direct = ["stream", "list", "publish"].iter().any(|kind| own.contains_key(*kind))
-            || celery.is_some_and(|celery| !is_tracked(&celery));
+            || (celery.is_some() && !is_tracked);
         let mut fields = self.fields.clone();
         if is_direct {
             fields.shift_remove("timeout");
             fields.shift_remove("overlap");
             fields.shift_remove("retry");
             fields.shift_remove("delivery");
+        }
+        // Nothing waits there, and it would be taken for Celery's own.
+        if celery.is_some_and(|celery| !is_tracked && celery.get("broker").is_none()) {
+            fields.shift_remove("queue");
         }
         // Attempts that are repeated by default are not where the entry itself says that none may be.
         let is_once = own.get("delivery").is_some_and(|word| word == Delivery::AtMostOnce.word());

@@ -42,6 +42,15 @@ pub(super) fn note(one: &FileEntry, now: Timestamp, distances: &mut Distances, n
         let note = Note::new("retry_too_long", id, "retry.within", why).value(within.to_string());
         notes.push(note.hint("a longer within, or a shorter delay"));
     }
+    if matches!(entry.action, Action::Celery(_))
+        && entry.action.is_direct()
+        && let Some(queue) = entry.fields().get("queue").and_then(serde_json::Value::as_str)
+    {
+        let why =
+            "it says where runs of upbeat wait, and this message is sent at once; Celery's queue is named in celery";
+        let note = Note::new("celery_queue", id, "queue", why).value(queue);
+        notes.push(note.hint(format!("celery = {{ task = \"...\", queue = \"{queue}\" }}")));
+    }
     if let Action::Exec(words) = &entry.action {
         notes.extend(exec(one, words));
     }

@@ -130,12 +130,17 @@ fn limits_that_contradict_each_other_are_told() {
             "every = '1d'\nexec = ['backup --full']",
             "one_word entries.a.exec: \"backup --full\" is one word, the name of a program with blanks",
         ),
+        (
+            "every = '1h'\ncelery = 'app.report'\nqueue = 'reports'",
+            "celery_queue entries.a.queue: it says where runs of upbeat wait, and this message is sent at once; Celery's queue is named in celery",
+        ),
     ] {
         assert_eq!(of(lines).as_deref(), Some(note), "{lines}");
     }
     for fine in [
         "every = '1h'\noverlap = 'allow'\ntimeout = '10m'",
         "every = '1h'\nlist = 'k'",
+        "every = '1h'\nqueue = 'q'\ncelery = { task = 't', track = true }",
         "every = '10m'\ntimeout = '10m'\nstart_within = '10m'",
         "every = '5m'\ntimeout = '10m'\noverlap = 'buffer_one'",
         "every = '1d'\nretry = { max_attempts = 5, delay = '1m', within = '15m' }",

@@ -67,11 +67,6 @@ local function put_in_place(id, p, t, left, back, pace_at, look, was_due)
   return t
 end
 
--- One command for many; `list` holds whole groups of at most 1,000 arguments.
-local function write_all(command, key, list)
-  for from = 1, #list, 1000 do redis.call(command, key, unpack(list, from, math.min(from + 999, #list))) end
-end
-
 local function flush_cursors()
   write_all('ZADD', due_key, due_writes)
   write_all('ZREM', due_key, due_removes)

@@ -11,8 +11,9 @@ local function answered(request, content)
   return cjson.decode(answer)
 end
 
-local function keep_answer(request, content, answer)
-  redis.call('HSET', requests_key, request, content .. ' ' .. cjson.encode(answer))
+-- `answer` as JSON.
+local function keep_text(request, content, answer)
+  redis.call('HSET', requests_key, request, content .. ' ' .. answer)
   redis.call('ZADD', requested_key, now, request)
   local old = redis.call('ZRANGEBYSCORE', requested_key, '-inf', now - REQUESTS_KEPT_MS, 'LIMIT', 0, 100)
   if #old == 0 and redis.call('ZCARD', requested_key) > REQUESTS_MAX then old = redis.call('ZRANGE', requested_key, 0, 9) end
@@ -21,3 +22,5 @@ local function keep_answer(request, content, answer)
     redis.call('ZREM', requested_key, unpack(old))
   end
 end
+
+local function keep_answer(request, content, answer) keep_text(request, content, cjson.encode(answer)) end

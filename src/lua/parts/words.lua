@@ -15,3 +15,8 @@ local function append(list, a, b)
   local n = #list
   list[n + 1], list[n + 2] = a, b
 end
+
+-- One command for many; `list` holds whole groups of at most 1,000 arguments.
+local function write_all(command, key, list)
+  for from = 1, #list, 1000 do redis.call(command, key, unpack(list, from, math.min(from + 999, #list))) end
+end

@@ -232,10 +232,9 @@ async fn wait(backend: &CeleryServer, watch: &mut ResultWatch, attempt: &Attempt
             Some(text) => text,
             None => watch.next().await,
         };
-        if before.is_empty() || result_digest(&text) != before {
-            if let Some(outcome) = outcome::read(&text) {
-                return outcome;
-            }
+        let is_news = before.is_empty() || result_digest(&text) != before;
+        if let Some(outcome) = is_news.then(|| outcome::read(&text)).flatten() {
+            return outcome;
         }
     }
 }

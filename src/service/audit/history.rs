@@ -208,7 +208,8 @@ impl Service {
             then.0.insert(name.clone(), stood.clone());
             newer.0.insert(name.clone(), next.unwrap_or(stood).clone());
         }
-        let by = |calendars: &calendar::Calendars| Some(entry.clone().with_calendars(calendars).ok()?.schedule);
+        let by =
+            |calendars: &calendar::Calendars| Some(entry.clone().with_calendars(calendars).ok()?.into_data().schedule);
         let later = match changed {
             Some(at) => Some((at, by(&newer)?)),
             None => None,

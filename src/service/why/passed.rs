@@ -1,7 +1,6 @@
 //! Fire times that passed without a run: skipped, or missed.
 
 use crate::domain::durations::timeout_for;
-use crate::domain::entry::Entry;
 use crate::domain::policy::{CatchUp, Overlap};
 use crate::domain::record::EndedRun;
 use crate::domain::run::{Reason, State};
@@ -191,8 +190,8 @@ impl Teller<'_> {
     }
 
     fn over_limit(&self, passed: &Passed<'_>) -> Tale {
-        let most = match self.records.entry_of(passed.revision) {
-            Some(Entry { catch_up: CatchUp::All { max_runs, .. }, .. }) => *max_runs,
+        let most = match self.records.entry_of(passed.revision).map(|entry| entry.catch_up) {
+            Some(CatchUp::All { max_runs, .. }) => max_runs,
             _ => CatchUp::MAX_RUNS,
         };
         let outage = self.outage(passed).map(|(from, until)| {

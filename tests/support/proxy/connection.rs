@@ -36,6 +36,9 @@ where
         () = connection.replies(from_server, to_client) => {}
         () = shared.refused() => {}
     }
+    // Calls whose turn did not come before another one's cut: the next such call meets the fate of each.
+    let unanswered: Vec<Pending> = connection.pending().drain(..).collect();
+    unanswered.into_iter().filter_map(|call| call.fate).for_each(|(label, fate)| shared.take_back(label, fate));
 }
 
 impl Connection {

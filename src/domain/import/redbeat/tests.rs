@@ -19,7 +19,7 @@ use crate::domain::zone::Zone;
 const DEFINITIONS: [&str; 4] = [
     r#"{"name": "e", "task": "tasks.noop", "args": ["\u00e4rg", 1], "kwargs": {"k": null}, "options": {"queue": "other", "priority": 5, "expires": 60}, "schedule": {"__type__": "crontab", "minute": "*/15", "hour": "0-6,22", "day_of_week": "mon-fri", "day_of_month": "1,15", "month_of_year": "*/3"}, "enabled": true}"#,
     r#"{"name": "e", "task": "tasks.noop", "args": null, "kwargs": {}, "options": {}, "schedule": {"__type__": "interval", "every": 1.0, "relative": false}, "enabled": true}"#,
-    r#"{"name": "e", "task": "t", "args": null, "kwargs": {}, "options": {}, "schedule": {"__type__": "rrule", "freq": 2, "interval": 2, "wkst": null, "count": 10, "bysetpos": null, "bymonth": null, "bymonthday": null, "byyearday": null, "byeaster": null, "byweekno": null, "byweekday": [0, {"__type__": "weekday", "wkday": 4}], "byhour": 9, "byminute": null, "bysecond": null, "dtstart": 1767225600, "dtstart_tz": 0, "until": 1798754400, "until_tz": 120.0}, "enabled": true}"#,
+    r#"{"name": "e", "task": "t", "args": null, "kwargs": {}, "options": {}, "schedule": {"__type__": "rrule", "freq": 2, "interval": 2, "wkst": null, "count": 10, "bysetpos": null, "bymonth": null, "bymonthday": null, "byyearday": null, "byeaster": null, "byweekno": null, "byweekday": [0, {"__type__": "weekday", "wkday": 4}], "byhour": 9, "byminute": null, "bysecond": null, "dtstart": 1767225600, "dtstart_tz": 0, "until": null}, "enabled": true}"#,
     r#"{"name": "e", "task": "t", "args": null, "kwargs": {}, "options": {"exchange": "ex1", "routing_key": "rk1"}, "schedule": {"__type__": "interval", "every": 3600.0, "relative": true}, "enabled": false}"#,
 ];
 const META: &str = r#"{"last_run_at": {"__type__": "datetime", "year": 2026, "month": 11, "day": 20, "hour": 11, "minute": 17, "second": 20, "microsecond": 378915, "timezone": "UTC"}, "total_run_count": 5}"#;
@@ -86,7 +86,7 @@ proptest! {
                 let at = index.index(bytes.len());
                 match how {
                     0 => bytes[at] = *byte,
-                    1 => bytes.insert(at, b"0123456789eE-+.\"\\{}[],:nul\xff"[usize::from(*byte) % 28]),
+                    1 => bytes.insert(at, b"0123456789eE-+.\"\\{}[],:nul\xff"[usize::from(*byte) % 27]),
                     _ => { bytes.remove(at); }
                 }
             }

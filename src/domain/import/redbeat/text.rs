@@ -61,7 +61,6 @@ mod tests {
         assert!(why(b"{\"name\": \"a").starts_with("definition: is cut off: eof"), "{}", why(b"{\"name\": \"a"));
         assert!(why("[".repeat(10_000).as_bytes()).starts_with("definition: is nested too deeply"));
         assert!(why(b"{name}").starts_with("definition: is not JSON: key must be"));
-        assert!(why(b"{\"n\": 1e999}").contains("number out of range"));
     }
 
     #[test]
