@@ -198,13 +198,10 @@ fn messages_are_those_that_celerys_own_beat_sends() {
     for (id, entry) in entries {
         let name = entry.pointer("/labels/celery_name").and_then(Value::as_str).unwrap_or(id);
         let (theirs, message) = (&sent[name], &sent[name]["message"]);
-        let upbeat::domain::action::Action::Celery(ours) =
-            upbeat::domain::entry::Entry::parse(entry.as_object().unwrap().clone()).unwrap().into_data().action
-        else {
-            panic!("{id}: {entry}")
-        };
+        let entry_here = upbeat::domain::entry::Entry::parse(entry.as_object().unwrap().clone()).unwrap();
+        let upbeat::domain::action::Action::Celery(ours) = &entry_here.action else { panic!("{id}: {entry}") };
         assert_eq!(theirs["list"], json!(ours.list()), "{name}");
-        assert_eq!(message["headers"]["task"], json!(ours.task), "{name}");
+        assert_eq!(message["headers"]["task"], json!(&ours.task), "{name}");
         assert_eq!((&message["body"][0], &message["body"][1]), (&json!(ours.args), &json!(ours.kwargs)), "{name}");
         assert_eq!(message["properties"]["priority"], json!(ours.priority), "{name}");
         let ms = |span: Option<upbeat::domain::span::Span>| span.map(|span| span.0 as f64 / 1000.0);

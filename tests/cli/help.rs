@@ -92,7 +92,9 @@ fn the_guide_for_moving_in_names_commands_and_flags_that_exist() {
             path.push(&words[2]);
         }
         let help = user.ok(&[&path[..], &["--help"]].concat());
-        for flag in words.iter().filter(|word| word.starts_with('-') && word.len() > 1) {
+        for flag in words.iter().filter(|word| {
+            word.starts_with("--") || word.starts_with('-') && word[1..].starts_with(char::is_alphabetic)
+        }) {
             assert!(help.contains(flag.as_str()), "{words:?}: {flag}");
         }
         seen += 1;
