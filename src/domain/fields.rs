@@ -288,12 +288,12 @@ pub(crate) fn unknown_field(field: &str) -> Error {
 /// Whether complaints that were made already leave nothing to say about the one of `kinds` that is needed: it comes
 /// later, or it is written as a word that nobody knows.
 pub(crate) fn is_refused_already(fields: &Map<String, Value>, kinds: &[&str]) -> bool {
-    if kinds.iter().any(|kind| is_later(kind) && fields.contains_key(*kind)) {
+    if kinds.iter().any(|kind| is_later(kind) && field_of(fields, kind).is_some()) {
         return true;
     }
     let is_unknown = |field: &str| !FIELDS.contains(&field);
     let means_one = |field: &str| meant_by(&plain(field)).is_some_and(|meant| kinds.contains(&meant));
-    !kinds.iter().any(|kind| fields.contains_key(*kind))
+    !kinds.iter().any(|kind| field_of(fields, kind).is_some())
         && fields.keys().any(|field| is_unknown(field) && means_one(field))
 }
 
@@ -312,19 +312,27 @@ fn meant_by(plain: &str) -> Option<&'static str> {
     }
 }
 
+/// The field of this name. An entry has few fields: to look at each is quicker than to hash a name.
+pub(crate) fn field_of<'f>(fields: &'f Map<String, Value>, name: &str) -> Option<&'f Value> {
+    const FEW: usize = 16;
+    match fields.len() {
+        0..=FEW => fields.iter().find(|(field, _)| *field == name).map(|(_, value)| value),
+        _ => fields.get(name),
+    }
+}
+
 /// The one of `kinds` that `fields` holds; `what` names the group in the complaint.
 pub(crate) fn only_kind(fields: &Map<String, Value>, what: &str, kinds: &[&'static str]) -> Result<&'static str> {
-    let found: Vec<&'static str> = kinds.iter().copied().filter(|kind| fields.contains_key(*kind)).collect();
-    let known: Vec<&str> = kinds.iter().copied().filter(|kind| !is_later(kind)).collect();
-    let known = known.join(", ");
+    let found: Vec<&'static str> = kinds.iter().copied().filter(|kind| field_of(fields, kind).is_some()).collect();
+    let known = || kinds.iter().copied().filter(|kind| !is_later(kind)).collect::<Vec<_>>().join(", ");
     match found[..] {
         [kind] => Ok(kind),
-        [] => Err(Error::Invalid(Problem::bare(format!("no {what}: exactly one of {known} is needed")))),
+        [] => Err(Error::Invalid(Problem::bare(format!("no {what}: exactly one of {} is needed", known())))),
         [first, .., last] => {
             let why = if found.len() == 2 {
-                format!("{first} is given too; an entry has exactly one of {known}")
+                format!("{first} is given too; an entry has exactly one of {}", known())
             } else {
-                format!("{} are given; an entry has exactly one of {known}", found.join(", "))
+                format!("{} are given; an entry has exactly one of {}", found.join(", "), known())
             };
             Err(Error::invalid(last, why))
         }

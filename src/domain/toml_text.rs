@@ -52,10 +52,11 @@ fn table(table: &DeTable<'_>, lines: &Lines<'_>) -> Result<Map<String, Value>> {
     // The crate sorts keys by name; people expect the order of the file, also in what they send.
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
-    entries
-        .into_iter()
-        .map(|(key, item)| Ok((key.get_ref().to_string(), value(item.get_ref(), item.span().start, lines)?)))
-        .collect()
+    let mut table = Map::with_capacity(entries.len());
+    for (key, item) in entries {
+        table.insert(key.get_ref().to_string(), value(item.get_ref(), item.span().start, lines)?);
+    }
+    Ok(table)
 }
 
 fn value(item: &DeValue<'_>, at: usize, lines: &Lines<'_>) -> Result<Value> {

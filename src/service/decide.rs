@@ -323,7 +323,12 @@ fn differing(old: &Map<String, Value>, new: &Map<String, Value>) -> Vec<String> 
 /// Names of the fields that a new entry has, its anchor included.
 pub(super) fn fields_when_added(entry: &Entry) -> Vec<Cow<'static, str>> {
     let has_anchor = matches!(entry.schedule.when, When::Every(_) | When::Rrule(_)) && entry.schedule.start.is_none();
-    let has = |field: &str| if field == "anchor" { has_anchor } else { entry.fields().contains_key(field) };
+    // They stand in the same order.
+    let mut given = entry.fields().keys().filter(|field| *field != "anchor").peekable();
+    let mut has = |field: &str| match field {
+        "anchor" => has_anchor,
+        field => given.next_if(|given| *given == field).is_some(),
+    };
     FIELDS.iter().filter(|field| has(field)).map(|field| Cow::Borrowed(*field)).collect()
 }
 

@@ -88,8 +88,8 @@ fn what_stands_in_the_tables_and_answers() {
             &user,
             &[
                 &[&["add", "dump"][..], &at_berlin, &["--queue", "batch", "--", "./dump.sh", "--all"]].concat(),
-                &["add", "tick", "--every", "1h", "--list", "app:ticks"],
-                &["add", "tick", "--every", "1h", "--list", "app:ticks"],
+                &["add", "tick", "--every", "7d", "--list", "app:ticks"],
+                &["add", "tick", "--every", "7d", "--list", "app:ticks"],
                 &["add", "tick", "--every", "1h", "--list", "app:ticks", "--if-absent"],
                 &["set", "tick", "--every", "2h", "--labels", "tier=gold", "--reason", "slower"],
                 &["set", "dump", "--timeout", "1h", "--dry-run"],

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{Entry, EntryData, action, payload_bytes, schedule};
 use crate::domain::action::Action;
 use crate::domain::fields::{
-    ACTION_KINDS, FIELDS, SCHEDULE_KINDS, in_order, is_later, is_refused_already, not_yet, unknown_field,
+    ACTION_KINDS, FIELDS, SCHEDULE_KINDS, field_of, in_order, is_later, is_refused_already, not_yet, unknown_field,
 };
 use crate::domain::id::{EntryId, QueueName};
 use crate::domain::json_text;
@@ -111,7 +111,7 @@ struct Reader<'f, 'c> {
 impl Reader<'_, '_> {
     /// The field read by `read`; `None` where it is absent or, after a complaint, wrong.
     fn field<T>(&mut self, field: &str, read: impl FnOnce(&Value) -> Result<T>) -> Option<T> {
-        let value = self.fields.get(field)?;
+        let value = field_of(self.fields, field)?;
         self.complaints.note(read(value))
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::domain::cron::Cron;
 use crate::domain::exclude::Exclude;
-use crate::domain::fields::{SCHEDULE_KINDS, keys_of, only_kind};
+use crate::domain::fields::{SCHEDULE_KINDS, field_of, keys_of, only_kind};
 use crate::domain::id::EntryId;
 use crate::domain::nearest::not_one_of;
 use crate::domain::policy::CRONS_MAX;
@@ -23,7 +23,7 @@ pub(crate) fn parse(
     complaints: &mut Complaints,
 ) -> Option<Schedule> {
     let before = complaints.0.len();
-    let named_zone = match fields.get("tz") {
+    let named_zone = match field_of(fields, "tz") {
         Some(value) => {
             // Without its zone no local time of the entry can be read.
             Some(complaints.note(text("tz", value).and_then(|name| Zone::parse("tz", name)))?)
@@ -34,11 +34,11 @@ pub(crate) fn parse(
     let start = instant(fields, "start", &zone, complaints);
     let end = instant(fields, "end", &zone, complaints);
     let mut anchor = instant(fields, "anchor", &zone, complaints);
-    let exclude = match fields.get("exclude") {
+    let exclude = match field_of(fields, "exclude") {
         Some(value) => complaints.note(Exclude::parse("exclude", value)),
         None => Some(Exclude::default()),
     };
-    let dst = fields.get("dst").map(|value| complaints.note(dst(value)));
+    let dst = field_of(fields, "dst").map(|value| complaints.note(dst(value)));
     let when = complaints.note(when(id, fields, named_zone.as_ref(), &zone, start.or(anchor)))?;
     if dst.is_some() {
         complaints.note(obeys_dst(&when));
@@ -131,7 +131,7 @@ fn at(value: &Value, named_zone: Option<&Zone>) -> Result<Timestamp> {
 }
 
 fn instant(fields: &Map<String, Value>, field: &str, zone: &Zone, complaints: &mut Complaints) -> Option<Timestamp> {
-    let value = fields.get(field)?;
+    let value = field_of(fields, field)?;
     complaints.note(instant_text(field, value).and_then(|text| Timestamp::parse(field, text, Some(zone))))
 }
 
