@@ -69,6 +69,7 @@ fn every_flag_of_another_program_is_none_of_ours_and_leads_to_one() {
     let cli = help::command();
     let all: Vec<String> = cli
         .get_subcommands()
+        .flat_map(|one| std::iter::once(one).chain(one.get_subcommands()))
         .flat_map(crate::cli::flag_hints::flags)
         .chain(crate::cli::flag_hints::flags(&cli))
         .collect();

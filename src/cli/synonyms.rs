@@ -86,7 +86,7 @@ pub const COMMANDS: &[(&str, &str)] = &[
         "migrate migration",
         "upbeat help migrate is the guide; upbeat import crontab FILE prints a file for upbeat apply",
     ),
-    ("kubernetes k8s cronjob cronjobs kubectl", "upbeat import k8s FILE prints a file for upbeat apply"),
+    ("kubernetes k8s kubectl", "upbeat import k8s FILE prints a file for upbeat apply"),
 ];
 
 /// Words behind a group of commands, that are none of it.

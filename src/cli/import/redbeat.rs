@@ -31,22 +31,22 @@ Examples:
   upbeat import redbeat redis://broker:6379/0 --hand-back
 
 --take-over stops RedBeat and goes on here; asked again it goes on where it was cut off.
-  1  In one step on RedBeat's server: PREFIX:lock gets upbeat's token, without an end;
-     PREFIX:schedule is kept as PREFIX:upbeat:schedule, and a text stands in its place, so that
-     a beat in the middle of a tick can't send any more; metas are kept in PREFIX:upbeat:metas,
-     ids in PREFIX:upbeat:ids, who and when in PREFIX:upbeat.
-  2  Every entry is added here, and owes what came due since its last run.
+1. In one step on RedBeat's server: PREFIX:lock gets upbeat's token, without an end;
+PREFIX:schedule is kept as PREFIX:upbeat:schedule, and a text stands in its place, so that
+a beat in the middle of a tick can't send any more; metas are kept in PREFIX:upbeat:metas,
+ids in PREFIX:upbeat:ids, who and when in PREFIX:upbeat.
+2. Every entry is added here, and owes what came due since its last run.
 Between 1 and 2 nobody fires; what is late then follows catch_up = latest. A beat that runs ends
 at its next tick (LockNotOwnedError); one that is started waits for the lock, or fails (WRONGTYPE)
 where it has entries to write. So stop it. RedBeat notes a fire before it sends it: a beat that
 dies in between loses that one, as ever.
 
 --hand-back is the way back; upbeat fires until a beat is ready.
-  1  PREFIX:schedule gets its entries again with meta far in the future, so that nothing is due,
-     and upbeat-hand-back, a disabled one, at which a beat looks every 5 s. The lock is free.
-  2  When a beat holds the lock and ticks, upbeat pauses its entries shortly before the next tick.
-  3  In one step each entry gets its meta (last_run_at, total_run_count) and score; all that
-     upbeat kept is gone.
+1. PREFIX:schedule gets its entries again with meta far in the future, so that nothing is due,
+and upbeat-hand-back, a disabled one, at which a beat looks every 5 s. The lock is free.
+2. When a beat holds the lock and ticks, upbeat pauses its entries shortly before the next tick.
+3. In one step each entry gets its meta (last_run_at, total_run_count) and score; all that
+upbeat kept is gone.
 Exit 1 when --shadow saw differences, 6 when no beat came.";
 
 #[derive(Debug, Args)]

@@ -14,7 +14,8 @@ fn said(toml: &str) -> Vec<String> {
 
 /// The one note about an entry `a` with these lines.
 fn of(lines: &str) -> Option<String> {
-    let action = if lines.contains("exec") || lines.contains("list") { "" } else { "shell = 'x'\n" };
+    let has_one = ["exec", "list", "celery"].iter().any(|kind| lines.contains(kind));
+    let action = if has_one { "" } else { "shell = 'x'\n" };
     let mut said = said(&format!("[entries.a]\n{action}{lines}\n"));
     assert!(said.len() < 2, "{said:?}");
     said.pop()
