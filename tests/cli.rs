@@ -461,7 +461,7 @@ fn a_clock_that_agrees_is_left_alone() {
 fn a_change_whose_answer_was_lost_is_asked_again_and_done_once() {
     let server = RedisServer::fresh();
     let proxy = Proxy::before(&server);
-    proxy.meet("put", 1, Fate::CutReply);
+    proxy.meet("add", 1, Fate::CutReply);
     let user = Upbeat::at(proxy.url());
     let outcome = user.run(&["add", "a", "--every", "1h", "--", "true"]).expect_code(0);
     assert!(outcome.stdout.starts_with("added a · revision 1\n"), "{}", outcome.stdout);
@@ -473,12 +473,12 @@ fn a_change_whose_answer_was_lost_is_asked_again_and_done_once() {
 fn an_outcome_that_stays_unknown_is_said_with_the_way_to_learn_it() {
     let server = RedisServer::fresh();
     let proxy = Proxy::before(&server);
-    proxy.meet("put", 1, Fate::CutReply);
+    proxy.meet("add", 1, Fate::CutReply);
     let user = Upbeat::at(proxy.url());
     let add = ["add", "a", "--every", "1h", "--request-id", "r-1", "--", "true"];
     let outcome = std::thread::scope(|scope| {
         let asked = scope.spawn(|| user.run(&add));
-        proxy.wait_hits("put", 1, Duration::from_secs(10));
+        proxy.wait_hits("add", 1, Duration::from_secs(10));
         proxy.refuse();
         asked.join().unwrap().expect_code(5)
     });

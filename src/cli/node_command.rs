@@ -209,8 +209,12 @@ fn greet(printer: Printer, config: &NodeConfig, namespace: &Namespace) {
     };
     let runs = if kinds.is_empty() { "nothing".to_owned() } else { kinds.join(", ") };
     printer.note(format!("namespace {namespace} · serves {serves} · runs {runs}"));
-    let refused: Vec<&str> =
-        KINDS.iter().map(|kind| kind.word()).filter(|kind| !kinds.iter().any(|one| one == kind)).collect();
+    // What most entries need. Who has none of Celery need not hear of it; an entry without a node is told everywhere.
+    let refused: Vec<&str> = [Kind::Exec, Kind::Shell, Kind::Http]
+        .map(Kind::word)
+        .into_iter()
+        .filter(|kind| !kinds.iter().any(|one| one == kind))
+        .collect();
     if !refused.is_empty() {
         printer.note(format!("  {}  not allowed here (--allow {})", refused.join(", "), refused.join(",")));
     }

@@ -165,3 +165,39 @@ fn an_apply_that_was_killed_at_any_moment_is_finished_by_the_next() {
         assert_eq!(stands(&server, &user), expected, "killed after {part}/5");
     }
 }
+
+#[test]
+fn an_apply_of_new_entries_that_was_killed_at_any_step_is_finished_by_the_next() {
+    const NEW: usize = 600;
+    let text: String =
+        (0..NEW).map(|n| format!("[entries.n-{n}]\ncron = \"{} 3 29 2 *\"\nshell = \"true\"\n", n % 60)).collect();
+    // Three steps, which are on their way at the same time.
+    for (nth, fate) in [(1, Fate::CutRequest), (2, Fate::SwallowReply), (3, Fate::CutRequest), (3, Fate::SwallowReply)]
+    {
+        let server = RedisServer::fresh();
+        let user = user_of(&server);
+        user.file("new.toml", &text);
+        // The namespace is open, so that what is met is a step.
+        user.ok(&["add", "first", "--cron", "0 3 29 2 *", "--", "true"]);
+        let proxy = Proxy::before(&server);
+        server.cli(&["SCRIPT", "FLUSH"]);
+        proxy.meet("add", nth, fate);
+        let mut killed = user.command();
+        killed.args(["apply", "-f", "new.toml"]).env("UPBEAT_REDIS", proxy.url());
+        let mut killed = killed.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        wait_for(&format!("add {nth}"), DEADLINE, || proxy.hits("add") > 0 || killed.try_wait().unwrap().is_some());
+        killed.kill().unwrap();
+        killed.wait().unwrap();
+        assert!(proxy.hits("add") > 0, "add {nth} was met");
+        user.ok(&["apply", "-f", "new.toml"]);
+        assert!(user.ok(&["apply", "-f", "new.toml"]).ends_with("600 unchanged\n"), "{nth} {fate:?}");
+        let all = user.json(&["ls", "n-", "--limit", "0"]);
+        assert_eq!(all.as_array().unwrap().len(), NEW);
+        assert!(all.as_array().unwrap().iter().all(|one| one["revision"] == 1 && one["status"] == "active"));
+        // One line in the events for each, whoever wrote it.
+        let events = user.json(&["events", "--limit", "0"]);
+        let added = events.as_array().unwrap().iter().filter(|one| one["type"] == "added").count();
+        assert_eq!(added, NEW + 1, "{nth} {fate:?}");
+        user.ok(&["audit"]);
+    }
+}
