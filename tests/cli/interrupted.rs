@@ -191,7 +191,7 @@ fn an_apply_of_new_entries_that_was_killed_at_any_step_is_finished_by_the_next()
         assert!(proxy.hits("add") > 0, "add {nth} was met");
         user.ok(&["apply", "-f", "new.toml"]);
         assert!(user.ok(&["apply", "-f", "new.toml"]).ends_with("600 unchanged\n"), "{nth} {fate:?}");
-        let all = user.json(&["ls", "n-", "--limit", "0"]);
+        let all = user.json(&["ls", "n-"]);
         assert_eq!(all.as_array().unwrap().len(), NEW);
         assert!(all.as_array().unwrap().iter().all(|one| one["revision"] == 1 && one["status"] == "active"));
         // One line in the events for each, whoever wrote it.
