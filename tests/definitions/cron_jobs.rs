@@ -121,7 +121,7 @@ fn secrets_that_differ_have_names_that_differ() {
 }
 
 #[test]
-fn what_kubernetes_does_not_take_is_refused_and_never_left_out() {
+fn what_can_not_be_taken_as_it_stands_is_refused_and_never_left_out() {
     for (container, said) in [
         ("command: [x, 1.10]", "command: 1.1 is not a text"),
         ("command: [x, no]", "command: false is not a text"),
@@ -129,6 +129,7 @@ fn what_kubernetes_does_not_take_is_refused_and_never_left_out() {
         ("command: [x], args: z", "args: \"z\" is not a list"),
         ("command: [x], env: {A: b}", "env: {\"A\":\"b\"} is not a list"),
         ("command: [x], env: [{name: A, value: 0755}]", "env.A: "),
+        ("command: [x], env: [{name: A, value: 'secret:B'}]", "env.A: a value that begins with secret:"),
         ("command: [x], envFrom: z", "envFrom: \"z\" is not a list"),
     ] {
         let import = import(&with_container("n1", "x", container), Running::Command);

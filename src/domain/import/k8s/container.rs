@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::documents::Documents;
 use super::{items, text};
 use crate::domain::entry::is_env_name;
+use crate::domain::secret::secret_name;
 use crate::error::{Error, Result};
 
 /// A container that was carried over.
@@ -57,6 +58,10 @@ pub(super) fn read(
     }
     for (name, held) in held {
         if let Held::Text(value) = held {
+            if secret_name(&value).is_some() {
+                let why = "a value that begins with secret: has a meaning here";
+                return Err(Error::invalid(format!("env.{name}"), why).hint(KUBECTL));
+            }
             read.env.insert(name, Value::from(value));
         }
     }
