@@ -25,27 +25,29 @@
 -- ARGV[7] answer to keep, JSON as `put` keeps it
 -- ARGV[8] lines of the event, as `put` writes them
 -- ARGV[9] the first fire time of all, ms; it must be to come
--- ARGV[10] how many: entries
--- ARGV[11] pairs for `messages`
--- ARGV[12] pairs for `cursors`
--- ARGV[13] pairs for `fires`
--- ARGV[14] lists
--- ARGV[15..] per entry: id, definition up to its instant, the rest of it, plan, score in `due` (empty: it is finished); then those
+-- ARGV[10] when they were made ready, ms; the shard's clock may not be behind it
+-- ARGV[11] how many: entries
+-- ARGV[12] pairs for `messages`
+-- ARGV[13] pairs for `cursors`
+-- ARGV[14] pairs for `fires`
+-- ARGV[15] lists
+-- ARGV[16..] per entry: id, definition up to its instant, the rest of it, plan, score in `due` (empty: it is finished); then those
 --   pairs, then the names of the lists
 -- Returns 'added' | 'known' (the same request came before) | 'other' (with other content) | 'put' (nothing is written)
 local clock_key, due_key, plans_key, entries_key, messages_key, cursors_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local finished_key, fires_key, queues_key, requests_key, requested_key = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local stale_key, events_key = KEYS[12], KEYS[13]
 local request, digest, channel, release, actor, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local answer, lines, soonest, count = ARGV[7], ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
-local pairs_of = { { messages_key, tonumber(ARGV[11]) }, { cursors_key, tonumber(ARGV[12]) }, { fires_key, tonumber(ARGV[13]) } }
-local list_count, first, given = tonumber(ARGV[14]), 15, ARGV
+local answer, lines, soonest, made_at, count = ARGV[7], ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
+local pairs_of = { { messages_key, tonumber(ARGV[12]) }, { cursors_key, tonumber(ARGV[13]) }, { fires_key, tonumber(ARGV[14]) } }
+local list_count, first, given = tonumber(ARGV[15]), 16, ARGV
 local node_name = ''
 -- use words clock log zones requests nudge
 local before = answered(request, digest)
 if before then return before == 'other' and 'other' or 'known' end
 zones.read(redis.call('HMGET', clock_key, 'zone', 'zone_at', 'zone_done'))
-if soonest <= now or release < zones.greatest then return 'put' end
+-- Redis' clock may have been set back since: then there are fire times before those first ones.
+if soonest <= now or made_at > now or release < zones.greatest then return 'put' end
 local ids, definitions, plans, due, finished = {}, {}, {}, {}, {}
 local stamp, instant = string.format('%.0f,"created":%.0f', now, now), string.format('%.0f', now)
 for i = 1, count do

@@ -83,7 +83,7 @@ impl Store {
     pub async fn add(&self, shard: u16, call: &ChangeCall<'_>, now: Timestamp) -> Result<AddAnswer> {
         let new: Option<Vec<Addition>> = call.changes.iter().map(|change| Addition::of(change, now)).collect();
         let Some(new) = new.filter(|new| !new.is_empty()) else { return Ok(AddAnswer::Put) };
-        let args = self.args(call, &new);
+        let args = self.args(call, &new, now);
         match text(self.eval(&self.scripts().add, &self.keys(shard).all(KEYS), args).await?)?.as_str() {
             "added" => Ok(AddAnswer::Done(new.iter().map(Addition::changed).collect())),
             "other" => Ok(AddAnswer::OtherRequest),
@@ -96,7 +96,7 @@ impl Store {
         }
     }
 
-    fn args(&self, call: &ChangeCall<'_>, new: &[Addition<'_>]) -> Vec<Value> {
+    fn args(&self, call: &ChangeCall<'_>, new: &[Addition<'_>], now: Timestamp) -> Vec<Value> {
         let by = By::of_json(&new[0].change.definition);
         let answers: Vec<serde_json::Value> = new.iter().map(Addition::answer).collect();
         let line = |one: &Addition| format!("added\n{}\n{}\n", one.change.id, one.text.revision);
@@ -130,6 +130,7 @@ impl Store {
             serde_json::Value::Array(answers).to_string().into(),
             lines.join("\n").into(),
             soonest.0.into(),
+            now.0.into(),
             count(new.len()),
             count(messages.len() / 2),
             count(cursors.len() / 2),

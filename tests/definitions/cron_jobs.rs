@@ -81,6 +81,78 @@ fn what_a_command_cannot_stand_for_is_refused_by_manifest_with_the_way_out() {
     }
 }
 
+/// A CronJob with this container.
+fn with_container(namespace: &str, name: &str, container: &str) -> String {
+    format!(
+        "apiVersion: batch/v1\nkind: CronJob\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {{schedule: '@daily', \
+         jobTemplate: {{spec: {{template: {{spec: {{containers: [{{{container}}}]}}}}}}}}}}\n---\n"
+    )
+}
+
+#[test]
+fn secrets_that_differ_have_names_that_differ() {
+    let container = |secret: &str, key: &str| {
+        format!("command: [x], env: [{{name: P, valueFrom: {{secretKeyRef: {{name: {secret}, key: {key}}}}}}}]")
+    };
+    let text: String = [
+        ("prod", "a", "db", "api-password"),
+        ("prod", "b", "db-api", "password"),
+        ("stage", "c", "db", "api-password"),
+        ("prod", "d", "db", "api.password"),
+        ("prod", "e", "db", "api-password"),
+    ]
+    .map(|(namespace, name, secret, key)| with_container(namespace, name, &container(secret, key)))
+    .concat();
+    let import = import(&text, Running::Command);
+    let names: Vec<String> = import.file.entries.iter().map(|one| one.entry.fields()["env"]["P"].to_string()).collect();
+    let plain = "\"secret:DB_API_PASSWORD\"";
+    assert_eq!(
+        names,
+        [
+            plain,
+            "\"secret:PROD_DB_API_PASSWORD\"",
+            "\"secret:STAGE_DB_API_PASSWORD\"",
+            "\"secret:PROD_DB_API_PASSWORD_2\"",
+            plain
+        ]
+    );
+    let notes = import.notes.join("\n");
+    assert!(notes.contains("STAGE_DB_API_PASSWORD: api-password of Secret db in stage"), "{notes}");
+}
+
+#[test]
+fn what_can_not_be_taken_as_it_stands_is_refused_and_never_left_out() {
+    for (container, said) in [
+        ("command: [x, 1.10]", "command: 1.1 is not a text"),
+        ("command: [x, no]", "command: false is not a text"),
+        ("command: x", "command: \"x\" is not a list"),
+        ("command: [x], args: z", "args: \"z\" is not a list"),
+        ("command: [x], env: {A: b}", "env: {\"A\":\"b\"} is not a list"),
+        ("command: [x], env: [{name: A, value: 0755}]", "env.A: "),
+        ("command: [x], env: [{name: A, value: 'secret:B'}]", "env.A: a value that begins with secret:"),
+        ("command: [x], envFrom: z", "envFrom: \"z\" is not a list"),
+    ] {
+        let import = import(&with_container("n1", "x", container), Running::Command);
+        assert!(import.file.entries.is_empty(), "{container}");
+        assert!(import.refused[0].reason.starts_with(said), "{container}: {}", import.refused[0].reason);
+    }
+}
+
+#[test]
+fn nothing_of_a_list_is_left_out_in_silence() {
+    let item = r#"{"metadata": {"name": "x"}, "spec": {"schedule": "@daily", "jobTemplate": {"spec": {"template": {"spec":
+        {"containers": [{"command": ["y"]}]}}}}}}"#;
+    let raw = format!(r#"{{"apiVersion": "batch/v1", "kind": "CronJobList", "items": [{item}]}}"#);
+    assert_eq!(import(&raw, Running::Command).file.entries.len(), 1);
+    let deep = format!("{}{raw}{}", r#"{"kind": "List", "items": ["#.repeat(3), "]}".repeat(3));
+    for text in [deep, raw.replace("[{\"metadata", "{\"a\": {\"metadata").replace("}}}]}", "}}}}}")] {
+        let import = import(&text, Running::Command);
+        assert_eq!((import.file.entries.len(), import.refused.len()), (0, 1), "{text}");
+    }
+    let twice = with_container("prod", "a", "command: [x]").repeat(2);
+    assert!(import(&twice, Running::Command).notes.join("\n").contains("more than once"));
+}
+
 #[test]
 fn by_kubectl_every_container_comes_along() {
     let import = import(MANIFESTS, Running::Kubectl);

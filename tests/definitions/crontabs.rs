@@ -144,6 +144,16 @@ fn the_user_of_a_system_crontab_is_kept_as_it_was_chosen() {
 }
 
 #[test]
+fn a_path_of_the_crontab_hides_no_program_that_changes_the_user() {
+    for (run_as, program) in [(RunAs::Runuser, "/sbin/runuser"), (RunAs::Sudo, "/usr/bin/sudo")] {
+        let rules = CrontabRules { run_as, ..CrontabRules::default() };
+        let action =
+            import_system_crontab("PATH=/opt/bin:/bin\n@daily git x\n", rules).file.entries[0].entry.action_json();
+        assert_eq!(action["exec"][0], program);
+    }
+}
+
+#[test]
 fn a_home_of_the_crontab_stays_that_of_another_user() {
     let import = import_system_crontab("HOME=/srv\nSHELL=/bin/bash\n@daily git x\n", CrontabRules::default());
     let entry = &import.file.entries[0].entry;

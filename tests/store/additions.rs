@@ -165,6 +165,16 @@ async fn a_first_fire_time_that_has_come_meanwhile_is_left_to_put() {
 }
 
 #[tokio::test]
+async fn what_was_made_ready_before_the_clock_was_set_back_is_left_to_put() {
+    let world = World::new().await;
+    let now = world.store.now(0).await.unwrap();
+    let (changes, _) = changes(&world, &[json!({"every": "1m", "shell": "a"})]).await;
+    let later = Timestamp(now.0 + 10_000);
+    assert_eq!(world.store.add(0, &call(&changes), later).await.unwrap(), AddAnswer::Put);
+    assert_eq!(world.on("HLEN", "entries", &[]).trim(), "0");
+}
+
+#[tokio::test]
 async fn the_same_request_is_answered_the_same_and_with_other_content_refused() {
     let world = World::new().await;
     let (changes, now) = changes(&world, &[json!({"every": "9d", "shell": "a"})]).await;

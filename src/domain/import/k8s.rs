@@ -70,7 +70,13 @@ pub fn import_cron_jobs(texts: &[Text<'_>], rules: &K8sRules) -> Import {
     for (name, text) in texts {
         documents.read(*name, text);
     }
-    let mut importer = Importer { import: Import::default(), ids: Ids::default(), secrets: BTreeMap::new(), rules };
+    let mut importer = Importer {
+        import: Import::default(),
+        ids: Ids::default(),
+        secrets: BTreeMap::new(),
+        seen: BTreeSet::new(),
+        rules,
+    };
     importer.import.refused.append(&mut documents.unread);
     for manifest in &documents.cron_jobs {
         if let Err(why) = importer.cron_job(manifest, &documents) {
@@ -86,6 +92,8 @@ struct Importer<'r> {
     ids: Ids,
     /// Secrets that nodes need, and where they are in Kubernetes.
     secrets: BTreeMap<String, String>,
+    /// Namespaces and names of those that were carried over.
+    seen: BTreeSet<(String, String)>,
     rules: &'r K8sRules,
 }
 
@@ -102,15 +110,15 @@ impl Importer<'_> {
         let mut fields = Map::new();
         let mut notes = Vec::new();
         self.when(value, spec, &mut fields, &mut notes)?;
-        let containers: Vec<&Value> = list(pod, "containers").collect();
-        let mut secrets = BTreeMap::new();
+        let containers: Vec<&Value> = items(pod, "containers")?.collect();
+        let mut secrets = None;
         match self.rules.running {
             Running::Kubectl => {
                 fields.insert("exec".to_owned(), job::kubectl(namespace, name)?);
             }
             Running::Command => {
                 let container = only_container(&containers, pod, job)?;
-                let command = container::read(container, namespace, documents)?;
+                let command = container::read(container, namespace, documents, &self.secrets)?;
                 fields.insert("exec".to_owned(), json!(command.words));
                 if !command.env.is_empty() {
                     fields.insert("env".to_owned(), Value::Object(command.env));
@@ -118,9 +126,9 @@ impl Importer<'_> {
                 if let Some(folder) = text("workingDir", container.get("workingDir"))? {
                     fields.insert("cwd".to_owned(), Value::from(folder));
                 }
-                secrets = command.secrets;
+                secrets = Some(command.secrets);
                 job::attempts(job, pod, &mut fields)?;
-                let left = left_behind(container, pod);
+                let left = left_behind(container, pod, job);
                 if !left.is_empty() {
                     notes.push(format!("{} stay behind", left.into_iter().collect::<Vec<_>>().join(", ")));
                 }
@@ -136,11 +144,15 @@ impl Importer<'_> {
         let entry = Entry::parse(fields)?;
         let id = self.id(namespace, name)?;
         self.ids.take(&id);
-        if id.as_str() != name {
+        if !self.seen.insert((namespace.to_owned(), name.to_owned())) {
+            notes.push(format!(
+                "stands here more than once, in Kubernetes the last one counts; here {id} runs beside the one before"
+            ));
+        } else if id.as_str() != name {
             notes.push(format!("its id is {id}"));
         }
         self.import.file.entries.push(FileEntry { id, entry, is_paused });
-        self.secrets.extend(secrets);
+        self.secrets.extend(secrets.into_iter().flatten());
         for note in notes {
             self.import.note(format!("{place}: {note}"));
         }
@@ -232,7 +244,7 @@ fn only_container<'v>(containers: &[&'v Value], pod: &Value, job: &Value) -> Res
     let refuse = |field: &str, why: String| {
         Err(Error::invalid(field, why).hint("--run kubectl makes Jobs of it, with all that belongs to it"))
     };
-    let initial = list(pod, "initContainers").count();
+    let initial = items(pod, "initContainers")?.count();
     if initial > 0 {
         return refuse("initContainers", format!("{initial} run before it, which a command can't carry over"));
     }
@@ -250,8 +262,9 @@ fn only_container<'v>(containers: &[&'v Value], pod: &Value, job: &Value) -> Res
     }
 }
 
-/// What a pod has and a command has not.
-fn left_behind(container: &Value, pod: &Value) -> BTreeSet<String> {
+/// What a Job and its pod have and a command has not.
+fn left_behind(container: &Value, pod: &Value, job: &Value) -> BTreeSet<String> {
+    const OF_JOB: [&str; 2] = ["podFailurePolicy", "successPolicy"];
     const OF_POD: [&str; 6] =
         ["serviceAccountName", "volumes", "nodeSelector", "affinity", "tolerations", "securityContext"];
     const OF_CONTAINER: [&str; 3] = ["resources", "volumeMounts", "securityContext"];
@@ -263,7 +276,8 @@ fn left_behind(container: &Value, pod: &Value) -> BTreeSet<String> {
     };
     let of_pod = OF_POD.iter().filter(|key| pod.get(**key).as_ref().is_some_and(is_there));
     let of_container = OF_CONTAINER.iter().filter(|key| container.get(**key).as_ref().is_some_and(is_there));
-    of_pod.chain(of_container).map(|key| (*key).to_owned()).collect()
+    let of_job = OF_JOB.iter().filter(|key| job.get(**key).as_ref().is_some_and(is_there));
+    of_job.chain(of_pod).chain(of_container).map(|key| (*key).to_owned()).collect()
 }
 
 /// Its own labels, its namespace and its image.
@@ -290,15 +304,28 @@ fn table<'v>(field: &str, value: Option<&'v Value>) -> Result<&'v Value> {
     value.filter(|value| value.is_object()).ok_or_else(|| Error::invalid(field, "is missing, or no table"))
 }
 
-fn list<'v>(value: &'v Value, key: &str) -> impl Iterator<Item = &'v Value> {
-    value.get(key).and_then(Value::as_array).into_iter().flatten()
+/// What stands in a list, which may be absent.
+fn items<'v>(value: &'v Value, key: &str) -> Result<impl Iterator<Item = &'v Value> + use<'v>> {
+    match value.get(key) {
+        None | Some(Value::Null) => Ok([].iter()),
+        Some(Value::Array(items)) => Ok(items.iter()),
+        Some(other) => Err(odd(key, other, "is not a list")),
+    }
+}
+
+/// A value of another type than Kubernetes takes there.
+fn odd(field: &str, value: &Value, why: &str) -> Error {
+    let shown: String = value.to_string().chars().take(100).collect();
+    Error::invalid(field, format!("{shown} {why}")).value(shown)
 }
 
 fn text<'v>(field: &str, value: Option<&'v Value>) -> Result<Option<&'v str>> {
     match value {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
-        Some(other) => Err(Error::invalid(field, "is not a text").value(other.to_string())),
+        Some(other) => {
+            Err(odd(field, other, "is not a text").hint("put it in quotes, Kubernetes takes it no other way"))
+        }
     }
 }
 
@@ -306,7 +333,7 @@ fn flag(field: &str, value: Option<&Value>) -> Result<Option<bool>> {
     match value {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Bool(flag)) => Ok(Some(*flag)),
-        Some(other) => Err(Error::invalid(field, "is neither true nor false").value(other.to_string())),
+        Some(other) => Err(odd(field, other, "is neither true nor false")),
     }
 }
 
@@ -315,7 +342,7 @@ fn whole(field: &str, value: Option<&Value>) -> Result<Option<u64>> {
         None | Some(Value::Null) => Ok(None),
         Some(number) => match number.as_u64() {
             Some(number) => Ok(Some(number)),
-            None => Err(Error::invalid(field, "is not a whole number from 0 on").value(number.to_string())),
+            None => Err(odd(field, number, "is not a whole number from 0 on")),
         },
     }
 }

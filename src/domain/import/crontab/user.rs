@@ -71,18 +71,24 @@ impl RunAs {
             None => ("shell", Value::from(command)),
         };
         let shell = shell.unwrap_or("/bin/sh");
+        // A PATH of the crontab is for its commands: it need not name the folder of these two.
+        let program = |name: &'static str| match (env.contains_key("PATH"), name) {
+            (true, "runuser") => "/sbin/runuser",
+            (true, "sudo") => "/usr/bin/sudo",
+            _ => name,
+        };
         let (kind, action) = match (self, user) {
             (_, None) | (Self::Queue | Self::Node, _) => plain,
             (Self::Runuser, Some(user)) => {
                 // It sets HOME, USER, LOGNAME and SHELL as cron does, and -m keeps a HOME that the crontab sets.
                 let keeps = env.contains_key("HOME").then_some("-m");
-                let words = ["runuser"].into_iter().chain(keeps).chain(["-s", shell, "-c", command, user]);
+                let words = [program("runuser")].into_iter().chain(keeps).chain(["-s", shell, "-c", command, user]);
                 ("exec", words.collect())
             }
             (Self::Sudo, Some(user)) => {
                 // It drops the environment, so the variables of the crontab stand in the command.
                 let mut words: Vec<String> =
-                    ["sudo", "-n", "-H", "-u", user, "--"].into_iter().map(str::to_owned).collect();
+                    [program("sudo"), "-n", "-H", "-u", user, "--"].into_iter().map(str::to_owned).collect();
                 if !env.is_empty() {
                     words.push("env".to_owned());
                     words.extend(

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::documents::Documents;
+use super::{items, text};
 use crate::domain::entry::is_env_name;
+use crate::domain::secret::secret_name;
 use crate::error::{Error, Result};
 
 /// A container that was carried over.
@@ -13,7 +15,7 @@ use crate::error::{Error, Result};
 pub(super) struct Command {
     pub words: Vec<String>,
     pub env: Map<String, Value>,
-    /// Secrets that nodes have to be given, with where they come from.
+    /// Secrets that nodes have to be given, with where they come from; also those of containers before it.
     pub secrets: BTreeMap<String, String>,
 }
 
@@ -26,25 +28,29 @@ enum Held {
 
 const KUBECTL: &str = "--run kubectl keeps the container as it is";
 
-/// Reads `command`, `args`, `env` and `envFrom`.
-pub(super) fn read(container: &Value, namespace: &str, documents: &Documents) -> Result<Command> {
-    let words = |key: &str| -> Vec<String> {
-        let items = container.get(key).and_then(Value::as_array);
-        items.into_iter().flatten().map(text_of).collect()
+/// Reads `command`, `args`, `env` and `envFrom`. `named` are the secrets that containers before it need.
+pub(super) fn read(
+    container: &Value,
+    namespace: &str,
+    documents: &Documents,
+    named: &BTreeMap<String, String>,
+) -> Result<Command> {
+    let words = |key: &str| -> Result<Vec<String>> {
+        items(container, key)?.map(|word| Ok(text(key, Some(word))?.unwrap_or_default().to_owned())).collect()
     };
-    let (mut command, args) = (words("command"), words("args"));
+    let (mut command, args) = (words("command")?, words("args")?);
     if command.is_empty() {
         let image = container.get("image").and_then(Value::as_str).unwrap_or("");
         return Err(Error::invalid("command", format!("is missing: what runs is the entrypoint of the image {image}"))
             .hint(format!("write the command into the manifest, or {KUBECTL}")));
     }
     command.extend(args);
-    let mut read = Command::default();
+    let mut read = Command { secrets: named.clone(), ..Command::default() };
     let mut held = BTreeMap::new();
-    for source in container.get("envFrom").and_then(Value::as_array).into_iter().flatten() {
+    for source in items(container, "envFrom")? {
         read.all_of(source, namespace, documents, &mut held)?;
     }
-    for variable in container.get("env").and_then(Value::as_array).into_iter().flatten() {
+    for variable in items(container, "env")? {
         read.one(variable, namespace, documents, &mut held)?;
     }
     for word in command {
@@ -52,6 +58,10 @@ pub(super) fn read(container: &Value, namespace: &str, documents: &Documents) ->
     }
     for (name, held) in held {
         if let Held::Text(value) = held {
+            if secret_name(&value).is_some() {
+                let why = "a value that begins with secret: has a meaning here";
+                return Err(Error::invalid(format!("env.{name}"), why).hint(KUBECTL));
+            }
             read.env.insert(name, Value::from(value));
         }
     }
@@ -86,7 +96,7 @@ impl Command {
             match documents.secrets.get(&(namespace.to_owned(), name.to_owned())) {
                 Some(keys) => {
                     for key in keys {
-                        self.secret(&format!("{prefix}{key}"), name, key, held);
+                        self.secret(&format!("{prefix}{key}"), (namespace, name, key), held)?;
                     }
                 }
                 None if is_optional(reference) => {}
@@ -110,14 +120,14 @@ impl Command {
             return Err(Error::invalid(field, format!("{name:?} is not the name of a variable")));
         }
         let Some(from) = variable.get("valueFrom").filter(|from| !from.is_null()) else {
-            let value = variable.get("value").map(text_of).unwrap_or_default();
-            let value = expanded(&field, &value, held)?;
+            let value = text(&field, variable.get("value"))?.unwrap_or_default();
+            let value = expanded(&field, value, held)?;
             held.insert(name.to_owned(), Held::Text(value));
             return Ok(());
         };
         let key = |reference: &Value| reference.get("key").and_then(Value::as_str).unwrap_or_default().to_owned();
         if let Some(reference) = from.get("secretKeyRef") {
-            self.secret(name, name_of(reference), &key(reference), held);
+            self.secret(name, (namespace, name_of(reference), &key(reference)), held)?;
             return Ok(());
         }
         if let Some(reference) = from.get("configMapKeyRef") {
@@ -135,14 +145,31 @@ impl Command {
         Err(Error::invalid(field, format!("{what} is something of a pod, and there is none")).hint(KUBECTL))
     }
 
-    fn secret(&mut self, variable: &str, name: &str, key: &str, held: &mut BTreeMap<String, Held>) {
+    /// A value of a Secret has a name of its own on nodes: names alike may be of other namespaces, or differ in what a
+    /// variable can't have.
+    fn secret(
+        &mut self,
+        variable: &str,
+        (namespace, name, key): (&str, &str, &str),
+        held: &mut BTreeMap<String, Held>,
+    ) -> Result<()> {
         let plain = |text: &str| -> String {
             text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
         };
-        let secret = format!("{}_{}", plain(name), plain(key));
+        let short = format!("{}_{}", plain(name), plain(key));
+        let (origin, long) = match namespace {
+            "" => (format!("{key} of Secret {name}"), short.clone()),
+            _ => (format!("{key} of Secret {name} in {namespace}"), format!("{}_{short}", plain(namespace))),
+        };
+        let secret = [short, long.clone()]
+            .into_iter()
+            .chain((2..=self.secrets.len() + 2).map(|count| format!("{long}_{count}")))
+            .find(|secret| self.secrets.get(secret).is_none_or(|taken| *taken == origin))
+            .ok_or_else(|| Error::internal("no name of a secret is free"))?;
         self.env.insert(variable.to_owned(), Value::from(format!("secret:{secret}")));
-        self.secrets.insert(secret, format!("{key} of Secret {name}"));
+        self.secrets.insert(secret, origin);
         held.insert(variable.to_owned(), Held::Secret);
+        Ok(())
     }
 }
 
@@ -157,15 +184,6 @@ fn name_of(value: &Value) -> &str {
 
 fn is_optional(reference: &Value) -> bool {
     reference.get("optional").and_then(Value::as_bool).unwrap_or_default()
-}
-
-/// Texts as they are; YAML may have made numbers of what is meant as one.
-fn text_of(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        other => other.to_string(),
-    }
 }
 
 /// `$(NAME)` as the value of a variable that stands above, `$$` as `$`; what is unknown stays as it is.

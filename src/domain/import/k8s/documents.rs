@@ -68,14 +68,22 @@ impl Documents {
         match kind.as_str() {
             "" if value.is_null() => {}
             "" => self.refuse(prefix, place, "it has no kind: no manifest".to_owned(), &value.to_string()),
-            "List" | "CronJobList" | "ConfigMapList" | "SecretList" => {
-                let items = value.get_mut("items").map(Value::take);
-                if let Some(Value::Array(items)) = items {
+            "List" | "CronJobList" | "ConfigMapList" | "SecretList" => match value.get_mut("items").map(Value::take) {
+                Some(Value::Array(mut items)) => {
+                    // The API leaves out what the name of the list says.
+                    if let Some(kind) = kind.strip_suffix("List").filter(|kind| !kind.is_empty()) {
+                        items.iter_mut().filter_map(Value::as_object_mut).for_each(|item| {
+                            item.entry("kind").or_insert_with(|| kind.into());
+                            item.entry("apiVersion").or_insert_with(|| version.as_str().into());
+                        });
+                    }
                     self.take_all(prefix, place, items, depth);
                 }
-            }
+                None | Some(Value::Null) => {}
+                Some(_) => self.refuse(prefix, place, format!("items of the {kind} is no list"), &kind),
+            },
             "CronJob" if version.starts_with("batch/") => {
-                let place = match named(&value) {
+                let place = match shown(&value) {
                     (namespace, name) if !name.is_empty() && !namespace.is_empty() => format!("{namespace}/{name}"),
                     (_, name) if !name.is_empty() => name,
                     _ => place.to_owned(),
@@ -108,9 +116,9 @@ impl Documents {
     }
 
     fn take_all(&mut self, prefix: &str, place: &str, items: Vec<Value>, depth: usize) {
-        // A list in a list is nothing that Kubernetes prints.
         if depth > 2 {
-            return;
+            let why = "a list in a list in a list is nothing that Kubernetes prints";
+            return self.refuse(prefix, place, why.to_owned(), "");
         }
         for (at, item) in items.into_iter().enumerate() {
             self.take(prefix, &format!("{place}, item {}", at + 1), item, depth + 1);
@@ -122,6 +130,12 @@ impl Documents {
 fn named(value: &Value) -> (String, String) {
     let text = |key: &str| value.pointer(&format!("/metadata/{key}")).and_then(Value::as_str).unwrap_or_default();
     (text("namespace").to_owned(), text("name").to_owned())
+}
+
+/// The same, as far as it is worth showing.
+fn shown(value: &Value) -> (String, String) {
+    let (namespace, name) = named(value);
+    (front(&namespace), front(&name))
 }
 
 /// What stands at the front of a text, as far as it is worth showing.
