@@ -50,12 +50,14 @@ fn parse_in(
 
 /// About equal parts; `None` where `entries` is written in a way that one part can't see of another.
 fn cut(text: &str, count: usize) -> Option<Vec<&str>> {
-    let root = text.find("\n[").map_or(text, |end| &text[..end]);
+    // What stands before the first header, without comments.
+    let mut root = text.lines().take_while(|line| !line.trim_start().starts_with('['));
+    let names_it = |line: &str| !line.trim_start().starts_with('#') && (line.contains(SECTION) || line.contains("\\u"));
     let is_header_of_all = |line: &str| {
         let name = line.trim_start().strip_prefix('[')?.trim_start().trim_start_matches(['"', '\'', '[']);
         Some(!name.strip_prefix(SECTION)?.trim_start_matches(['"', '\'']).trim_start().starts_with('.'))
     };
-    if root.contains(SECTION) || text.lines().any(|line| is_header_of_all(line) == Some(true)) {
+    if root.any(names_it) || text.lines().any(|line| is_header_of_all(line) == Some(true)) {
         return None;
     }
     let mut parts = Vec::new();
@@ -117,6 +119,9 @@ mod tests {
     #[test]
     fn a_file_of_many_entries_is_read_in_parts() {
         let entries: String = (0..40).map(|n| format!("\n[entries.e-{n}]\nevery = \"{n}s\"\nexec = ['a']\n")).collect();
+        assert!(same(&entries));
+        assert!(same(entries.trim_start()));
+        assert!(same(&format!("# the entries\n{entries}")));
         assert!(same(&format!("owner = 'x'\n[defaults]\ntz = 'UTC'\n{entries}[queues.q]\nmax_running = 1\n")));
     }
 
