@@ -260,8 +260,8 @@ fn owner_of(path: &Path) -> Owner {
     ScheduleFile::owner_from_name(&stem.unwrap_or_default())
 }
 
-/// The text of a file, or of standard input for `-`.
-pub fn text_of(path: &str) -> Result<String> {
+/// What stands in a file, or on standard input for `-`; it need not be text. Of what is too large, one byte more than may be.
+pub fn bytes_of(path: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let limit = FILE_MAX_BYTES as u64 + 1;
     let read = match path {
@@ -269,7 +269,12 @@ pub fn text_of(path: &str) -> Result<String> {
         path => std::fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)),
     };
     read.map_err(|why| Error::invalid("file", format!("{path} can't be read: {why}")).value(path))?;
-    String::from_utf8(bytes).map_err(|why| {
+    Ok(bytes)
+}
+
+/// The text of a file, or of standard input for `-`.
+pub fn text_of(path: &str) -> Result<String> {
+    String::from_utf8(bytes_of(path)?).map_err(|why| {
         let line = 1 + why.as_bytes()[..why.utf8_error().valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
         Error::Invalid(Problem::bare("is not UTF-8 text").at(path, Some(line)))
     })

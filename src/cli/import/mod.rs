@@ -6,14 +6,13 @@ mod k8s;
 mod redbeat;
 mod redbeat_words;
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
 use crate::cli::args::Changing;
 use crate::cli::output::{Ended, complain};
-use crate::cli::{App, apply, hints};
+use crate::cli::{App, apply, hints, schedule_files};
 use crate::domain::file::{FILE_MAX_BYTES, ScheduleFile};
 use crate::domain::id::Owner;
 use crate::domain::import::Import;
@@ -105,15 +104,9 @@ fn report(app: &App, import: &Import) {
     app.printer.note(format!("{} read, {written} written, {lost} not carried over", written + lost));
 }
 
-/// What stands in a file, or on standard input for `-`; it need not be text.
+/// The same, where it is not too large.
 fn bytes_of(path: &str) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let limit = FILE_MAX_BYTES as u64 + 1;
-    let read = match path {
-        "-" => std::io::stdin().lock().take(limit).read_to_end(&mut bytes),
-        path => std::fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)),
-    };
-    read.map_err(|why| Error::invalid("file", format!("{path} can't be read: {why}")).value(path))?;
+    let bytes = schedule_files::bytes_of(path)?;
     if bytes.len() > FILE_MAX_BYTES {
         let why = format!("{path} has more than {FILE_MAX_BYTES} bytes, which are the most");
         return Err(Error::invalid("file", why).value(path));

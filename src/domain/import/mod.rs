@@ -5,6 +5,7 @@ pub mod celery;
 pub mod crontab;
 mod ids;
 pub mod k8s;
+mod names;
 pub mod redbeat;
 
 use crate::domain::file::ScheduleFile;

@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::line::Odd;
 use crate::domain::cron::Cron;
+use crate::domain::import::names::{DAYS, MONTHS, NICKNAMES};
 use crate::domain::nearest::not_one_of;
 use crate::error::Result;
 
@@ -105,10 +106,6 @@ impl Refused {
         Self::there(dialect, reason, hint)
     }
 }
-
-const NICKNAMES: [&str; 7] = ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
-const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 /// A field of a crontab: its name, its least and greatest value, and the names of values.
 struct Field(&'static str, u32, u32, &'static [&'static str]);

@@ -1,6 +1,7 @@
 //! The schedule of a CronJob, as the parser that Kubernetes uses (robfig/cron) reads it.
 
 use crate::domain::cron::Cron;
+use crate::domain::import::names::{DAYS, MONTHS, NICKNAMES};
 use crate::error::{Error, Result};
 
 /// A schedule, in fields of an entry.
@@ -16,10 +17,6 @@ pub(super) enum When {
     /// `@every`, seconds.
     Every(u64),
 }
-
-const NICKNAMES: [&str; 7] = ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
-const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 struct Field(&'static str, u32, u32, &'static [&'static str]);
 
