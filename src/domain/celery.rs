@@ -38,6 +38,7 @@ pub const OWN_HEADERS: &[&str] = &[
     "replaced_task_nesting",
     "stamped_headers",
     "stamps",
+    "compression",
     "upbeat_entry_id",
     "upbeat_namespace",
     "upbeat_fire_at",

@@ -9,6 +9,7 @@ use crate::domain::entry::Entry;
 use crate::domain::file::{CalendarSource, FileCalendar, FileEntry, ScheduleFile};
 use crate::domain::id::{CalendarName, EntryId, Namespace, Owner};
 use crate::domain::ledger;
+use crate::domain::policy::DEFINITION_MAX_BYTES;
 use crate::domain::queue::FileQueue;
 use crate::domain::threads::in_threads;
 use crate::domain::timestamp::Timestamp;
@@ -22,6 +23,8 @@ use crate::store::{CALENDAR_VERSION, StoredEntry, Verb};
 
 /// What an entry costs beside its text, bytes.
 const OVERHEAD_BYTES: usize = 512;
+/// Entries of a step that another one follows, at least: so many of the longest fit.
+pub(super) const STEP_ENTRIES_LEAST: usize = STEP_BYTES / (2 * DEFINITION_MAX_BYTES + OVERHEAD_BYTES);
 
 /// A schedule file, and who applies it.
 #[derive(Debug, Clone)]

@@ -82,6 +82,8 @@ pub enum Sent {
     Done(String),
     /// The list holds as many as it may.
     Full,
+    /// The broker refuses it, with these words; nothing was written.
+    Refused(String),
 }
 
 /// Waits for the results of one task; forgotten when dropped.
@@ -139,6 +141,7 @@ impl CeleryServer {
         match reply.text()?.as_str() {
             "sent" => Ok(Sent::Done(reply.text()?)),
             "full" => Ok(Sent::Full),
+            "refused" => Ok(Sent::Refused(reply.text()?)),
             other => Err(Error::internal(format!("send_celery answered {other}"))),
         }
     }

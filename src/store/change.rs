@@ -73,7 +73,7 @@ pub struct ChangeCall<'a> {
     pub request: &'a str,
     /// What was asked for: the same request id with other content is a conflict.
     pub content: &'a str,
-    /// At most 500.
+    /// At most 500; without any the request id is used up, and nothing else is written.
     pub changes: &'a [Change],
     /// Says what would happen and writes nothing.
     pub is_dry_run: bool,

@@ -290,3 +290,17 @@ if len(sys.argv) > 1 and sys.argv[1] == 'ran':
         missing.stderr
     );
 }
+
+#[test]
+fn half_a_character_is_refused_with_its_entry_and_the_others_are_printed() {
+    let Some(python) = celery::python() else { return };
+    let app = App::new(
+        &python,
+        "from celery import Celery\napp = Celery(broker='redis://redis:6379/0')\napp.conf.beat_schedule = {\n 'half': {'task': 't', 'schedule': 5, 'args': ['\\ud83d']},\n 'whole': {'task': 't', 'schedule': 5, 'args': ['\\U0001f600']}}\n",
+    );
+    let said = app.export(&[]);
+    assert!(said.contains("half  args are not JSON: "), "{said}");
+    let file = app.user.json(&["import", "celery", "beat.json"]);
+    assert_eq!(file["entries"]["whole"]["celery"]["args"], json!(["\u{1F600}"]), "{file}");
+    assert_eq!(file["entries"]["half"], Value::Null);
+}

@@ -63,4 +63,5 @@ fn what_the_other_redis_says_is_what_the_run_says() {
     theirs.client().unwrap().ask(&["SET", "wrong-type", "text"]).unwrap();
     let mistyped = run("mistyped", json!({"task": "t", "broker": "secret:RIGHT", "queue": "wrong-type"}));
     assert_eq!(end_of(&mistyped).1, "target");
+    assert!(end_of(&mistyped).2.starts_with("wrong-type: WRONGTYPE"), "{mistyped}");
 }

@@ -97,6 +97,7 @@ fn what_can_not_be_meant_is_refused_with_the_way_out() {
         ("{ task = 't', headers = { id = 'x' } }", "celery.headers.id", "set by Celery"),
         ("{ task = 't', headers = { eta = 'x' } }", "celery.headers.eta", "celery.countdown"),
         ("{ task = 't', headers = { key = 'secret:X' } }", "celery.headers.key", "no secret"),
+        ("{ task = 't', headers = { compression = 'gzip' } }", "celery.headers.compression", "not compressed"),
         ("{ task = 't', queue = '' }", "celery.queue", "empty"),
         ("{ task = 't', queue = \"a\\u0006\\u00163\" }", "celery.queue", "priority"),
         ("{ task = 't', queue = 'upbeat:{default:0}:due' }", "celery.queue", "own prefix"),

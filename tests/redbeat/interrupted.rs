@@ -93,3 +93,17 @@ fn a_beat_that_is_killed_instead_loses_nothing_either() {
     bed.counts_agree(&names);
     bed.is_in_phase("tick", 3_000, 1_400);
 }
+
+#[test]
+fn what_a_take_over_still_wants_to_write_is_refused_after_the_hand_back() {
+    let Some(bed) = Bed::new() else { return };
+    bed.save("save('e', schedule(60.0))");
+    // It is cut off before it writes here, by the request that a slow one would write with later.
+    killed_at(&bed, "redbeat_take", Fate::SwallowReply, &["--take-over", "--without-nodes", "--request-id", "one"]);
+    let given = bed.user.json(&["import", "redbeat", &bed.url(), "--hand-back", "--no-wait"]);
+    assert_eq!(given["state"], "given");
+    bed.user.file("late.json", r#"{"entries": {"e": {"every": "1m", "celery": "app.record"}}}"#);
+    let told = bed.user.error(4, &["apply", "-f", "late.json", "--request-id", "upbeat-one"]);
+    assert_eq!(told["field"], "request-id", "{told}");
+    assert_eq!(bed.user.json(&["ls"]), serde_json::json!([]), "RedBeat fires it, and nobody else");
+}

@@ -79,7 +79,10 @@ def plain(what, value):
             raise Refused("{} hold {}, which beat calls anew for each message".format(what, class_name(one)),
                           "let the task itself call it")
     try:
-        return json.loads(kombu_json.dumps(value), parse_constant=not_json)
+        held = json.loads(kombu_json.dumps(value), parse_constant=not_json)
+        # Half a character can be escaped, and written into no file.
+        json.dumps(held, ensure_ascii=False).encode()
+        return held
     except Exception as error:
         raise Refused("{} are not JSON: {}".format(what, error), "texts, numbers, lists and dicts, which the task reads")
 

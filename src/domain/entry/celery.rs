@@ -275,6 +275,7 @@ fn headers(field: &str, value: &Value) -> Result<Map<String, Value>> {
                 "eta" => error.hint("celery.countdown counts from the sending"),
                 "expires" => error.hint("celery.expires counts from the sending"),
                 "timelimit" => error.hint("celery.time_limit, celery.soft_time_limit"),
+                "compression" => error.hint("arguments are sent as JSON, not compressed"),
                 _ => error.hint("choose another name"),
             });
         }

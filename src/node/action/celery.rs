@@ -212,6 +212,7 @@ async fn send(
     match until_answered(|| broker.send(&sending)).await {
         Ok(Sent::Done(before)) => Ok(before),
         Ok(Sent::Full) => Err(Failure(Reason::TargetFull, format!("{} holds {}", celery.list(), celery.max_len))),
+        Ok(Sent::Refused(words)) => Err(Failure(Reason::Target, format!("{}: {words}", celery.list()))),
         Err(why @ Error::Unavailable(_)) => {
             let Failure(reason, message) = Failure::of("the broker", &why);
             Err(Failure(reason, format!("{message}; whether the task was sent is not known")))

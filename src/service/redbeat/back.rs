@@ -13,8 +13,9 @@ use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Problem, Result};
 use crate::service::redbeat::Odd;
 use crate::service::view::At;
+use crate::service::wanted::STEP_ENTRIES_LEAST;
 use crate::service::{RedBeatSource, Request, Service};
-use crate::store::{RedBeat, Restored, StoredEntry, Taken};
+use crate::store::{ChangeCall, RedBeat, Restored, StoredEntry, Taken};
 
 /// Begins the reason of the pause of what was handed back.
 pub(super) const WHY: &str = "handed back to RedBeat";
@@ -116,6 +117,9 @@ impl Service {
             })
             .collect();
         redbeat.open(&taken.token, (&definition, &meta), &still).await?;
+        if taken.phase != "taken" {
+            self.end_take_over(&taken, &backs).await?;
+        }
         // Paused by a call that was cut off: nobody fires until it is given back.
         let is_begun = self.entries_of(&backs).await?.iter().any(is_handed_back);
         if let Some(wait) = options.wait.filter(|_| !is_begun)
@@ -131,6 +135,21 @@ impl Service {
         let (entries, fired) = self.restored(&backs, &taken, redbeat.now().await?).await?;
         redbeat.give(&taken.token, &entries).await?;
         Ok(HandBackView { state: "given", fired, ..view })
+    }
+
+    /// Keeps a take-over from writing entries that is still on its way, however slow: each of its steps counts as another request.
+    async fn end_take_over(&self, taken: &Taken, backs: &[Back]) -> Result<()> {
+        let request = taking(taken);
+        for shard in self.store.shards() {
+            let ids = backs.iter().filter_map(|back| back.id.as_ref());
+            let entries = ids.filter(|id| self.store.shard_of(id) == shard).count();
+            for number in 0..entries.div_ceil(STEP_ENTRIES_LEAST) {
+                let id = request.step(shard, number);
+                let call = ChangeCall { request: &id, content: WHY, changes: &[], is_dry_run: false };
+                self.store.put(shard, &call).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Waits until a beat ticks, and then until shortly before it does so again: what falls due in between is late by that.
@@ -212,6 +231,11 @@ impl Service {
         });
         Ok((restored.collect(), all))
     }
+}
+
+/// What a take-over writes is this request, whoever asked for it: its steps are known by that.
+pub(super) fn taking(taken: &Taken) -> Request {
+    Request { id: taken.token.clone(), actor: String::new(), reason: None, is_dry_run: false }
 }
 
 /// All that was taken over, with the definitions that stand there now.

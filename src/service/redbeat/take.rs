@@ -10,7 +10,7 @@ use crate::domain::id::{EntryId, Owner};
 use crate::domain::import::redbeat::{Carried, Field, GoesOn, Held, Picture, carried, goes_on};
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Problem, Result};
-use crate::service::redbeat::back::{TAKEN, WHY};
+use crate::service::redbeat::back::{TAKEN, WHY, taking};
 use crate::service::view::{At, Changes};
 use crate::service::wanted::{FilesOptions, OwnedFile};
 use crate::service::{RedBeatSource, Request, Service};
@@ -266,23 +266,30 @@ impl Service {
         }
         self.wait_until(from_each.values().copied().max().unwrap_or_default()).await?;
         let options = FilesOptions { from_each, ..FilesOptions::default() };
-        // The same take-over is the same request, whoever goes on with it.
         let reason = request.reason.as_ref().map_or_else(|| TAKEN.to_owned(), |reason| format!("{TAKEN}: {reason}"));
-        let request =
-            Request { id: taken.token.clone(), actor: request.actor.clone(), reason: Some(reason), is_dry_run: false };
-        let changes = self.apply_files(&request, vec![file], &options).await?;
+        let request = Request { actor: request.actor.clone(), reason: Some(reason), ..taking(taken) };
+        let changes = match self.apply_files(&request, vec![file], &options).await {
+            Err(Error::Conflict(_)) if !self.is_taking(source, taken).await? => return Err(given_back()),
+            changes => changes?,
+        };
         if let Some(refused) = changes.changes.iter().find(|change| change.change == "refused") {
             let why = refused.message.clone().unwrap_or_else(|| "it changed meanwhile".to_owned());
             let hint = "RedBeat has stopped; ask again, or give it back: --hand-back";
             return Err(Error::Conflict(Problem::new(format!("entries.{}", refused.id), why).hint(hint)));
         }
         if !source.redbeat.mark(&taken.token, "taken").await? {
-            return Err(Error::Conflict(Problem::new("redbeat", "somebody gave it back meanwhile")));
+            return Err(given_back());
         }
         let (entries, paused) = counts(&carried);
         let left = carried.lost().into_iter().map(str::to_owned).collect();
         let view = TakeOverView { entries, paused, left, ..view(taken, changes) };
         Ok((view, carried))
+    }
+
+    /// Whether it is still this take-over, and nobody gives it back.
+    async fn is_taking(&self, source: &RedBeatSource, taken: &Taken) -> Result<bool> {
+        let now = source.redbeat.taken().await?;
+        Ok(now.is_some_and(|now| now.token == taken.token && now.phase != "open"))
     }
 
     /// Waits until that instant has come here: the clock that RedBeat's entries were written by may be ahead.
@@ -301,6 +308,10 @@ impl Service {
         tokio::time::sleep(ahead).await;
         Ok(())
     }
+}
+
+fn given_back() -> Error {
+    Error::Conflict(Problem::new("redbeat", "somebody gave it back meanwhile: it does not fire here"))
 }
 
 /// What was taken over, as it stood at that instant; with the ids here by key.

@@ -140,7 +140,7 @@ impl RedBeat {
         Ok(self.scores_of(&self.place.kept("schedule")).await?.into_iter().collect())
     }
 
-    /// Notes how far a take-over is; `false` where it is somebody else's by now.
+    /// Notes how far a take-over is; `false` where it is somebody else's by now, or being given back.
     pub async fn mark(&self, token: &str, phase: &str) -> Result<bool> {
         let keys = [self.place.taken()];
         let reply = self.switch(&self.scripts.redbeat_mark, &keys, vec![token.into(), phase.into()]).await?;
