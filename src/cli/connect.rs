@@ -62,14 +62,21 @@ pub async fn service(common: &Common, printer: Printer) -> Result<Service> {
     let address = connection.address.clone();
     match Store::open(connection, namespace).await {
         Ok(store) => Ok(Service::new(store).with_progress(progress::watched(printer))),
-        Err(Error::Unavailable(mut problem)) if problem.hint.is_none() => {
+        Err(error) => Err(in_plain_words(error, &address, "--redis URL, or UPBEAT_REDIS")),
+    }
+}
+
+/// That Redis can't be used as people understand it; `another` says how another one is named.
+pub fn in_plain_words(error: Error, address: &Address, another: &str) -> Error {
+    match error {
+        Error::Unavailable(mut problem) if problem.hint.is_none() => {
             problem.message = plain(&problem.message);
-            Err(Error::Unavailable(problem.hint(match address {
-                Address::Tcp { .. } => "is it running? another one: --redis URL, or UPBEAT_REDIS",
-                Address::Unix(_) => "is it running, and may you open the socket?",
-            })))
+            Error::Unavailable(problem.hint(match address {
+                Address::Tcp { .. } => format!("is it running? another one: {another}"),
+                Address::Unix(_) => "is it running, and may you open the socket?".to_owned(),
+            }))
         }
-        Err(error) => Err(error),
+        other => other,
     }
 }
 

@@ -129,3 +129,16 @@ fn a_run_makes_one_job_of_the_cron_job_however_often_it_is_attempted_and_ends_as
     assert!(fs::read_to_string(jobs.join("namespaces")).unwrap().contains("in prod"));
     assert_eq!(file["entries"]["prod.hello"]["labels"], json!({"k8s_namespace": "prod", "image": "a"}));
 }
+
+#[test]
+fn a_redbeat_that_can_not_be_reached_is_told_in_plain_words() {
+    let user = Upbeat::at("redis://127.0.0.1:1");
+    for (url, hint) in [
+        ("redis://127.0.0.1:1/0", "is it running? another one: upbeat import redbeat URL"),
+        ("unix:///nowhere/redis.sock", "is it running, and may you open the socket?"),
+    ] {
+        let told = user.run(&["import", "redbeat", url, "--tz", "UTC"]).expect_code(5);
+        assert!(told.stdout.is_empty() && !told.stderr.contains("Os {"), "{}", told.stderr);
+        assert!(told.stderr.contains(url.trim_end_matches("/0")) && told.stderr.contains(hint), "{}", told.stderr);
+    }
+}

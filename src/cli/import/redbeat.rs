@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::cli::App;
-use crate::cli::connect::target;
+use crate::cli::connect::{in_plain_words, target};
 use crate::cli::import::redbeat_words::{given, shadow, taken};
 use crate::cli::import::{Applying, finish, report};
 use crate::cli::output::Ended;
@@ -194,10 +194,10 @@ impl RedbeatArgs {
 async fn source(app: &App, args: &RedbeatArgs) -> Result<RedBeatSource> {
     let place = Place::new(&args.prefix, args.lock_key.as_deref(), !args.no_lock);
     let tz = args.tz.as_deref().map(|tz| Zone::parse("tz", tz)).transpose()?;
-    let redbeat = RedBeat::connect(connection(app, "redbeat", &args.url)?, place.clone()).await?;
+    let redbeat = connected(connection(app, "redbeat", &args.url)?, &place, "upbeat import redbeat URL").await?;
     let named = args.broker.as_deref().filter(|url| secret_name(url).is_none());
     let broker = match named {
-        Some(url) => RedBeat::connect(connection(app, "broker", url)?, place).await?,
+        Some(url) => connected(connection(app, "broker", url)?, &place, "--broker URL").await?,
         None => redbeat.clone(),
     };
     let broker_url = match &args.broker {
@@ -213,6 +213,11 @@ async fn source(app: &App, args: &RedbeatArgs) -> Result<RedBeatSource> {
         ..BeatDefaults::default()
     };
     Ok(RedBeatSource { redbeat, broker, defaults })
+}
+
+async fn connected(connection: Connection, place: &Place, another: &str) -> Result<RedBeat> {
+    let address = connection.address.clone();
+    RedBeat::connect(connection, place.clone()).await.map_err(|why| in_plain_words(why, &address, another))
 }
 
 /// The broker as entries name it; none where it is upbeat's own database.
