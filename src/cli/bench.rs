@@ -77,7 +77,9 @@ async fn measure(app: &App, load: Load, name: &str, entries: usize, ahead_ms: u6
 async fn service(app: &App, name: &str) -> Result<Service> {
     let (connection, namespace) = super::connect::target(&app.common, app.printer)?;
     let namespace = Namespace::parse("namespace", &format!("{namespace}-bench-{name}"))?;
-    Ok(Service::new(crate::store::Store::open(connection, namespace).await?))
+    let address = connection.address.clone();
+    let plain = |why| super::connect::in_plain_words(why, &address, "--redis URL, or UPBEAT_REDIS");
+    Ok(Service::new(crate::store::Store::open(connection, namespace).await.map_err(plain)?))
 }
 
 async fn life(app: &App, runs: usize, rounds: usize) -> Ended {
