@@ -248,7 +248,9 @@ async fn what_was_counted_beyond_it_before_does_not_hinder_resume_from() {
     let from = after(bed.now().await, -900_000);
     bed.service.resume_from(&request(), &[id("a")], &from).await.unwrap();
     settle(&bed).await;
-    let stretches = bed.stretches("a").await;
+    let mut stretches = bed.stretches("a").await;
+    // One that came between the addition and the pause is not counted here.
+    stretches.retain(|one| one.first > paused);
     bed.all_settled(&stretches, &schedule, paused);
     let (skipped, since) = split_at(&stretches, from.at);
     assert!((134..=137).contains(&skipped) && (134..=137).contains(&since), "{stretches:?}");
