@@ -27,7 +27,7 @@ const MISSED_MS: i64 = 2;
 /// A node that aims at every instant and loses so often in a row stands back at the next: another one aims, too. With none, the one
 /// that aims went to sleep because one that looked in by chance had been quicker, and for 10 ms nobody was there: p99 10 ms.
 const LOSSES: u32 = 2;
-/// After a claim that left work in a queue: the hint may be lost.
+/// After a claim that left work in a queue: the hint may be lost, whoever serves it, and this claim leaves another.
 const AFTER_WORK: Duration = Duration::from_millis(50);
 
 /// The back-off of one node in one shard.
@@ -39,8 +39,8 @@ pub struct Standby {
 }
 
 impl Standby {
-    /// How long to wait after a claim. `serves_waiting`: it left work that this node could do.
-    pub fn after(&mut self, claim: &Claim, serves_waiting: bool) -> Duration {
+    /// How long to wait after a claim.
+    pub fn after(&mut self, claim: &Claim) -> Duration {
         if claim.is_full || !claim.unknown_lists.is_empty() {
             self.back_off = Duration::ZERO;
             // A list that the registry does not name either must not become a hot loop.
@@ -78,7 +78,7 @@ impl Standby {
         if let Some(look) = claim.look.map(until) {
             wait = wait.min(look.max(spread).max(Duration::from_millis(1)));
         }
-        if serves_waiting && claim.claimed > 0 {
+        if claim.claimed > 0 && !claim.waiting.is_empty() {
             wait = wait.min(AFTER_WORK);
         }
         wait
@@ -108,21 +108,21 @@ mod tests {
     #[test]
     fn a_winner_looks_at_the_due_time() {
         let mut standby = Standby::default();
-        assert_eq!(standby.after(&claim(1, 70, 64), false), Duration::from_millis(70));
+        assert_eq!(standby.after(&claim(1, 70, 64)), Duration::from_millis(70));
     }
 
     #[test]
     fn one_that_stands_back_stays_there_when_it_finds_something_by_chance_and_takes_over_what_was_missed() {
         let mut standby = Standby::default();
         for _ in 0..LOSSES {
-            standby.after(&claim(0, 3, 64), false);
+            standby.after(&claim(0, 3, 64));
             assert_eq!(standby.back_off, Duration::ZERO, "it may have been chance");
         }
-        standby.after(&claim(0, 3, 64), false);
+        standby.after(&claim(0, 3, 64));
         assert_eq!(standby.back_off, LOOK_IN);
-        standby.after(&Claim { late_ms: MISSED_MS - 1, ..claim(1, 3, 64) }, false);
+        standby.after(&Claim { late_ms: MISSED_MS - 1, ..claim(1, 3, 64) });
         assert_eq!(standby.back_off, LOOK_IN);
-        standby.after(&Claim { late_ms: MISSED_MS, ..claim(1, 3, 64) }, false);
+        standby.after(&Claim { late_ms: MISSED_MS, ..claim(1, 3, 64) });
         assert_eq!(standby.back_off, Duration::ZERO);
     }
 
@@ -130,10 +130,10 @@ mod tests {
     fn losers_back_off_up_to_the_number_of_nodes_and_never_add_it_to_a_far_due_time() {
         let mut standby = Standby::default();
         for _ in 0..20 {
-            let wait = standby.after(&claim(0, 3, 16), false);
+            let wait = standby.after(&claim(0, 3, 16));
             assert!(wait <= Duration::from_micros(262_500), "{wait:?}");
         }
-        let wait = standby.after(&claim(0, 1_000, 16), false);
+        let wait = standby.after(&claim(0, 1_000, 16));
         assert!(wait >= Duration::from_millis(1_002) && wait <= Duration::from_millis(1_004), "{wait:?}");
     }
 
@@ -141,7 +141,7 @@ mod tests {
     fn an_early_claim_is_not_an_empty_one() {
         let mut standby = Standby::default();
         let early = Claim { now_micros: 800, ..claim(0, 1, 64) };
-        assert_eq!(standby.after(&early, false), Duration::from_micros(200));
+        assert_eq!(standby.after(&early), Duration::from_micros(200));
         assert_eq!(standby.back_off, Duration::ZERO);
     }
 }
