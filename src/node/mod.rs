@@ -12,6 +12,7 @@ mod config;
 mod execution;
 mod healing;
 mod hints;
+pub mod huge_pages;
 mod outcome;
 mod renewing;
 mod showing;
@@ -33,6 +34,7 @@ pub use healing::{Recreate, RecreateCall, Recreated, ScheduleSource};
 
 use crate::config::Connection;
 use crate::domain::id::Namespace;
+use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Result};
 use crate::node::action::{Executor, ExecutorConfig, Stop};
 use crate::node::healing::Healing;
@@ -73,9 +75,10 @@ pub async fn run_healing(
         store = connect(&connection, &namespace) => store?,
         () = shutdown.draining() => return Ok(()),
     };
-    let nudges = store.nudges().await?;
+    // Both are several round trips, and the first claim waits for both.
+    let (nudges, (name, started_at)) = tokio::try_join!(store.nudges(), free_name(&store, &config.name))?;
     let mut loops = JoinSet::new();
-    let shared = begin(config, store, shutdown.clone(), &nudges, &mut loops).await?;
+    let shared = begin(config, store, name, started_at, shutdown.clone(), &nudges, &mut loops)?;
     say_hello(&shared).await;
     if let Some(source) = source {
         shared.heals.store(true, Ordering::Relaxed);
@@ -120,23 +123,23 @@ fn is_passing(message: &str) -> bool {
     ["can't be reached", "no answer", "loading"].iter().any(|words| message.contains(words))
 }
 
-/// A name that no live node has.
-async fn free_name(store: &Store, wanted: &str) -> Result<String> {
+/// A name that no live node has, and the time.
+async fn free_name(store: &Store, wanted: &str) -> Result<(String, Timestamp)> {
     let now = store.now(0).await?;
     let nodes = store.nodes().await?;
     let is_taken = |name: &str| nodes.iter().any(|(node, seen)| node.node == name && now.0 - seen.0 < 10_000);
     if !is_taken(wanted) {
-        return Ok(wanted.to_owned());
+        return Ok((wanted.to_owned(), now));
     }
-    Ok((2..)
-        .map(|number| format!("{wanted}-{number}"))
-        .find(|name| !is_taken(name))
-        .unwrap_or_else(|| wanted.to_owned()))
+    let mut others = (2..).map(|number| format!("{wanted}-{number}"));
+    Ok((others.find(|name| !is_taken(name)).unwrap_or_else(|| wanted.to_owned()), now))
 }
 
-async fn begin(
+fn begin(
     config: NodeConfig,
     store: Store,
+    name: String,
+    started_at: Timestamp,
     shutdown: Shutdown,
     nudges: &Nudges,
     loops: &mut JoinSet<()>,
@@ -169,9 +172,8 @@ async fn begin(
             )
         })
         .unzip();
-    let name = free_name(&store, &config.name).await?;
     let shared = Arc::new(Shared::new(Parts {
-        started_at: store.now(0).await?,
+        started_at,
         name,
         incarnation: uuid::Uuid::new_v4().simple().to_string()[..16].to_owned(),
         store,
