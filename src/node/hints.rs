@@ -9,7 +9,7 @@ use crate::store::HintReader;
 
 /// One wait in Redis. A wait that has to end sooner is ended by a hint to this reader alone; so this is only how long a connection
 /// may be dead before that is noticed, and the claims find the work meanwhile. With 5 s an idle node sent 0.2 commands a second more.
-const BLOCK: Duration = Duration::from_secs(30);
+const BLOCK: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_millis(500);
 
 /// Waits and wakes the lanes until the node has stopped.
