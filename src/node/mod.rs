@@ -14,6 +14,7 @@ mod config;
 mod execution;
 mod healing;
 mod hints;
+pub mod huge_pages;
 mod outcome;
 mod renewing;
 mod showing;
@@ -36,6 +37,7 @@ pub use standby::{LOOK_IN, POLL};
 
 use crate::config::Connection;
 use crate::domain::id::Namespace;
+use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Result};
 pub use crate::node::action::Instead;
 use crate::node::action::{Executor, ExecutorConfig, Stop};
@@ -108,9 +110,10 @@ async fn run_with(
         store = connect(&connection, &namespace) => store?,
         () = shutdown.draining() => return Ok(()),
     };
-    let nudges = store.nudges().await?;
+    // Both are several round trips, and the first claim waits for both.
+    let (nudges, joined) = tokio::try_join!(store.nudges(), join(&store, &config.name))?;
     let mut loops = JoinSet::new();
-    let shared = begin(config, store, instead, shutdown.clone(), &nudges, &mut loops).await?;
+    let shared = begin(config, store, joined, instead, shutdown.clone(), &nudges, &mut loops)?;
     say_hello(&shared).await;
     if let Some(source) = source {
         shared.heals.store(true, Ordering::Relaxed);
@@ -155,23 +158,26 @@ fn is_passing(message: &str) -> bool {
     ["can't be reached", "no answer", "loading"].iter().any(|words| message.contains(words))
 }
 
-/// A name that no live node has.
-async fn free_name(store: &Store, wanted: &str) -> Result<String> {
+/// What a node asks before it begins.
+struct Joined {
+    name: String,
+    started_at: Timestamp,
+}
+
+/// A name that no live node has, and the time.
+async fn join(store: &Store, wanted: &str) -> Result<Joined> {
     let now = store.now(0).await?;
     let nodes = store.nodes().await?;
     let is_taken = |name: &str| nodes.iter().any(|(node, seen)| node.node == name && now.0 - seen.0 < 10_000);
-    if !is_taken(wanted) {
-        return Ok(wanted.to_owned());
-    }
-    Ok((2..)
-        .map(|number| format!("{wanted}-{number}"))
-        .find(|name| !is_taken(name))
-        .unwrap_or_else(|| wanted.to_owned()))
+    let mut others = (2..).map(|number| format!("{wanted}-{number}"));
+    let free = Some(wanted.to_owned()).filter(|name| !is_taken(name)).or_else(|| others.find(|name| !is_taken(name)));
+    Ok(Joined { name: free.unwrap_or_else(|| wanted.to_owned()), started_at: now })
 }
 
-async fn begin(
+fn begin(
     config: NodeConfig,
     store: Store,
+    Joined { name, started_at }: Joined,
     instead: Option<Instead>,
     shutdown: Shutdown,
     nudges: &Nudges,
@@ -206,9 +212,8 @@ async fn begin(
             )
         })
         .unzip();
-    let name = free_name(&store, &config.name).await?;
     let shared = Arc::new(Shared::new(Parts {
-        started_at: store.now(0).await?,
+        started_at,
         name,
         incarnation: uuid::Uuid::new_v4().simple().to_string()[..16].to_owned(),
         store,
