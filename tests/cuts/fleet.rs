@@ -74,7 +74,7 @@ async fn check(world: &World, requests: &Requests, name: &str, period: i64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_that_are_killed_again_and_again_cost_no_fire_time() {
     let (port, requests) = serve(Duration::from_millis(150)).await;
-    let world = World::with_shards(2).await;
+    let world = World::that_goes_on(2).await;
     let url = format!("http://127.0.0.1:{port}/");
     let entry = json!({"every": "100ms", "http": url, "overlap": "allow", "keep_runs": 1000});
     world.add(&[("a", entry.clone()), ("b", entry)]).await;
@@ -146,7 +146,7 @@ async fn a_redis_that_is_killed_and_restarted_has_lost_nothing_and_nodes_come_ba
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_freezes_for_longer_than_a_lease_takes_no_run_from_its_node() {
     let (port, requests) = serve(Duration::from_secs(7)).await;
-    let world = World::new().await;
+    let world = World::that_goes_on(1).await;
     let http = format!("http://127.0.0.1:{port}/");
     let names: Vec<String> = (0..15).map(|number| format!("e{number}")).collect();
     let entry = || json!({"every": "1h", "http": http, "keep_runs": 10});

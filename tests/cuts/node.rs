@@ -22,7 +22,7 @@ const SETTLED_MS: i64 = 1_500;
 /// Cuts replies of `scripts` every few calls while the node works for this long, then lets it go on and drains it.
 async fn work_with_cuts(scripts: &[&str], period: Duration) -> (World, Proxy, Requests) {
     let (port, requests) = serve(Duration::ZERO).await;
-    let world = World::new().await;
+    let world = World::that_goes_on(1).await;
     let proxy = Proxy::before(&world.redis);
     let url = format!("http://127.0.0.1:{port}/");
     let http = json!({"every": "200ms", "http": url, "overlap": "allow", "keep_runs": 1000});
@@ -100,7 +100,7 @@ async fn a_node_whose_replies_are_cut_fires_each_time_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_loses_redis_for_a_while_goes_on_by_itself() {
     let (port, requests) = serve(Duration::ZERO).await;
-    let world = World::new().await;
+    let world = World::that_goes_on(1).await;
     let proxy = Proxy::before(&world.redis);
     let url = format!("http://127.0.0.1:{port}/");
     let catch_up = json!({"mode": "all", "per_minute": 600});
