@@ -4,10 +4,9 @@
 
 mod support;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use serde_json::{Value, json};
 use support::cli::{Upbeat, program};
+use support::clock;
 use support::node::node;
 use support::redis::RedisServer;
 use support::setting;
@@ -20,7 +19,6 @@ struct Day {
     user: Upbeat,
 }
 
-const CLOCK: &str = "upbeat:{test:0}:clock";
 const STEP_MS: i64 = 15 * 60_000;
 
 fn at(text: &str) -> Timestamp {
@@ -38,9 +36,7 @@ impl Day {
 
     /// The clock that scripts read goes on from this instant.
     fn turn_to(&self, target: Timestamp) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
-        self.redis.cli(&["HSET", CLOCK, "test_shift", &(target.0 - now).to_string()]);
-        self.redis.cli(&["PUBLISH", "upbeat:{test}:nudge", "due"]);
+        clock::jump(&self.redis, "test", 1, target.0 - self.redis.now_ms());
     }
 
     /// An entry that leaves its fire times in a list.

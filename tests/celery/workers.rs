@@ -97,6 +97,7 @@ fn expired_tasks_are_dropped_eta_is_kept_and_priorities_come_in_their_order() {
         assert_eq!((&run["state"], &run["reason"]), (&json!("succeeded"), &json!("delivered")), "no node is needed");
         ids.insert(run["run_id"].as_str().unwrap().to_owned(), name);
     }
+    redis.wait_past(redis.now_ms() + 100);
     let worker = celery::worker().start(&python, &redis);
     let done = wait_executed(&redis, 6);
     let order: Vec<&str> = done.iter().map(|line| ids[line["id"].as_str().unwrap()]).collect();

@@ -132,7 +132,10 @@ async fn a_change_between_read_and_write_is_refused_with_both_sides() {
                 let sides = problem.sides.expect("both sides are told");
                 assert_eq!(sides.yours["fields"][0]["field"], "note");
                 let theirs = sides.theirs.as_array().unwrap();
-                assert!(!theirs.is_empty() && theirs.iter().all(|one| one["fields"][0]["field"] == "note"));
+                assert!(
+                    !theirs.is_empty() && theirs.iter().all(|one| one["fields"][0]["field"] == "note"),
+                    "{theirs:#?}"
+                );
                 refused += 1;
             }
             Err(other) => panic!("{other:?}"),

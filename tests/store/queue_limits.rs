@@ -548,6 +548,8 @@ impl Model {
             }
             Step::Rate { starts } => {
                 put(&store, "q", rate(&format!("{starts}/{SPAN_MS}ms"))).await;
+                // What started at this instant is not counted.
+                self.world.pass(1);
                 let since = self.rate.map(|(_, since)| since);
                 self.rate = Some((starts, since.unwrap_or(store.now(0).await.unwrap())));
             }

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -133,9 +132,7 @@ impl Worker {
     pub fn stop(&mut self) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"));
         kill(pid, Signal::SIGTERM).expect("a child can be signalled");
-        wait_for("the worker has ended", Duration::from_secs(60), || {
-            self.child.try_wait().expect("a child can be asked").is_some()
-        });
+        wait_for("the worker has ended", DEADLINE, || self.child.try_wait().expect("a child can be asked").is_some());
         guard::reap(&mut self.child);
     }
 }

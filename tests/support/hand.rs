@@ -73,7 +73,7 @@ impl World {
             }
             Time::GoesOn { ahead_ms } => {
                 ahead_ms.set(ahead_ms.get() + ms);
-                clock::shift(&self.redis, shards, ahead_ms.get());
+                clock::shift(&self.redis, "test", shards, ahead_ms.get());
             }
         }
     }

@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use super::resp::{Client, Reply};
-use super::wait::DEADLINE;
+use super::wait::{DEADLINE, wait_for, within};
 use super::{guard, setting, short_dir, tls};
 
 /// What a test needs of its server beside the defaults.
@@ -158,6 +157,30 @@ impl RedisServer {
         line.unwrap_or_else(|| panic!("INFO has no {field}")).trim().to_owned()
     }
 
+    /// Its own clock, ms.
+    #[track_caller]
+    pub fn now_ms(&self) -> i64 {
+        let time = self.ask(&["TIME"]);
+        let part = |at: usize| time.list()[at].text().parse::<i64>().expect("a number");
+        part(0) * 1_000 + part(1) / 1_000
+    }
+
+    /// Waits until its own clock is past this instant.
+    #[track_caller]
+    pub fn wait_past(&self, at_ms: i64) {
+        let what = format!("{at_ms} has passed");
+        wait_for(&what, DEADLINE, || self.now_ms() > at_ms);
+    }
+
+    /// How often a command was called, as it counts them itself: `evalsha`, `mget`.
+    #[track_caller]
+    pub fn calls_of(&self, command: &str) -> u64 {
+        let stats = self.cli(&["INFO", "commandstats"]);
+        let name = format!("cmdstat_{command}:calls=");
+        let calls = stats.lines().find_map(|line| line.strip_prefix(&name)?.split(',').next());
+        calls.map_or(0, |calls| calls.parse().expect("a number"))
+    }
+
     /// All keys, sorted.
     #[track_caller]
     pub fn keys(&self) -> Vec<String> {
@@ -230,15 +253,14 @@ impl RedisServer {
 
         let mut child = command.spawn().expect("the Redis server can be started");
         guard::watch(&child);
-        let start = Instant::now();
-        while start.elapsed() < DEADLINE {
+        let answers = within(DEADLINE, || {
             if self.client().and_then(|mut client| client.ask(&["PING"])).is_ok_and(|reply| !is_loading(&reply)) {
-                return Ok(child);
+                return Some(true);
             }
-            if child.try_wait().expect("a child can be asked").is_some() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(5));
+            child.try_wait().expect("a child can be asked").map(|_| false)
+        });
+        if answers == Some(true) {
+            return Ok(child);
         }
         let _ = child.kill();
         guard::reap(&mut child);
