@@ -66,11 +66,8 @@ impl Day {
 
     /// `HH:MM` in UTC of all that an entry has fired.
     fn fired(&self, name: &str) -> Vec<String> {
-        let messages = self.redis.ask(&["LRANGE", &format!("out:{name}"), "0", "-1"]);
-        let time = |text: String| {
-            serde_json::from_str::<Value>(&text).unwrap()["fire_at"].as_str().unwrap()[11..16].to_owned()
-        };
-        messages.list().iter().map(|message| time(message.text())).collect()
+        let time = |message: &Value| message["fire_at"].as_str().unwrap()[11..16].to_owned();
+        self.redis.messages(&format!("out:{name}")).iter().map(time).collect()
     }
 
     /// Plays the day through one node whose own clock, zone and language are others, and compares.

@@ -110,8 +110,7 @@ fn many_that_wait_share_the_connections_of_their_node_and_do_not_poll() {
     assert!(looks * 15 <= redis.info("uptime_in_seconds").parse::<u64>().unwrap() + 1, "{looks}");
     assert_eq!(redis.calls_of("get"), 21, "each sending looks at its mark");
     // The worker of the test: each result is published as a backend does.
-    for message in redis.ask(&["LRANGE", "celery", "0", "-1"]).list() {
-        let message: Value = serde_json::from_str(&message.text()).unwrap();
+    for message in redis.messages("celery") {
         let key = format!("celery-task-meta-{}", message["headers"]["id"].as_str().unwrap());
         let result = json!({"status": "SUCCESS", "result": null}).to_string();
         redis.cli(&["SET", &key, &result]);

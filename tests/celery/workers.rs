@@ -139,6 +139,6 @@ fn requests_of_people_reach_the_worker_with_what_they_asked_for() {
     assert_eq!(run["reason"], "target_full");
     redis.cli(&["DEL", "other"]);
     user.ok(&["dead", "retry", run["run_id"].as_str().unwrap()]);
-    let message: Value = serde_json::from_str(&redis.cli(&["LRANGE", "other", "0", "-1"])).unwrap();
+    let message = redis.messages("other").remove(0);
     assert_eq!(message["headers"]["id"], run["run_id"]);
 }

@@ -62,17 +62,12 @@ impl Bed {
     }
 
     /// How often each command ran since `CONFIG RESETSTAT`.
-    fn calls(&self) -> BTreeMap<String, i64> {
-        let stats = self.server.cli(&["INFO", "commandstats"]);
-        let line = |line: &str| {
-            let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
-            Some((name.to_owned(), rest.split(',').next()?.parse().ok()?))
-        };
-        stats.lines().filter_map(line).collect()
+    fn calls(&self) -> BTreeMap<String, u64> {
+        self.server.calls()
     }
 
     /// Rights of the role that nothing of what just ran has used.
-    fn unused(&self, role: &str, calls: &BTreeMap<String, i64>) -> Vec<String> {
+    fn unused(&self, role: &str, calls: &BTreeMap<String, u64>) -> Vec<String> {
         self.rights(role).into_iter().filter(|command| calls.get(command).is_none_or(|calls| *calls == 0)).collect()
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use upbeat::config::Connection;
 use upbeat::domain::id::Namespace;
 use upbeat::{node, shutdown};
@@ -73,8 +73,7 @@ async fn check(world: &World, requests: &Requests) {
     times.extend(live.iter().filter(|run| run.entry_id == "http").map(|run| run.fire_at));
     times.sort();
     no_gap(&times, 200);
-    let lines = world.redis.cli(&["LRANGE", "out", "0", "-1"]);
-    let messages: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let messages = world.redis.messages("out");
     let delivered: BTreeSet<String> = messages.iter().map(|one| one["run_id"].as_str().unwrap().to_owned()).collect();
     assert_eq!(delivered.len(), messages.len(), "no message twice");
     let listed = world.ended("list").await;

@@ -226,8 +226,7 @@ async fn messages_are_delivered_with_their_own_fire_time() {
     let first = bed.stretches("a").await[0].first;
     backfill(&bed, first, Timestamp(first.0 + 60_000)).await.unwrap();
     play(&bed, 3).await;
-    let out = bed.redis.ask(&["LRANGE", "out", "0", "-1"]);
-    let messages: Vec<Value> = out.list().iter().map(|text| serde_json::from_str(&text.text()).unwrap()).collect();
+    let messages = bed.redis.messages("out");
     let mine: Vec<_> = messages.iter().filter(|message| message["trigger"] == "backfill").collect();
     assert_eq!(mine.len(), 2, "{messages:?}");
     assert_eq!(mine[0]["fire_at"], first.to_rfc3339());

@@ -405,14 +405,7 @@ async fn commands_of_a_life(world: &World, hand: &mut Hand) -> BTreeMap<String, 
     let fetched = hand.work(0, 50, &[]).await.fetched;
     hand.work(0, 0, &ends(&fetched)).await;
     hand.claim(0, 0).await;
-    let mut calls = BTreeMap::new();
-    for line in world.redis.cli(&["INFO", "commandstats"]).lines() {
-        let Some((name, rest)) = line.strip_prefix("cmdstat_").and_then(|line| line.split_once(":calls=")) else {
-            continue;
-        };
-        calls.insert(name.to_owned(), rest.split(',').next().unwrap().parse().unwrap());
-    }
-    calls
+    world.redis.calls()
 }
 
 #[tokio::test]

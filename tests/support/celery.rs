@@ -149,8 +149,7 @@ impl Drop for Worker {
 /// What workers have executed so far, the oldest first: `{id, task, args, kwargs, at_ms, eta, expires, headers, fire_at, queue}`.
 #[track_caller]
 pub fn executed(redis: &RedisServer) -> Vec<Value> {
-    let lines = redis.ask(&["LRANGE", "executed", "0", "-1"]);
-    lines.list().iter().map(|line| serde_json::from_str(&line.text()).expect("a line of the app")).collect()
+    redis.messages("executed")
 }
 
 /// Waits until so many tasks were executed; what was.

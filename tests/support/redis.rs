@@ -1,10 +1,12 @@
 //! A private Redis server per test, on a Unix socket in a directory of its own, so that no two tests race for a port.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::resp::{Client, Reply};
@@ -172,13 +174,29 @@ impl RedisServer {
         wait_for(&what, DEADLINE, || self.now_ms() > at_ms);
     }
 
-    /// How often a command was called, as it counts them itself: `evalsha`, `mget`.
+    /// How often each command was called, as it counts them itself.
+    #[track_caller]
+    pub fn calls(&self) -> BTreeMap<String, u64> {
+        let stats = self.cli(&["INFO", "commandstats"]);
+        let calls = stats.lines().filter_map(|line| {
+            let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+            Some((name.to_owned(), rest.split(',').next()?.parse().expect("a number")))
+        });
+        calls.collect()
+    }
+
+    /// How often one was called: `evalsha`, `mget`.
     #[track_caller]
     pub fn calls_of(&self, command: &str) -> u64 {
-        let stats = self.cli(&["INFO", "commandstats"]);
-        let name = format!("cmdstat_{command}:calls=");
-        let calls = stats.lines().find_map(|line| line.strip_prefix(&name)?.split(',').next());
-        calls.map_or(0, |calls| calls.parse().expect("a number"))
+        self.calls().get(command).copied().unwrap_or(0)
+    }
+
+    /// What stands in a list, each text JSON: messages, the first one first.
+    #[track_caller]
+    pub fn messages(&self, list: &str) -> Vec<Value> {
+        let texts = self.ask(&["LRANGE", list, "0", "-1"]);
+        let read = |text: &Reply| serde_json::from_str(&text.text()).unwrap_or_else(|why| panic!("{list}: {why}"));
+        texts.list().iter().map(read).collect()
     }
 
     /// All keys, sorted.
