@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use super::source::{self, Source};
 
 /// What makes a test depend on real time: it sleeps for luck, measures, or compares this machine's clock with another's.
-const REAL_TIME: &[&str] = &["sleep", "elapsed", "Instant::now", "SystemTime", "Utc::now", "Local::now"];
-/// Deadlines of its own; a unit test may reckon with durations.
-const DEADLINES: &[&str] = &["Duration::from_secs", "Duration::from_millis"];
+const REAL_TIME: &[&str] = &["sleep", "elapsed", "SystemTime", "Utc::now", "Local::now"];
+/// Deadlines of its own, and where they count from; a unit test may reckon with both.
+const DEADLINES: &[&str] = &["Instant::now", "Duration::from_secs", "Duration::from_millis"];
 
 /// Files of `tests/` that may, and why no outcome hangs on it.
 const MAY: &[(&str, &str)] = &[
@@ -37,7 +37,7 @@ fn ways(source: &Source, of_units: bool) -> impl Iterator<Item = &'static &'stat
     REAL_TIME.iter().chain(deadlines).filter(|way| source.has_path(way))
 }
 
-/// What a file of `tests/` must not name; a unit test of `src/` may reckon with durations.
+/// What a file of `tests/` must not name; a unit test of `src/` may reckon with instants and durations.
 pub fn offences(source: &Source, of_units: bool) -> Vec<String> {
     if !of_units && MAY.iter().any(|(path, _)| source.path == *path) {
         return Vec::new();
