@@ -129,11 +129,11 @@ fn a_bench_is_bounded_and_touches_nothing_that_is_in_use() {
         assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{args:?}: {error}");
     }
     assert!(server.keys().is_empty());
-    user.ok(&["-n", "default-bench-claim-list-1", "add", "a", "--every", "1h", "--", "true"]);
+    user.ok(&["-n", "test-bench-claim-list-1", "add", "a", "--every", "1h", "--", "true"]);
     let before = server.keys();
     let error = user.error(4, &["bench", "claim", "--entries", "10", "--rounds", "1"]);
     assert_eq!(error["field"], json!("namespace"));
-    assert_eq!(error["value"], json!("default-bench-claim-list-1"));
+    assert_eq!(error["value"], json!("test-bench-claim-list-1"));
     assert_eq!(server.keys(), before, "what stands there stays");
 }
 
