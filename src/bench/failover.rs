@@ -125,7 +125,7 @@ impl FailoverBench {
         let thief = {
             let (store, lists, stolen) = (store.clone(), store.lists(0), stolen.clone());
             tokio::spawn(async move {
-                let Ok(reader) = store.hint_reader(THEFT).await else { return };
+                let Ok(reader) = store.hint_reader("thief", THEFT).await else { return };
                 while let Ok(hint) = reader.wait(&lists).await {
                     stolen.fetch_add(usize::from(hint.is_some()), Ordering::Relaxed);
                 }
