@@ -195,6 +195,6 @@ impl Claiming {
         if serves_waiting && !shared.shutdown.is_draining() {
             shared.lanes[usize::from(self.shard)].expect_work();
         }
-        self.standby.after(claim, serves_waiting).min(poll())
+        self.standby.after(claim).min(poll())
     }
 }

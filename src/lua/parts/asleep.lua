@@ -35,6 +35,8 @@ local function answer_asleep()
   if kept and tonumber(string.match(kept, '^%d+')) >= number then return nil end
   local live_nodes = redis.call('ZCOUNT', seen_key, now - 10000, '+inf')
   redis.call('HSET', clock_key, 't', now, 'last', now, 'hold', hold, 'fence', fence, 'claimed', now)
+  -- As `keep_lane` does it: an older call that comes late must find that it is.
+  if number > 0 then redis.call('HSET', lanes_key, holder .. ':claim', string.format('%.0f %.0f', number, fence) .. '\n') end
   return { 'claimed', now, first[2] and tonumber(first[2]) or -1, look < NEVER and look or -1, live_nodes,
     { 0, 0, 0, 0, 0, behind_ms == 0 and micros % 1000 or 0, 0, 0, 0 }, {}, {}, {}, {}, {}, {}, {}, {} }
 end
