@@ -2,7 +2,7 @@
 
 use fred::types::Value;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::store::reply::text;
 
@@ -30,6 +30,18 @@ impl Store {
         let all = field(&cpu, "used_cpu_user").zip(field(&cpu, "used_cpu_sys"));
         let (user, system) = main.or(all).unwrap_or_default();
         Ok(Spent { cpu_s: user + system, commands: field(&stats, "total_commands_processed").unwrap_or(0.0) as u64 })
+    }
+
+    /// Memory that the server holds for data and for itself, B: `used_memory`.
+    ///
+    /// # Errors
+    ///
+    /// Internal where the server does not say.
+    pub async fn memory(&self) -> Result<u64> {
+        let info = text(self.inner.client.command("INFO", vec!["memory".into()]).await?)?;
+        info.lines()
+            .find_map(|line| line.strip_prefix("used_memory:")?.trim().parse().ok())
+            .ok_or_else(|| Error::internal("INFO memory names no used_memory"))
     }
 
     /// The native limit: pipelined `ZADD` + `XADD` without any script, under keys of their own that are removed.
