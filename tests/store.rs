@@ -36,6 +36,8 @@ mod life_steps;
 mod limits;
 #[path = "store/lists.rs"]
 mod lists;
+#[path = "store/memory.rs"]
+mod memory;
 #[path = "store/model.rs"]
 mod model;
 #[path = "store/one_run.rs"]

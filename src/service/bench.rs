@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::domain::definition::{DEFINITION_VERSION, Definition};
+use crate::domain::definition::Definition;
 use crate::domain::entry::Entry;
 use crate::domain::id::EntryId;
 use crate::domain::node::Serves;
@@ -150,7 +150,6 @@ impl Service {
             for (number, id) in ids.iter().enumerate() {
                 let entry = Entry::parse(fields(load, number, instant))?;
                 let definition = Definition {
-                    v: DEFINITION_VERSION,
                     birth,
                     revision: 1,
                     at: instant,

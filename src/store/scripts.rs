@@ -65,6 +65,7 @@ parts![
     "log",
     "lease",
     "plan",
+    "definition",
     "live",
     "history",
     "ledger",
