@@ -98,18 +98,7 @@ impl StoredEntry {
 
     /// Birth and revision as scripts read them, also where the rest of the definition is damaged; else 0.
     pub fn birth_and_revision(&self) -> (u64, u64) {
-        let text = String::from_utf8_lossy(&self.text);
-        let number = |text: &str| {
-            let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-            Some((text[..end].parse::<u64>().ok()?, text[end..].to_owned()))
-        };
-        let read = || {
-            let (_, rest) = number(text.strip_prefix(r#"{"v":"#)?)?;
-            let (birth, rest) = number(rest.strip_prefix(r#","birth":"#)?)?;
-            let (revision, _) = number(rest.strip_prefix(r#","revision":"#)?)?;
-            Some((birth, revision))
-        };
-        read().unwrap_or_default()
+        Definition::birth_and_revision_in(&self.text).unwrap_or_default()
     }
 
     /// The next fire time, as far as a plan knows it.
