@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::cli::output::{Cell, Format, Printer, complain, facts, print, printable, table};
+use crate::cli::summed::Summed;
 use crate::cli::times::{Wall, took};
 use crate::cli::{App, output, palette};
 use crate::domain::entry::Entry;
@@ -55,7 +56,7 @@ pub async fn changes(
                     told => told?,
                 }
             }
-            changes.warnings.iter().for_each(|warning| app.printer.warning(warning));
+            Summed::worded(&changes.warnings).tell(app.printer);
         }
     }
     Ok(code)

@@ -56,6 +56,7 @@ mod schema;
 mod selection;
 mod show_run;
 mod stray;
+mod summed;
 mod synonyms;
 mod times;
 mod waiting;
