@@ -118,7 +118,7 @@ pub enum Command {
     #[command(visible_aliases = ["get", "describe"])]
     Show { id: String },
     /// List entries
-    #[command(visible_alias = "list", after_help = super::ls::LS_EXAMPLES)]
+    #[command(visible_alias = "list")]
     Ls(LsArgs),
     /// Remove entries
     #[command(visible_aliases = ["remove", "delete"])]

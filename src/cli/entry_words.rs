@@ -112,7 +112,8 @@ fn print_lines(lines: impl Iterator<Item = String>) {
 }
 
 fn lines(changes: &Changes, verb: &str, is_dry_run: bool) -> String {
-    let shown = changes.changes.iter().filter(|one| one.change != "refused" && changes.changes.len() == 1 || is_told(one));
+    let shown =
+        changes.changes.iter().filter(|one| one.change != "refused" && changes.changes.len() == 1 || is_told(one));
     let mut text: String = shown.map(|change| line(change, verb, is_dry_run) + "\n").collect();
     if changes.changes.len() > 1 {
         let count = |word: &str| changes.changes.iter().filter(|change| change.change == word).count();

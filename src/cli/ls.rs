@@ -13,15 +13,6 @@ use crate::cli::{progress, selection};
 use crate::domain::id::EntryId;
 use crate::service::{ListFilter, Listing};
 
-pub const LS_EXAMPLES: &str = "Examples:
-  upbeat ls                                    all of them, by id
-  upbeat ls billing. -l team=growth            ids that begin so, with a label
-  upbeat ls --warnings
-  upbeat ls --limit 100                        the first 100
-  upbeat ls --limit 100 --after billing.eu     the next 100: the last id of the page before
-
-Pages stay right while entries come and go: nothing that stays is left out or listed twice.";
-
 /// `upbeat ls [PREFIX] [SELECT] [--warnings] [--limit N] [--after ID]`.
 pub async fn ls(app: &App, args: LsArgs) -> Ended {
     let select = selection::read(&[], &args.select)?;

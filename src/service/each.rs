@@ -127,7 +127,12 @@ impl Service {
 }
 
 /// What is decided of one; `None` where it stays as it is.
-pub(super) fn decide_one(request: &Request, each: Each<'_>, stored: &StoredEntry, now: Timestamp) -> Result<Option<Decided>> {
+pub(super) fn decide_one(
+    request: &Request,
+    each: Each<'_>,
+    stored: &StoredEntry,
+    now: Timestamp,
+) -> Result<Option<Decided>> {
     let id = &stored.id;
     if matches!(each, Each::Remove) {
         let known = match &stored.definition {

@@ -58,13 +58,7 @@ impl Service {
         Ok(many)
     }
 
-    async fn each_of_shard(
-        &self,
-        asked: &Asked<'_>,
-        shard: u16,
-        ids: &IdList,
-        many: &mut ManyChanges,
-    ) -> Result<()> {
+    async fn each_of_shard(&self, asked: &Asked<'_>, shard: u16, ids: &IdList, many: &mut ManyChanges) -> Result<()> {
         let end = Request { id: format!("{}#end", asked.request.id), ..asked.request.clone() };
         let end = Step { request: &end, shard, number: 0, content: &asked.content };
         let mut step = Step { request: asked.request, shard, number: 0, content: &asked.content };

@@ -102,17 +102,7 @@ impl Service {
         self.progress.begin(ids.len(), "entries");
         let picture = Arc::new(self.picture(filter.select.clone(), &ids).await?);
         let (service, filter) = (self.clone(), filter.clone());
-        Ok(Listing {
-            service,
-            filter,
-            ids,
-            matched,
-            picture,
-            begun: 0,
-            ahead: Ahead::new(),
-            given: 0,
-            has_more: false,
-        })
+        Ok(Listing { service, filter, ids, matched, picture, begun: 0, ahead: Ahead::new(), given: 0, has_more: false })
     }
 
     async fn picture(&self, select: Option<Select>, ids: &IdList) -> Result<Picture> {

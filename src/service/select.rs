@@ -65,7 +65,9 @@ impl Select {
                 let labelled = written.entry.labels.get(key.as_str());
                 labelled.is_some_and(|one| one.as_str().is_none_or(|one| one == value))
             }),
-            Self::Queue(queue) => written.entry.queue.as_deref().unwrap_or(QueueName::default().as_str()) == queue.as_str(),
+            Self::Queue(queue) => {
+                written.entry.queue.as_deref().unwrap_or(QueueName::default().as_str()) == queue.as_str()
+            }
             Self::Owner(owner) => written.owner == owner.as_str(),
             Self::Ids(_) | Self::All => true,
         };
