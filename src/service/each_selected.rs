@@ -8,15 +8,12 @@ use std::collections::HashSet;
 use crate::domain::id::{EntryId, IdList};
 use crate::error::Result;
 use crate::service::ahead::Ahead;
-use crate::service::each::{Each, decide_one};
+use crate::service::each::{EACH_STEP, Each, decide_one};
 use crate::service::many::ManyChanges;
 use crate::service::request::content;
 use crate::service::write::{self, Step};
 use crate::service::{Request, Select, Service};
 use crate::store::{ChangeCall, ChangeWord, StoredEntry};
-
-/// Entries in one atomic step, at most: a script that removes 250 entries or pauses them holds Redis for 3 to 6 ms.
-const STEP_ENTRIES: usize = 100;
 
 /// A request about all entries that a filter selects.
 struct Asked<'a> {
@@ -79,7 +76,7 @@ impl Service {
         let mut begun = 0;
         loop {
             while ahead.has_room() && begun < ids.len() {
-                let page = ids.page(begun, STEP_ENTRIES);
+                let page = ids.page(begun, EACH_STEP);
                 begun += page.len();
                 let store = self.store.clone();
                 ahead.begin(async move {
