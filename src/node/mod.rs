@@ -5,6 +5,8 @@
 //! what should be, and a ticker. Hints and nudges shorten latency, the period guarantees progress.
 
 pub mod action;
+mod aim;
+mod briefing;
 mod caring;
 mod claiming;
 mod clock;
@@ -30,10 +32,12 @@ use tokio::task::JoinSet;
 
 pub use config::NodeConfig;
 pub use healing::{Recreate, RecreateCall, Recreated, ScheduleSource};
+pub use standby::{LOOK_IN, POLL};
 
 use crate::config::Connection;
 use crate::domain::id::Namespace;
 use crate::error::{Error, Result};
+pub use crate::node::action::Instead;
 use crate::node::action::{Executor, ExecutorConfig, Stop};
 use crate::node::healing::Healing;
 use crate::node::state::{Lane, Parts, Shared};
@@ -57,6 +61,21 @@ pub async fn run(config: NodeConfig, connection: Connection, namespace: Namespac
     run_healing(config, connection, namespace, shutdown, None).await
 }
 
+/// As [`run`]; in the place of the work of every attempt `instead` is called.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn run_instead(
+    config: NodeConfig,
+    connection: Connection,
+    namespace: Namespace,
+    shutdown: Shutdown,
+    instead: Instead,
+) -> Result<()> {
+    run_with(config, connection, namespace, shutdown, Extras { source: None, instead: Some(instead) }).await
+}
+
 /// As [`run`]; the entries of `source` are put back when the namespace was flushed.
 ///
 /// # Errors
@@ -66,8 +85,24 @@ pub async fn run_healing(
     config: NodeConfig,
     connection: Connection,
     namespace: Namespace,
-    mut shutdown: Shutdown,
+    shutdown: Shutdown,
     source: Option<ScheduleSource>,
+) -> Result<()> {
+    run_with(config, connection, namespace, shutdown, Extras { source, instead: None }).await
+}
+
+/// What a node may have beside its settings.
+struct Extras {
+    source: Option<ScheduleSource>,
+    instead: Option<Instead>,
+}
+
+async fn run_with(
+    config: NodeConfig,
+    connection: Connection,
+    namespace: Namespace,
+    mut shutdown: Shutdown,
+    Extras { source, instead }: Extras,
 ) -> Result<()> {
     let store = tokio::select! {
         store = connect(&connection, &namespace) => store?,
@@ -75,7 +110,7 @@ pub async fn run_healing(
     };
     let nudges = store.nudges().await?;
     let mut loops = JoinSet::new();
-    let shared = begin(config, store, shutdown.clone(), &nudges, &mut loops).await?;
+    let shared = begin(config, store, instead, shutdown.clone(), &nudges, &mut loops).await?;
     say_hello(&shared).await;
     if let Some(source) = source {
         shared.heals.store(true, Ordering::Relaxed);
@@ -137,6 +172,7 @@ async fn free_name(store: &Store, wanted: &str) -> Result<String> {
 async fn begin(
     config: NodeConfig,
     store: Store,
+    instead: Option<Instead>,
     shutdown: Shutdown,
     nudges: &Nudges,
     loops: &mut JoinSet<()>,
@@ -149,7 +185,8 @@ async fn begin(
         secrets_dir: config.secrets_dir.clone(),
         kill_after,
     })?
-    .with_store(store.clone());
+    .with_store(store.clone())
+    .with_instead(instead);
     let timer = Timer::start().map_err(|why| Error::internal(format!("no thread for the timer: {why}")))?;
     let (to_plan, planning) = mpsc::channel(caring::TO_PLAN_MAX);
     let (lanes, ends): (Vec<Lane>, Vec<_>) = store
