@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn heads_end_where_entries_follow() {
         let (_, errors) = ScheduleFile::parse_most("x.toml", BROKEN_OFF);
-        assert_eq!(errors.len(), 1, "a file that breaks off is refused");
+        assert!(!errors.is_empty(), "a file that breaks off is refused");
         let mut written = Written { format: Format::Json, text: String::new(), has_entries: false };
         written.begin(&ScheduleFile::default());
         assert_eq!(written.text, "{\n  \"entries\": ");

@@ -9,6 +9,20 @@ use crate::error::{Error, Result};
 /// Pages that are on their way at a time. With fewer Redis waits for its client; more only take memory.
 const PAGES: usize = 4;
 
+/// How often a page is read, at most: among thousands of them one may get no answer, and reading it again changes nothing.
+const TRIES: usize = 3;
+
+/// What `read` reads, again where no answer came.
+pub(super) async fn again<T, F: Future<Output = Result<T>>>(read: impl Fn() -> F) -> Result<T> {
+    for _ in 1..TRIES {
+        match read().await {
+            Err(Error::Unavailable(why)) if why.message.contains("no answer") => {}
+            read => return read,
+        }
+    }
+    read().await
+}
+
 /// Pages on their way, the first of them first; what is left of them is given up when this is dropped.
 pub(super) struct Ahead<T>(VecDeque<JoinHandle<Result<T>>>);
 

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use crate::domain::id::{EntryId, IdList};
 use crate::error::Result;
-use crate::service::ahead::Ahead;
+use crate::service::ahead::{Ahead, again};
 use crate::service::each::{EACH_STEP, Each, decide_one};
 use crate::service::many::ManyChanges;
 use crate::service::request::content;
@@ -80,7 +80,7 @@ impl Service {
                 begun += page.len();
                 let store = self.store.clone();
                 ahead.begin(async move {
-                    let found = store.entries(&page).await?;
+                    let found = again(|| store.entries(&page)).await?;
                     Ok((found.into_iter().flatten().collect(), page.len()))
                 });
             }

@@ -11,7 +11,7 @@ use crate::domain::file::{CalendarSource, FileCalendar, FileEntry, ScheduleFile}
 use crate::domain::id::{CalendarName, EntryId, IdList, Owner};
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Problem, Result};
-use crate::service::ahead::Ahead;
+use crate::service::ahead::{Ahead, again};
 use crate::service::{Select, Service};
 use crate::store::StoredEntry;
 
@@ -140,7 +140,7 @@ impl Service {
         for shard in self.store.shards().filter(|_| !matches!(select, Select::Ids(_))) {
             let mut cursor = None;
             loop {
-                let (page, next) = self.store.definitions(shard, cursor).await?;
+                let (page, next) = again(|| self.store.definitions(shard, cursor.clone())).await?;
                 self.progress.advance(page.len());
                 if !ahead.has_room() {
                     ahead.next().await?.into_iter().for_each(&mut add);
@@ -217,7 +217,8 @@ impl Export {
         while self.ahead.has_room() && self.begun < self.seen.ids.len() {
             let ids = self.seen.ids.page(self.begun, PAGE);
             self.begun += ids.len();
-            self.ahead.begin(self.service.clone().export_page(ids, self.now));
+            let (service, now) = (self.service.clone(), self.now);
+            self.ahead.begin(again(move || service.clone().export_page(ids.clone(), now)));
         }
         let Some(page) = self.ahead.next().await? else { return Ok(None) };
         self.service.progress.advance(PAGE);

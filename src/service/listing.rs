@@ -11,7 +11,7 @@ use crate::domain::record::LiveRun;
 use crate::domain::run::State;
 use crate::domain::timestamp::Timestamp;
 use crate::error::Result;
-use crate::service::ahead::Ahead;
+use crate::service::ahead::{Ahead, again};
 use crate::service::list::{newest, trouble, view};
 use crate::service::nodes::Fleet;
 use crate::service::view::{At, EntryView, LastRun, RunView};
@@ -112,7 +112,7 @@ impl Service {
         for shard in self.store.shards().filter(|_| !ids.is_empty()) {
             let mut cursor = None;
             loop {
-                let (page, next) = self.store.live_runs(shard, cursor).await?;
+                let (page, next) = again(|| self.store.live_runs(shard, cursor.clone())).await?;
                 for run in page.into_iter().filter(|run| ids.has(&run.entry_id)) {
                     let known = live.get(run.entry_id.as_str());
                     if known.is_none_or(|known| known.fire_at < At(run.fire_at)) {
@@ -170,7 +170,8 @@ impl Listing {
             while self.ahead.has_room() && self.begun < self.ids.len() {
                 let ids = self.ids.page(self.begun, PAGE);
                 self.begun += ids.len();
-                self.ahead.begin(self.service.clone().list_page(ids, self.picture.clone()));
+                let (service, picture) = (self.service.clone(), self.picture.clone());
+                self.ahead.begin(again(move || service.clone().list_page(ids.clone(), picture.clone())));
             }
             let Some(mut page) = self.ahead.next().await? else { return Ok(None) };
             self.service.progress.advance(PAGE);

@@ -12,6 +12,7 @@ use crate::domain::id::{EntryId, IdList, Owner, QueueName};
 use crate::domain::nearest::nearest;
 use crate::error::{Error, Problem, Result};
 use crate::service::Service;
+use crate::service::ahead::again;
 use crate::store::StoredEntry;
 
 /// Ids that are compared with a mistyped one, at most.
@@ -151,7 +152,7 @@ impl Service {
         for shard in self.store.shards() {
             let mut cursor = None;
             loop {
-                let (page, next) = self.store.definitions(shard, cursor).await?;
+                let (page, next) = again(|| self.store.definitions(shard, cursor.clone())).await?;
                 self.progress.advance(page.len());
                 page.iter().filter(|(id, text)| is_wanted(id, text)).for_each(|(id, _)| ids.push(id));
                 cursor = next;

@@ -321,11 +321,13 @@ fn commands(server: &RedisServer) -> Vec<(Vec<String>, usize)> {
     log.list().iter().map(of_line).collect()
 }
 
-/// Whether a command asks for no more than a page; keys of nodes, waiting lists, queues and calendars have as many as there are of those.
+/// Whether a command asks for no more than a page. Keys of nodes, waiting lists, queues and calendars have as many as there are of
+/// those; live runs are read as a whole by a script that looks before how many they are.
 fn is_bounded(words: &[String], count: usize) -> bool {
     let key = words.get(1).map_or("", String::as_str);
-    let is_of_few =
-        ["nodes", "queues", "clock", "rules", "calendars", "leases", "seen"].iter().any(|few| key.contains(few));
+    let is_of_few = ["nodes", "queues", "clock", "rules", "calendars", "leases", "seen", "live"]
+        .iter()
+        .any(|few| key.contains(few));
     match words[0].to_uppercase().as_str() {
         "HGETALL" | "HKEYS" | "HVALS" | "SMEMBERS" => is_of_few,
         "ZRANGE" | "LRANGE" => is_of_few || words.get(3).is_none_or(|end| end != "-1") || words[2].starts_with('-'),
