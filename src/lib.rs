@@ -145,6 +145,9 @@
 //! - **Rights.** One table says who sends which command and runs which script (`store/rights.rs`); what a script calls is read
 //!   from its text. `upbeat acl` prints it as users of Redis, `doctor` compares it with what its own user may do. Who only reads
 //!   runs scripts by `EVALSHA_RO`: Redis itself refuses what would change something, before anything is written.
+//! - **Large sets.** There is no index by id, which would cost each entry bytes: whoever asks for many entries walks the definitions
+//!   in bounded steps, keeps ids alone ([`domain::id::IdList`]), sorts them, and reads, words and writes a few pages at a time
+//!   (`service/listing.rs`, `export.rs`, `each_selected.rs`). What stays is met once, whatever comes and goes meanwhile.
 //! - **A namespace is opened by its first write.** Reading leaves no key behind, so one that nobody ever used is told from one that
 //!   is empty.
 //!

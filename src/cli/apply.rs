@@ -9,6 +9,7 @@ use crate::cli::output::{Ended, Format, complain, print, printable};
 use crate::cli::request::{request, until_answered};
 use crate::cli::schedule_files::placed_files;
 use crate::cli::selection::agree;
+use crate::cli::summed::Summed;
 use crate::cli::times::Wall;
 use crate::cli::{App, calendars, entry_words, moments, queues};
 use crate::domain::moment::Direction;
@@ -114,7 +115,7 @@ async fn write_placed(
         if changes.calendars.is_empty() && changes.queues.is_empty() {
             app.printer.note("the file has no entries: nothing to do");
         }
-        changes.warnings.iter().for_each(|warning| app.printer.warning(warning));
+        Summed::worded(&changes.warnings).tell(app.printer);
         return Ok(has_told_calendars);
     }
     if app.printer.format != Format::Table || changes.changes.len() == 1 {
@@ -136,7 +137,7 @@ async fn write_placed(
     if refused.len() > TOLD {
         complain(&format!("and {} more are refused; -o json names all", counted(refused.len() - TOLD)));
     }
-    changes.warnings.iter().for_each(|warning| app.printer.warning(warning));
+    Summed::worded(&changes.warnings).tell(app.printer);
     Ok(if refused.is_empty() { has_told_calendars } else { 4 })
 }
 

@@ -11,6 +11,7 @@ use crate::cli::output::{Ended, Format, complain, print, printable};
 use crate::cli::palette::{BAD, DOUBT, GOOD, paint};
 use crate::cli::request::asking;
 use crate::cli::schedule_files::placed_files;
+use crate::cli::summed::Summed;
 use crate::cli::times::Wall;
 use crate::domain::action::Action;
 use crate::domain::entry::Entry;
@@ -67,7 +68,7 @@ pub async fn plan(app: &App, args: PlanArgs) -> Ended {
                 let why = one.change.message.as_deref().unwrap_or_default();
                 complain(&format!("refused {}: {}", one.change.id, printable(why)));
             }
-            plan.warnings.iter().for_each(|warning| app.printer.warning(warning));
+            Summed::worded(&plan.warnings).tell(app.printer);
             if !app.printer.is_quiet {
                 let store = service.store();
                 let broker = if writes_tasks(&plan) { BROKER_ITSELF } else { "" };

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod entries;
 pub mod guard;
 pub mod hand;
+pub mod holds;
 pub mod node;
 pub mod patience;
 pub mod playground;
