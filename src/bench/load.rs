@@ -11,7 +11,7 @@ use crate::domain::id::EntryId;
 use crate::domain::plan::{LIST_TIMES, Registered};
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Problem, Result};
-use crate::store::{Change, ChangeCall, PutAnswer, Store, Verb};
+use crate::store::{AddAnswer, Change, ChangeCall, PutAnswer, Store, Verb};
 
 /// Entries in a call.
 pub const BATCH: usize = 250;
@@ -124,7 +124,10 @@ impl Ground {
                     .collect::<Result<Vec<_>>>()?;
                 let request = format!("{prefix}/{shard}/{page}");
                 let call = ChangeCall { request: &request, content: "bench", changes: &changes, is_dry_run: false };
-                if !matches!(self.store.put(shard, &call).await?, PutAnswer::Done(_)) {
+                // As `apply` writes what is new.
+                let now = self.store.now(shard).await?;
+                let is_added = matches!(self.store.add(shard, &call, now).await?, AddAnswer::Done(_));
+                if !is_added && !matches!(self.store.put(shard, &call).await?, PutAnswer::Done(_)) {
                     return Err(Error::internal("the bench could not write its entries"));
                 }
             }
