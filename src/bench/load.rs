@@ -179,6 +179,17 @@ fn change(store: &Store, id: &EntryId, birth: u64, first: Timestamp, fields: Map
     })
 }
 
+/// With a second word of the command that makes the definition 95 bytes long.
+fn long_enough(mut fields: Value) -> Value {
+    const BYTES: usize = 95;
+    // A comma and two quotes come with the word.
+    let missing = BYTES.saturating_sub(fields.to_string().len() + 3);
+    if let Some(argv) = fields["exec"].as_array_mut() {
+        argv.push("x".repeat(missing).into());
+    }
+    fields
+}
+
 /// Definitions of about 95 bytes. The mixed queue's have arithmetic and listed plans, overlap and catch-up of every kind.
 fn fields(load: Load, number: usize, when: When, target: &str) -> Map<String, Value> {
     let (start, every) = match when {
@@ -194,12 +205,10 @@ fn fields(load: Load, number: usize, when: When, target: &str) -> Map<String, Va
         (Load::Plain, _) => {
             json!({"every": every, "start": text, "exec": ["true"], "overlap": "allow", "keep_runs": 500})
         }
-        (Load::Interval, _) => {
-            json!({"every": every, "start": text, "exec": ["run-job", "--number", number.to_string()], "note": "a"})
-        }
+        (Load::Interval, _) => long_enough(json!({"every": every, "start": text, "exec": ["run"]})),
         (Load::Listed, _) => {
             let cron = format!("{} {} * * mon-fri", number % 60, number % 24);
-            json!({"cron": cron, "tz": "Europe/Berlin", "exec": ["run-job", "-n", number.to_string()], "timeout": "10m"})
+            long_enough(json!({"cron": cron, "tz": "Europe/Berlin", "exec": ["run"]}))
         }
         (Load::Queue, 0) => json!({"every": every, "start": text, "exec": ["true"]}),
         (Load::Queue, 1) => {

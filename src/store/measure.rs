@@ -6,7 +6,7 @@ use fred::types::Value;
 
 use crate::error::{Error, Result};
 use crate::store::Store;
-use crate::store::keys;
+use crate::store::keys::{self, Key};
 use crate::store::reply::{Reply, number, text};
 
 /// What a server has spent since it started.
@@ -96,6 +96,18 @@ impl Store {
         let info = text(self.inner.client.command("INFO", vec!["memory".into()]).await?)?;
         let bytes = info.lines().find_map(|line| line.strip_prefix("used_memory:")?.trim().parse().ok());
         bytes.ok_or_else(|| Error::internal("INFO memory names no used_memory"))
+    }
+
+    /// Bytes of the namespace's events, of all shards (`MEMORY USAGE`).
+    pub async fn memory_of_events(&self) -> Result<u64> {
+        let mut sum = 0;
+        for shard in self.shards() {
+            let key = self.key(shard, Key::Events);
+            let args: Vec<Value> = vec!["USAGE".into(), key.into(), "SAMPLES".into(), 0.into()];
+            let bytes = self.inner.client.command("MEMORY", args).await?;
+            sum += if bytes.is_null() { 0 } else { number(bytes)?.max(0).cast_unsigned() };
+        }
+        Ok(sum)
     }
 
     /// The messages of a stream whose fields name an entry and a fire time, oldest first.
