@@ -133,6 +133,11 @@ impl Store {
         }
     }
 
+    /// Whether there is such a key.
+    pub async fn exists(&self, key: &str) -> Result<bool> {
+        Ok(number(self.inner.client.command("EXISTS", vec![key.into()]).await?)? > 0)
+    }
+
     /// How long a list is.
     pub async fn length(&self, list: &str) -> Result<usize> {
         let length = number(self.inner.client.command("LLEN", vec![list.into()]).await?)?;
