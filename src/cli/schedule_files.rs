@@ -36,7 +36,8 @@ impl Source {
     }
 }
 
-fn placed(error: Error, name: &str, places: &Places) -> Error {
+/// The lines of a long file are looked for only where an error names none.
+fn placed(error: Error, name: &str, places: &LazyPlaces) -> Error {
     let Problem { place, field, value, .. } = error.problem();
     if place.is_some() {
         return error;

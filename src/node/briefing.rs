@@ -11,8 +11,10 @@ use crate::error::Result;
 use crate::node::state::Shared;
 use crate::store::{Brief, Started};
 
-/// Definitions that are kept read; each takes some kilobytes.
+/// Definitions that are kept read.
 const KEPT: usize = 256;
+/// Longer ones are read anew each time, bytes: most take some hundred, and a node has 20 MiB for all.
+const KEPT_LEN: usize = 4_096;
 
 /// A definition as it was read.
 #[derive(Debug, Clone)]
@@ -41,6 +43,9 @@ impl Definitions {
         let definition = Definition::read(id, text)?;
         let entry = definition.parse(id)?;
         let known = Known { text: text.to_vec(), birth: definition.birth, revision: definition.revision, entry };
+        if text.len() > KEPT_LEN {
+            return Ok(known);
+        }
         let mut all = self.kept();
         if all.len() >= KEPT {
             // Who has more entries than that in use reads them again.
