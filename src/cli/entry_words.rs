@@ -77,7 +77,7 @@ pub async fn many_changes(
     }
     let code = if many.count("refused") > 0 { 4 } else { 0 };
     match app.printer.format {
-        Format::Json | Format::Jsonl => app.printer.one(many, |_| String::new(), String::new),
+        Format::Json | Format::Jsonl => app.printer.long(many),
         Format::Id => print_lines(many.iter().filter(|one| one.change != "refused").map(|one| one.id)),
         Format::Table => {
             if !app.printer.is_quiet {

@@ -1,6 +1,6 @@
 //! What is printed and where: answers on standard output, everything about them on standard error.
 
-use std::io::{ErrorKind, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
@@ -75,6 +75,17 @@ impl Printer {
                 ids => print(&format!("{ids}\n")),
             },
         }
+    }
+
+    /// One thing for programs that is long: written as it is made.
+    pub fn long<T: Serialize>(&self, item: &T) {
+        let mut out = BufWriter::with_capacity(1 << 16, Printed);
+        // What is printed has no errors, and our own types are texts, numbers and lists.
+        let _ = match self.format {
+            Format::Json => serde_json::to_writer_pretty(&mut out, item),
+            _ => serde_json::to_writer(&mut out, item),
+        };
+        let _ = out.write_all(b"\n").and_then(|()| out.flush());
     }
 
     /// A remark for people, on standard error; not for programs, which read errors there, nor where silence was asked for.
@@ -269,6 +280,20 @@ pub fn print_bytes(bytes: &[u8]) {
             complain(&format!("error: standard output: {why}"));
         }
         std::process::exit(if why.kind() == ErrorKind::BrokenPipe { 0 } else { 5 });
+    }
+}
+
+/// Standard output by way of [`print_bytes`].
+struct Printed;
+
+impl Write for Printed {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        print_bytes(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
