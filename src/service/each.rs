@@ -14,8 +14,9 @@ use crate::service::write::{self, Step};
 use crate::service::{Request, Service};
 use crate::store::{ChangeWord, StoredEntry};
 
-/// Entries in one atomic step, at most: among 1,000,000 a script needs about 40 us to remove or pause one, so it holds Redis for 2 to 3 ms.
-pub(super) const EACH_STEP: usize = 60;
+/// Entries in one atomic step, at most. Among 1,000,000 a script holds Redis for 1.4 ms and 38 us for each that it changes, with 60 of them
+/// for 3.7 ms (pause) and 5.3 ms (resume).
+pub(super) const EACH_STEP: usize = 40;
 
 /// What is done alike with entries.
 #[derive(Debug, Clone, Copy)]

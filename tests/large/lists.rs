@@ -43,7 +43,7 @@ const GROWN_MAX: usize = 1_000;
 
 /// How many entries are many: enough to tell 1 KB of memory for each from none.
 fn many() -> usize {
-    std::env::var("UPBEAT_LARGE").ok().and_then(|count| count.parse().ok()).unwrap_or(16_000)
+    std::env::var("UPBEAT_LARGE").ok().and_then(|count| count.parse().ok()).unwrap_or(8_000)
 }
 
 /// A namespace with `count` entries `job-0000000`, ... that are each as one of [`KINDS`], which are there, too.
