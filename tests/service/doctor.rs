@@ -474,5 +474,6 @@ async fn ten_thousand_entries_are_looked_at_and_the_page_says_so() {
     let check = is!(bed.check("entries").await, Note, "the first 10000 of 12000 looked at");
     assert_eq!(check.todo, ["upbeat ls --warnings"]);
     let commands: u64 = bed.redis.info("total_commands_processed").parse().unwrap();
-    assert!(commands < 2_000, "{commands} commands for a page");
+    // Pages of 200 entries, a dozen commands each, some with what they call inside.
+    assert!(commands < 4_000, "{commands} commands for 10,000 entries");
 }
