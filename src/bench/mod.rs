@@ -5,7 +5,7 @@
 //! run, and the figure is told as a ratio, which holds on any machine; times of the clock do not.
 //!
 //! Budgets that were made in microseconds of Redis' CPU stand for a machine where a pipelined pair of `ZADD` and `XADD` takes
-//! [`NATIVE_US`]; on a slower one they grow with what a pair takes there.
+//! 2.1 us; on a slower one they grow with what a pair takes there.
 
 mod apply;
 mod bed;
