@@ -62,11 +62,13 @@ local function plain_ones(found, count)
     local text, fire_at = plans[i], tonumber(found[i * 2])
     if not text or #text < PLAN_MIN or byte(text) ~= VERSION or now - fire_at > LATE_WITH_NEWER_MS then return nil end
     local form, rules, code, suffix, revision, base = unpack_text(USUAL, text)
-    local flags, name = rules % OVERLAPS, LIST_NAMES[code]
-    -- Neither further rules nor a list of its own, and no message.
-    if rules >= WIDE or (flags ~= 0 and flags ~= FLAG_MARKS) or not name or not lists[name] or not serves[name] then return nil end
-    local shape = shapes[rules * 256 + code] or shape_of(text, rules, code)
-    local t, is_low = next_after(text, form, PLAN_REST, base, 0, fire_at)
+    local flags, shape = rules % OVERLAPS, shapes[rules * 256 + code] or shape_of(text, rules, code)
+    -- No message, and nothing special.
+    if (flags ~= 0 and flags ~= FLAG_MARKS) or not shape or not lists[shape[S_LIST]] or not serves[shape[S_LIST]] then return nil end
+    local at, stop, start_within = shape[S_AT], shape[S_STOP], shape[S_START_WITHIN]
+    if start_within > 0 and now - fire_at > start_within then return nil end
+    if at > PLAN_REST then base = unpack_text('>I6', text, at) end
+    local t, is_low = next_after(text, form, at, base, stop, fire_at)
     if not t or is_low then return nil end
     if flags == FLAG_MARKS then with_marks[#with_marks + 1] = ids[i] end
     ones[i] = { ids[i], fire_at, text, shape, revision, suffix, t, flags == FLAG_MARKS }
