@@ -197,7 +197,7 @@ fn begin(
     })?
     .with_store(store.clone())
     .with_instead(instead);
-    let timer = Timer::start().map_err(|why| Error::internal(format!("no thread for the timer: {why}")))?;
+    let timer = Timer::start().map_err(|why| Error::internal(format!("the system gives no timer: {why}")))?;
     let (to_plan, planning) = mpsc::channel(caring::TO_PLAN_MAX);
     let (lanes, ends): (Vec<Lane>, Vec<_>) = store
         .shards()

@@ -15,6 +15,7 @@ use fred::types::config::{
     UnresponsiveConfig,
 };
 use fred::types::{Builder, ClusterHash, CustomCommand, Value};
+use futures_util::future::join_all;
 
 use crate::config::{Address, Connection, Tls};
 use crate::error::{Error, Problem, Result};
@@ -159,6 +160,17 @@ impl Client {
         }
         let answers = Box::pin(pipeline.try_all::<Value>()).await;
         Ok(answers.into_iter().map(|answer| answer.map_err(|why| self.explain(&why))).collect())
+    }
+
+    /// Sends a few commands at once and waits for all answers; each has its own. In fred's pipelines every command is a write of its
+    /// own, and Redis answers each by itself; what is sent side by side leaves in one.
+    pub async fn beside<const N: usize>(&self, commands: [(&'static str, Vec<Value>); N]) -> [Result<Value>; N] {
+        let answers = join_all(commands.map(|(name, args)| self.send(name, args))).await;
+        let mut answers = answers.into_iter();
+        std::array::from_fn(|_| {
+            let missing = || Err(Error::internal("a command has no answer"));
+            answers.next().map_or_else(missing, |answer| answer.map_err(|why| self.explain(&why)))
+        })
     }
 
     /// Closes the connection in order.
