@@ -79,7 +79,7 @@ impl Client {
     /// # Errors
     ///
     /// As [`Client::command`]; [`Error::Corrupt`] where the script met keys of another type.
-    pub async fn eval(&self, script: &Script, keys: &[String], args: Vec<Value>) -> Result<Value> {
+    pub async fn eval<K: Word>(&self, script: &Script, keys: &[K], args: Vec<Value>) -> Result<Value> {
         let all = words(script.sha(), keys, args);
         let reply = match self.send("EVALSHA", all.clone()).await {
             // Proof that this call did not run: it can be sent again.
@@ -107,7 +107,7 @@ impl Client {
         self.answer(script, keys, reply).await
     }
 
-    async fn answer(&self, script: &Script, keys: &[String], reply: Result<Value, FredError>) -> Result<Value> {
+    async fn answer<K: Word>(&self, script: &Script, keys: &[K], reply: Result<Value, FredError>) -> Result<Value> {
         match reply {
             Err(why) if is_acl(why.details()) => {
                 let what = format!("run all that the script {} consists of", script.name);
@@ -122,16 +122,17 @@ impl Client {
     }
 
     /// The key that holds something else than the head of the script says; as far as this user may ask.
-    async fn mistyped(&self, script: &Script, keys: &[String]) -> String {
+    async fn mistyped<K: Word>(&self, script: &Script, keys: &[K]) -> String {
         for line in script.text().lines() {
             let Some((number, about)) = line.strip_prefix("-- KEYS[").and_then(|rest| rest.split_once(']')) else {
                 continue;
             };
             let key = number.parse::<usize>().ok().and_then(|number| keys.get(number.checked_sub(1)?));
+            let key = key.and_then(|key| key.clone().into().as_string());
             let (Some(key), Some(kind)) = (key, about.split_whitespace().nth(1)) else { continue };
             let held = self.command("TYPE", vec![key.as_str().into()]).await.ok().and_then(|held| held.as_string());
             if held.is_some_and(|held| held != "none" && held != kind) {
-                return key.clone();
+                return key;
             }
         }
         "a key of this namespace".to_owned()
@@ -201,12 +202,16 @@ impl Client {
     }
 }
 
+/// A key as text, or as it is sent.
+pub trait Word: Clone + Into<Value> + Send + Sync {}
+impl<K: Clone + Into<Value> + Send + Sync> Word for K {}
+
 /// A script, its keys and its arguments, as Redis takes them.
-fn words(script: &str, keys: &[String], args: Vec<Value>) -> Vec<Value> {
+fn words<K: Word>(script: &str, keys: &[K], args: Vec<Value>) -> Vec<Value> {
     let mut all = Vec::with_capacity(2 + keys.len() + args.len());
     all.push(Value::from(script));
     all.push(Value::from(keys.len() as i64));
-    all.extend(keys.iter().map(|key| Value::from(key.as_str())));
+    all.extend(keys.iter().cloned().map(Into::into));
     all.extend(args);
     all
 }
