@@ -165,8 +165,8 @@ pub(super) fn read_started(at: Timestamp, pairs: Vec<(String, Vec<u8>)>) -> Vec<
 impl Store {
     /// Claims what is due in a shard.
     pub async fn claim(&self, shard: u16, call: &ClaimCall<'_>) -> Result<ClaimReply> {
-        let ready = self.ready(shard, call.incarnation);
-        let lists = &ready.lists;
+        let names = self.names(shard, call.incarnation);
+        let lists = &names.lists;
         let serves: String = lists.iter().map(|list| if call.serves.has(list) { '1' } else { '0' }).collect();
         let mut args: Vec<Value> = vec![
             call.incarnation.into(),
@@ -181,8 +181,8 @@ impl Store {
             self.zone_data().into(),
             keys::nudges(self.namespace()).into(),
         ];
-        args.extend(ready.each.iter().map(|list| list.name.clone()));
-        let mut reply = Reply::list(self.eval(&self.scripts().claim, &ready.claim, args).await?)?;
+        args.extend(names.each.iter().map(|list| list.name.clone()));
+        let mut reply = Reply::list(self.eval(&self.scripts().claim, &names.claim, args).await?)?;
         match reply.text()?.as_str() {
             "behind" => {
                 reply.next()?;

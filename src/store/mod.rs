@@ -25,6 +25,7 @@ mod keys;
 mod lease;
 mod log;
 mod measure;
+mod names;
 mod namespaces;
 mod once;
 mod outputs;
@@ -91,7 +92,7 @@ use crate::domain::zone::Zone;
 use crate::error::{Error, Problem, Result};
 use client::{Client, Use, Word};
 use keys::{Key, ShardKeys};
-use ready::Ready;
+use names::Names;
 use reply::{Reply, maybe_bytes};
 use scripts::{Script, Scripts};
 
@@ -127,7 +128,7 @@ struct Shard {
     keys: ShardKeys,
     lists: RwLock<Arc<Vec<String>>>,
     /// Names for the node that uses this store.
-    ready: Mutex<Option<Arc<Ready>>>,
+    names: Mutex<Option<Arc<Names>>>,
 }
 
 impl Store {
@@ -177,7 +178,7 @@ impl Store {
             .map(|number| Shard {
                 keys: ShardKeys::new(&namespace, number),
                 lists: RwLock::default(),
-                ready: Mutex::default(),
+                names: Mutex::default(),
             })
             .collect();
         let inner = Inner {

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::store::claim::{Started, read_started};
 use crate::store::keys::Key;
-use crate::store::ready::ReadyList;
+use crate::store::names::ListNames;
 use crate::store::reply::Reply;
 
 /// One call of a node's lane `work`.
@@ -151,18 +151,18 @@ fn cut(text: &str, max: usize) -> &str {
 impl Store {
     /// Finishes and fetches. `Ok(None)` where a newer call of the lane has been answered.
     pub async fn work(&self, shard: u16, call: &WorkCall<'_>) -> Result<Option<WorkReply>> {
-        let ready = self.ready(shard, call.incarnation);
+        let names = self.names(shard, call.incarnation);
         // Those that are served first, in an order that changes, so that no list starves behind another.
-        let serves = |list: &ReadyList| list.name.as_str().is_some_and(|name| call.serves.has(&name));
-        let (mut lists, others): (Vec<&ReadyList>, Vec<_>) = ready.each.iter().partition(|list| serves(list));
+        let serves = |list: &ListNames| list.name.as_str().is_some_and(|name| call.serves.has(&name));
+        let (mut lists, others): (Vec<&ListNames>, Vec<_>) = names.each.iter().partition(|list| serves(list));
         let served = lists.len();
         if served > 1 {
             let by = usize::try_from(call.number).unwrap_or(0) % served;
             lists.rotate_left(by);
         }
         lists.extend(others);
-        let mut keys = Vec::with_capacity(ready.work.len() + 2 * lists.len());
-        keys.extend(ready.work.iter().cloned());
+        let mut keys = Vec::with_capacity(names.work.len() + 2 * lists.len());
+        keys.extend(names.work.iter().cloned());
         keys.extend(lists.iter().map(|list| list.key.clone()));
         keys.extend(lists.iter().filter_map(|list| list.hint.clone()));
         let mut args: Vec<Value> = vec![
