@@ -69,6 +69,7 @@ const SENT: &[(&str, &[Role])] = &[
     ("xrevrange", &[Operator, Viewer]),
     ("blpop", &[Node]),
     ("subscribe", &[Node]),
+    ("del", &[Node]),
     ("hdel", &[Node]),
     ("hset", &[Node]),
     ("hincrby", &[Operator]),
