@@ -25,8 +25,7 @@ const SECONDS_MAX: u64 = 3_600;
 /// What is measured.
 #[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// Everything in less than two minutes: fewer entries, nodes, rounds and kills. Budgets are held against these sizes and
-    /// the usual ones only
+    /// Everything in less than two minutes: fewer entries, nodes, rounds and kills
     #[arg(long, global = true)]
     pub quick: bool,
     /// What is measured; all of it where nothing is named
