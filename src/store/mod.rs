@@ -32,6 +32,7 @@ mod planning;
 mod queues;
 mod read;
 mod read_runs;
+mod ready;
 mod rebuild;
 mod redbeat;
 mod reply;
