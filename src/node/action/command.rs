@@ -26,7 +26,9 @@ impl Commands {
             let refused = Error::invalid("program", format!("can't be opened: {error}"));
             match config.program.as_deref() {
                 Some(path) => refused.value(path.to_string_lossy()),
-                None => refused.value("/proc/self/exe").hint("mount /proc: a node starts commands by what it finds there"),
+                None => {
+                    refused.value("/proc/self/exe").hint("mount /proc: a node starts commands by what it finds there")
+                }
             }
         })?;
         Ok(Self { program, jobs: Jobs::new(&config.pass_env, config.kill_after) })
