@@ -239,9 +239,14 @@ pub fn print(text: &str) {
 
 /// As [`print()`], for what need not be text and has no colours of ours.
 pub fn print_bytes(bytes: &[u8]) {
+    print_by(|out| out.write_all(bytes));
+}
+
+/// The same of what is written piece by piece.
+fn print_by(write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) {
     progress::clear();
-    let mut out = std::io::stdout().lock();
-    if let Err(why) = out.write_all(bytes).and_then(|()| out.flush()) {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    if let Err(why) = write(&mut out).and_then(|()| out.flush()) {
         if why.kind() != ErrorKind::BrokenPipe {
             complain(&format!("error: standard output: {why}"));
         }
@@ -256,11 +261,18 @@ pub fn complain(text: &str) {
 }
 
 fn document<T: Serialize + ?Sized>(value: &T) {
-    print(&format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default()));
+    // A long one is never held whole.
+    print_by(|out| {
+        serde_json::to_writer_pretty(&mut *out, value)?;
+        out.write_all(b"\n")
+    });
 }
 
 fn line<T: Serialize>(value: &T) {
-    print(&format!("{}\n", serde_json::to_string(value).unwrap_or_default()));
+    print_by(|out| {
+        serde_json::to_writer(&mut *out, value)?;
+        out.write_all(b"\n")
+    });
 }
 
 #[cfg(test)]

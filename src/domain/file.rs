@@ -1,6 +1,9 @@
 //! A schedule file: owner, defaults, calendars and entries, in TOML or JSON.
 
+mod packed;
+mod parts;
 mod places;
+mod places_of;
 mod read;
 
 use serde_json::{Map, Value};
@@ -13,14 +16,16 @@ use crate::domain::reading::Complaints;
 use crate::domain::toml_text;
 use crate::error::{Error, Problem, Result};
 
+pub use packed::PackedEntry;
 pub use places::Places;
+pub use places_of::PlacesOf;
 
-/// Greatest file, bytes: 100,000 entries of 600 bytes each.
-pub const FILE_MAX_BYTES: usize = 64 * 1024 * 1024;
+/// Greatest file, bytes: five million entries of 100 bytes each. A node and `apply` hold the text and about 300 bytes an entry.
+pub const FILE_MAX_BYTES: usize = 512 * 1024 * 1024;
 
-/// What `apply` reads and `export` writes.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct ScheduleFile {
+/// What `apply` reads and `export` writes; its entries are taken apart, or packed where they may be many.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScheduleFile<E = FileEntry> {
     /// Who applies it, where the file says so.
     pub owner: Option<Owner>,
     /// The only namespace it may be applied to, where the file says so.
@@ -30,7 +35,13 @@ pub struct ScheduleFile {
     /// The queues in their order.
     pub queues: Vec<FileQueue>,
     /// The entries in their order, defaults merged in.
-    pub entries: Vec<FileEntry>,
+    pub entries: Vec<E>,
+}
+
+impl<E> Default for ScheduleFile<E> {
+    fn default() -> Self {
+        Self { owner: None, namespace: None, calendars: Vec::new(), queues: Vec::new(), entries: Vec::new() }
+    }
 }
 
 /// One calendar of a file.
@@ -75,8 +86,7 @@ impl ScheduleFile {
     /// As [`ScheduleFile::parse`], with what can be read of a file in which something is wrong.
     pub fn parse_most(name: &str, text: &str) -> (ScheduleFile, Vec<Error>) {
         if text.len() > FILE_MAX_BYTES {
-            let why = format!("{} bytes are too many, {FILE_MAX_BYTES} are the most", text.len());
-            return (Self::default(), vec![Error::Invalid(Problem::bare(why).at(name, None))]);
+            return (Self::default(), vec![too_large(name)]);
         }
         let document = match read::document(name, text) {
             Ok(document) => document,
@@ -89,6 +99,29 @@ impl ScheduleFile {
         let document = document.unwrap_or_default();
         let errors = complaints.0.into_iter().map(|error| read::with_value(error, &document));
         (file, errors.collect())
+    }
+
+    /// As [`ScheduleFile::parse_most`], with every entry as its text: a long file is read piece by piece, and what a piece was taken
+    /// apart into goes before the next. Complaints about one may know their place. `seen` is told of bytes that were read.
+    pub fn parse_packed(
+        name: &str,
+        text: &str,
+        seen: impl Fn(usize) + Sync,
+    ) -> (ScheduleFile<PackedEntry>, Vec<Error>) {
+        if text.len() > FILE_MAX_BYTES {
+            return (ScheduleFile::default(), vec![too_large(name)]);
+        }
+        parts::read(name, text, &seen).unwrap_or_else(|| {
+            let (file, errors) = Self::parse_most(name, text);
+            (file.packed(), errors)
+        })
+    }
+
+    /// The same file with every entry as its text.
+    pub fn packed(self) -> ScheduleFile<PackedEntry> {
+        let Self { owner, namespace, calendars, queues, entries } = self;
+        let entries = entries.into_iter().map(PackedEntry::of).collect();
+        ScheduleFile { owner, namespace, calendars, queues, entries }
     }
 
     /// The owner of a file without one: its name without ending, made a valid one.
@@ -164,6 +197,13 @@ impl ScheduleFile {
         document.insert("entries".to_owned(), Value::Object(entries.collect()));
         Value::Object(document)
     }
+}
+
+/// The complaint about a file that is longer than [`FILE_MAX_BYTES`].
+pub fn too_large(name: &str) -> Error {
+    let most = FILE_MAX_BYTES / (1024 * 1024);
+    let problem = Problem::bare(format!("is larger than {most} MiB, which is the most")).at(name, None);
+    Error::Invalid(problem).hint("split it into several files of one folder: -f FOLDER takes them as one")
 }
 
 impl CalendarSource {

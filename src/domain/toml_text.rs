@@ -1,16 +1,24 @@
 //! TOML texts: read into JSON values in the order of the file, and written as a person would.
 
-mod parts;
+mod pieces;
 
 use serde_json::{Map, Number, Value};
 use toml::de::{DeTable, DeValue};
 
 use crate::error::{Error, Problem, Result};
 
+#[cfg(test)]
+pub(crate) use pieces::cut;
+pub(crate) use pieces::pieces;
+
 /// Reads a TOML document, dates as texts; each complaint about `name` says its line.
 pub(crate) fn parse(name: &str, text: &str) -> Result<Map<String, Value>, Vec<Error>> {
-    let read = |text: &str| read_whole(&Lines { name, text }).ok();
-    parts::parse(text, read).map_or_else(|| read_whole(&Lines { name, text }), Ok)
+    parse_piece(name, text, 0)
+}
+
+/// The same of a piece of a longer one, with so many lines before it.
+pub(crate) fn parse_piece(name: &str, text: &str, before: usize) -> Result<Map<String, Value>, Vec<Error>> {
+    read_whole(&Lines { name, text, before })
 }
 
 fn read_whole(lines: &Lines<'_>) -> Result<Map<String, Value>, Vec<Error>> {
@@ -34,12 +42,14 @@ fn read_whole(lines: &Lines<'_>) -> Result<Map<String, Value>, Vec<Error>> {
 struct Lines<'t> {
     name: &'t str,
     text: &'t str,
+    /// Lines of the file before the text.
+    before: usize,
 }
 
 impl Lines<'_> {
     fn line(&self, at: usize) -> usize {
         let before = self.text.as_bytes().get(..at).unwrap_or(self.text.as_bytes());
-        1 + before.iter().filter(|&&byte| byte == b'\n').count()
+        1 + self.before + before.iter().filter(|&&byte| byte == b'\n').count()
     }
 
     fn complaint(&self, at: usize, why: &str) -> Error {

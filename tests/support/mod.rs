@@ -9,6 +9,7 @@ pub mod cli;
 pub mod entries;
 pub mod guard;
 pub mod hand;
+pub mod holds;
 pub mod node;
 pub mod patience;
 pub mod playground;

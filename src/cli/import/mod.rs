@@ -13,11 +13,14 @@ use clap::{Args, Subcommand};
 use crate::cli::args::Changing;
 use crate::cli::output::{Ended, complain};
 use crate::cli::{App, apply, hints, schedule_files};
-use crate::domain::file::{FILE_MAX_BYTES, ScheduleFile};
+use crate::domain::file::ScheduleFile;
 use crate::domain::id::Owner;
 use crate::domain::import::Import;
 use crate::error::{Error, Result};
 use crate::service::{FilesOptions, OwnedFile};
+
+/// Greatest file of another program, bytes: all of it is taken apart at once.
+const FILE_MAX_BYTES: usize = 64 * 1024 * 1024;
 
 #[derive(Debug, Subcommand)]
 pub enum ImportFrom {

@@ -15,14 +15,14 @@ pub struct Places {
 /// Keys as complaints spell them.
 type Table = HashMap<String, Node>;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Node {
     /// Of its key; of an element of a list, its own. Counts from 1.
     line: usize,
     inner: Inner,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Inner {
     /// A text without its quotes, anything else as it is written.
     Plain(String),
@@ -53,6 +53,21 @@ impl Places {
             toml_table(document.get_ref(), &ends)
         };
         Self { root }
+    }
+
+    /// Those of a piece of a TOML file, with so many lines before it.
+    pub(super) fn of_piece(name: &str, text: &str, before: usize) -> Self {
+        let mut places = Self::of(name, text);
+        places.root.values_mut().for_each(|node| node.move_down(before));
+        places
+    }
+
+    /// The same with the defaults of another piece.
+    pub(super) fn with_defaults_of(mut self, other: &Self) -> Self {
+        if let Some(defaults) = other.root.get("defaults") {
+            self.root.entry("defaults".to_owned()).or_insert_with(|| defaults.clone());
+        }
+        self
     }
 
     /// The line of a field as complaints name it, `entries.nightly.tz`: of the element of a list that has this value, of the
@@ -98,6 +113,15 @@ impl Places {
 }
 
 impl Node {
+    fn move_down(&mut self, lines: usize) {
+        self.line += lines;
+        match &mut self.inner {
+            Inner::Plain(_) => {}
+            Inner::List(items) => items.iter_mut().for_each(|item| item.move_down(lines)),
+            Inner::Table(table) => table.values_mut().for_each(|inner| inner.move_down(lines)),
+        }
+    }
+
     fn line_of_value(&self, value: Option<&str>) -> usize {
         let items = match &self.inner {
             Inner::List(items) => items,

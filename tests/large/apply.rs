@@ -1,0 +1,173 @@
+//! apply, plan and lint of files with very many entries.
+
+use std::fmt::Write;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use crate::support::cli::Upbeat;
+use crate::support::holds;
+use crate::support::redis::RedisServer;
+use crate::support::terminal::{self, On};
+use crate::support::wait::{DEADLINE, wait_for};
+
+/// Entries that take seconds in a debug build.
+const USUAL: usize = 6_000;
+/// What an entry may take beside its text, bytes.
+const ENTRY_BYTES: usize = 1_024;
+
+fn many() -> usize {
+    std::env::var("UPBEAT_LARGE").ok().and_then(|count| count.parse().ok()).unwrap_or(USUAL)
+}
+
+/// So many entries of several kinds.
+fn toml(count: usize) -> String {
+    let mut text = "owner = \"big\"\n[defaults]\ntimeout = \"10m\"\n".to_owned();
+    for number in 0..count {
+        let when = match number % 6 {
+            0 => "every = \"1m\"".to_owned(),
+            1 => format!("cron = \"{} {} * * *\"", number % 60, number % 24),
+            2 => "cron = \"*/3 * * * *\"".to_owned(),
+            3 => format!("cron = \"{} {} * * mon-fri\"\ntz = \"Europe/Berlin\"", number % 60, 4 + number % 20),
+            4 => "every = \"5m\"".to_owned(),
+            _ => "cron = \"*/7 * * * *\"".to_owned(),
+        };
+        let _ = write!(text, "\n[entries.job-{number}]\n{when}\nexec = [\"run-job\", \"--number\", \"{number}\"]\n");
+    }
+    text
+}
+
+fn json(count: usize) -> String {
+    let entry = |number| format!("\"job-{number}\": {{\"every\": \"5m\", \"exec\": [\"run-job\", \"{number}\"]}}");
+    let entries: Vec<String> = (0..count).map(entry).collect();
+    format!("{{\"owner\": \"big\", \"entries\": {{{}}}, \"defaults\": {{\"timeout\": \"10m\"}}}}", entries.join(",\n"))
+}
+
+fn counted(count: usize) -> String {
+    let text = count.to_string();
+    let groups: Vec<&str> = text.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap()).collect();
+    groups.join(",")
+}
+
+#[test]
+fn very_many_entries_are_applied_and_no_command_holds_redis() {
+    let server = holds::watched();
+    let user = Upbeat::at(server.url());
+    let count = many();
+    user.file("big.toml", &toml(count));
+    let told = user.ok(&["apply", "-f", "big.toml"]);
+    assert!(told.starts_with(&format!("{} added · revision 1 each · first fire ", counted(count))), "{told}");
+    assert_eq!(server.ask(&["HLEN", "upbeat:{test:0}:entries"]).int(), count as i64);
+    let told = user.ok(&["apply", "-f", "big.toml"]);
+    assert_eq!(told, format!("{} unchanged\n", counted(count)));
+    let told = user.ok(&["plan", "-f", "big.toml"]);
+    assert!(told.starts_with(&format!("0 to add, 0 to change, 0 to remove, {} unchanged", counted(count))), "{told}");
+    // All of them change: the long way.
+    user.file("big.toml", &toml(count).replace("10m", "11m"));
+    let told = user.json(&["apply", "-f", "big.toml"]);
+    let changes = told["changes"].as_array().unwrap();
+    assert!(changes.len() == count && changes.iter().all(|one| one["change"] == "changed"));
+    holds::none_held(&server);
+}
+
+#[test]
+fn very_many_entries_come_as_json_and_on_standard_input_too() {
+    let server = RedisServer::fresh();
+    let user = Upbeat::at(server.url());
+    let count = many();
+    user.file("big.json", &json(count));
+    let lint = user.ok(&["lint", "-q", "-f", "big.json"]);
+    assert_eq!(lint, format!("{count} entries, no errors\n"));
+    let plan = user.ok(&["plan", "-f", "big.json"]);
+    assert_eq!(plan.lines().count(), count + 1);
+    assert!(plan.contains(&format!("\n{} to add, 0 to change", counted(count))));
+    let told = user.run_with_input(&["apply", "-f", "-"], &json(count)).expect_code(0).stdout;
+    assert!(told.starts_with(&format!("{} added", counted(count))), "{told}");
+}
+
+#[test]
+fn what_is_wrong_among_very_many_entries_is_named_with_its_line_and_nothing_is_written() {
+    let server = RedisServer::fresh();
+    let user = Upbeat::at(server.url());
+    let text = toml(20_000);
+    let line = 1 + text.lines().position(|line| line == "[entries.job-19998]").unwrap();
+    user.file("big.toml", &text.replace("[entries.job-19998]\nevery = \"1m\"", "[entries.job-19998]\nevery = \"1x\""));
+    let error = user.error(2, &["apply", "-f", "big.toml"]);
+    assert_eq!(
+        (error["field"].as_str(), error["line"].as_u64()),
+        (Some("entries.job-19998.every"), Some(line as u64 + 1))
+    );
+    assert_eq!(server.keys(), Vec::<String>::new());
+}
+
+#[test]
+fn a_file_over_the_bound_is_refused_unread() {
+    let user = Upbeat::at("unix:///nowhere");
+    let file = std::fs::File::create(user.dir().join("huge.toml")).unwrap();
+    // Of holes: read, it would be no text.
+    file.set_len((512 << 20) + 1).unwrap();
+    let error = user.error(2, &["apply", "-f", "huge.toml"]);
+    assert_eq!(error["message"], "is larger than 512 MiB, which is the most");
+    assert!(error["hint"].as_str().unwrap().contains("several files of one folder"), "{error}");
+}
+
+/// The most memory that a program had until it ended, bytes.
+fn peak(mut child: Child) -> usize {
+    let status = format!("/proc/{}/status", child.id());
+    let mut most = 0;
+    while child.try_wait().unwrap().is_none() {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<usize>().ok());
+        most = most.max(kib.unwrap_or(0) * 1024);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert!(child.wait().unwrap().success());
+    most
+}
+
+/// Peak and length of the file for a command about so many entries.
+fn peak_of(word: &str, count: usize) -> (usize, usize) {
+    let server = RedisServer::fresh();
+    let user = Upbeat::at(server.url());
+    let text = toml(count);
+    user.file("big.toml", &text);
+    let mut command = user.command();
+    command.args(["-q", word, "-f", "big.toml"]).stdout(Stdio::null()).stderr(Stdio::null());
+    (peak(command.spawn().unwrap()), text.len())
+}
+
+#[test]
+fn memory_grows_by_less_than_a_kilobyte_an_entry() {
+    let (few, more) = (4 * many(), 10 * many());
+    for word in ["lint", "plan", "apply"] {
+        let ((small, small_file), (large, large_file)) = (peak_of(word, few), peak_of(word, more));
+        let grown = large.saturating_sub(small).saturating_sub(large_file - small_file);
+        let each = grown / (more - few);
+        assert!(
+            each <= ENTRY_BYTES,
+            "{word}: {each} bytes an entry beside its text; {small} at {few}, {large} at {more}"
+        );
+    }
+}
+
+#[test]
+fn a_terminal_shows_how_far_a_long_apply_is_and_nobody_else_does() {
+    let server = RedisServer::fresh();
+    let user = Upbeat::at(server.url());
+    let count = many();
+    user.file("big.toml", &toml(count));
+    let mut command = user.command();
+    command.args(["apply", "-f", "big.toml"]);
+    let running = terminal::start(command, On::Stderr);
+    let written = || server.ask(&["HLEN", "upbeat:{test:0}:entries"]).int();
+    wait_for("the first entries", DEADLINE, || written() > 0);
+    server.freeze();
+    wait_for("the bar", DEADLINE, || running.terminal().contains(&format!("of {} entries written, ", counted(count))));
+    server.thaw();
+    let seen = running.wait();
+    assert_eq!(seen.code, Some(0), "{seen:?}");
+    assert!(seen.terminal.contains("/s, ") && seen.terminal.contains(" to go"), "{seen:?}");
+    assert!(seen.pipe.starts_with(&format!("{} added", counted(count))), "{seen:?}");
+    let quiet = user.run(&["apply", "-f", "big.toml"]).expect_code(0);
+    assert!(!quiet.stderr.contains("written"), "{quiet:?}");
+}
