@@ -9,6 +9,7 @@
 //! ```text
 //!  main.rs                        begins as the supervisor of a command, or hands over to the command line
 //!  cli/                           the door: a request in words, an answer in words or JSON
+//!  bench/                         what all below costs and how quickly it answers, measured on the Redis at hand
 //!  service/      node/            what users ask for          | what a node does by itself
 //!  store/ -> lua/                 the only place that knows Redis: one Lua file per atomic step
 //!  domain/                        pure: schedules, entries, runs, policies, plans; no clock, no tokio, no fred
@@ -166,6 +167,7 @@
 //! Follow-ups, alerts and the HTTP door are part of the contract and not
 //! built yet: each is refused by name, `not in this version yet`, and never accepted and ignored.
 
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod domain;

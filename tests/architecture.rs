@@ -8,12 +8,15 @@
 mod lua;
 #[path = "architecture/source.rs"]
 mod source;
+#[path = "architecture/times.rs"]
+mod times;
 
 use source::{Source, read_all};
 
 /// The floors of `src/`. A module may name modules on lower floors, never one above, never a neighbour.
 const FLOORS: &[(u8, &[&str])] = &[
-    (5, &["cli", "http"]),
+    (6, &["cli", "http"]),
+    (5, &["bench"]),
     (4, &["service", "node"]),
     (3, &["store"]),
     (2, &["lua"]),
@@ -147,6 +150,14 @@ fn nothing_is_unwrapped_outside_tests() {
 }
 
 #[test]
+fn no_test_depends_on_absolute_time() {
+    let tests = times::read_all();
+    let of_tests = tests.iter().flat_map(|source| times::offences(source, false));
+    let of_units = read_all().into_iter().flat_map(|source| times::offences(&source.only_tests(), true));
+    none(of_tests.chain(of_units).chain(times::idle(&tests)).collect());
+}
+
+#[test]
 fn lua_headers_match_their_bodies() {
     none(lua::read_all().iter().flat_map(lua::offences).collect());
 }
@@ -205,6 +216,26 @@ mod the_rules_bite {
         assert_eq!(clock_reads(&at("store/mod.rs", "let t = std::time::SystemTime::now();")).len(), 1);
         assert_eq!(clock_reads(&at("store/mod.rs", "let t = Utc :: now();")).len(), 1);
         assert_eq!(clock_reads(&at("store/mod.rs", "let t = Instant::now(); chrono::LocalResult::None")).len(), 0);
+    }
+
+    #[test]
+    fn on_tests_that_wait_for_luck_or_measure() {
+        let bad = [
+            "fn f() { std::thread::sleep(SHORT); }",
+            "use tokio::time::sleep;",
+            "assert!(start.elapsed() < SHORT);",
+            "let start = Instant::now();",
+            "let at = Utc::now();",
+            "wait_for(\"it comes\", Duration::from_secs(5), || true);",
+        ];
+        for text in bad {
+            assert_eq!(times::offences(&at("race/kills.rs", text), false).len(), 1, "{text}");
+            let unit = format!("fn f() {{ g(Instant::now().elapsed()) }}\n#[cfg(test)]\nmod tests {{ {text} }}");
+            let offences = times::offences(&at("node/timer.rs", &unit).only_tests(), true);
+            assert_eq!(offences.len(), usize::from(!text.contains("Duration") && !text.contains("Instant")), "{text}");
+        }
+        let good = "command(\"sleep 0.1\"); wait_for(\"it comes\", DEADLINE, || true); // sleep(1)";
+        assert_eq!(times::offences(&at("race/kills.rs", good), false), Vec::<String>::new());
     }
 
     #[test]

@@ -18,6 +18,8 @@ mod clocks;
 mod ends;
 #[path = "race/failing.rs"]
 mod failing;
+#[path = "race/footprint.rs"]
+mod footprint;
 #[path = "race/frozen.rs"]
 mod frozen;
 #[path = "race/healing.rs"]

@@ -36,6 +36,8 @@ mod life_steps;
 mod limits;
 #[path = "store/lists.rs"]
 mod lists;
+#[path = "store/look_ins.rs"]
+mod look_ins;
 #[path = "store/model.rs"]
 mod model;
 #[path = "store/one_run.rs"]

@@ -4,10 +4,9 @@
 
 mod support;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use serde_json::{Value, json};
 use support::cli::{Upbeat, program};
+use support::clock;
 use support::node::node;
 use support::redis::RedisServer;
 use support::setting;
@@ -20,7 +19,6 @@ struct Day {
     user: Upbeat,
 }
 
-const CLOCK: &str = "upbeat:{test:0}:clock";
 const STEP_MS: i64 = 15 * 60_000;
 
 fn at(text: &str) -> Timestamp {
@@ -38,9 +36,7 @@ impl Day {
 
     /// The clock that scripts read goes on from this instant.
     fn turn_to(&self, target: Timestamp) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
-        self.redis.cli(&["HSET", CLOCK, "test_shift", &(target.0 - now).to_string()]);
-        self.redis.cli(&["PUBLISH", "upbeat:{test}:nudge", "due"]);
+        clock::jump(&self.redis, "test", 1, target.0 - self.redis.now_ms());
     }
 
     /// An entry that leaves its fire times in a list.
@@ -70,11 +66,8 @@ impl Day {
 
     /// `HH:MM` in UTC of all that an entry has fired.
     fn fired(&self, name: &str) -> Vec<String> {
-        let messages = self.redis.ask(&["LRANGE", &format!("out:{name}"), "0", "-1"]);
-        let time = |text: String| {
-            serde_json::from_str::<Value>(&text).unwrap()["fire_at"].as_str().unwrap()[11..16].to_owned()
-        };
-        messages.list().iter().map(|message| time(message.text())).collect()
+        let time = |message: &Value| message["fire_at"].as_str().unwrap()[11..16].to_owned();
+        self.redis.messages(&format!("out:{name}")).iter().map(time).collect()
     }
 
     /// Plays the day through one node whose own clock, zone and language are others, and compares.

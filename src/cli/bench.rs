@@ -1,156 +1,294 @@
-//! `upbeat bench`: what the race costs on this Redis, as a table or JSON.
+//! `upbeat bench`: what upbeat costs on this Redis and how quickly it answers, as a table or JSON.
 
 use clap::{Args, Subcommand};
 
 use super::App;
 use super::fields::whole;
 use super::hints;
-use super::output::{self, Ended};
-use crate::domain::id::Namespace;
+use super::output::{self, Cell, Ended};
+use crate::bench::{
+    ApplyBench, Bed, Budget, BurstBench, ClaimBench, ContentionBench, FailoverBench, Figure, IdleBench, LagBench,
+    LifeBench, MemoryBench,
+};
 use crate::error::Result;
-use crate::service::{ClaimRow, LifeRow, Load, Service};
 
 /// Entries in a bench, at most: its load is bounded.
 const ENTRIES_MAX: u64 = 1_000_000;
+/// Nodes, at most.
+const NODES_MAX: u64 = 256;
+/// Instants a second, at most.
+const RATE_MAX: u64 = 10_000;
+/// An hour, s: nothing is measured for longer.
+const SECONDS_MAX: u64 = 3_600;
 
 /// What is measured.
 #[derive(Debug, Args)]
 pub struct BenchArgs {
+    /// Everything in less than two minutes: fewer entries, nodes, rounds and kills
+    #[arg(long, global = true)]
+    pub quick: bool,
+    /// What is measured; all of it where nothing is named
     #[command(subcommand)]
-    pub what: BenchWhat,
+    pub what: Option<BenchWhat>,
 }
 
-/// What is measured.
+/// What is measured; what is not said is as large as README's figures, or small with `--quick`.
 #[derive(Debug, Subcommand)]
 pub enum BenchWhat {
-    /// Claims of entries that are all due at one instant, beside the native limit of the same run
+    /// All of them, one after the other
+    All,
+    /// Redis CPU to claim what is due at one instant, beside Redis' own speed in the same run
     Claim {
         /// Entries, at most 1,000,000
-        #[arg(long, default_value_t = 100_000, value_parser = whole::<usize>(1, ENTRIES_MAX), allow_negative_numbers = true)]
-        entries: usize,
-        /// Rounds, 1 to 9; the one with the median ratio is shown
-        #[arg(long, default_value_t = 3, value_parser = whole::<usize>(1, 9), allow_negative_numbers = true)]
-        rounds: usize,
+        #[arg(long, value_parser = whole::<usize>(1, ENTRIES_MAX), allow_negative_numbers = true)]
+        entries: Option<usize>,
+        /// Rounds, 1 to 9; medians are told
+        #[arg(long, value_parser = whole::<usize>(1, 9), allow_negative_numbers = true)]
+        rounds: Option<usize>,
     },
-    /// Whole lives of runs, claim, fetch and finish, with history and ledger on and an action that takes no time
+    /// Redis CPU of whole lives of runs, and how many a second one node gets through
     Life {
         /// Runs, at most 1,000,000
-        #[arg(long, default_value_t = 100_000, value_parser = whole::<usize>(1, ENTRIES_MAX), allow_negative_numbers = true)]
-        runs: usize,
-        /// Rounds, 1 to 9; the one with the median cost is shown
-        #[arg(long, default_value_t = 3, value_parser = whole::<usize>(1, 9), allow_negative_numbers = true)]
-        rounds: usize,
+        #[arg(long, value_parser = whole::<usize>(1, ENTRIES_MAX), allow_negative_numbers = true)]
+        runs: Option<usize>,
+        /// Rounds, 1 to 9; medians are told
+        #[arg(long, value_parser = whole::<usize>(1, 9), allow_negative_numbers = true)]
+        rounds: Option<usize>,
+    },
+    /// From the fire time to the moment at which the work begins
+    Lag {
+        /// Fires a second, at most 10,000
+        #[arg(long, value_parser = whole::<usize>(1, RATE_MAX), allow_negative_numbers = true)]
+        rate: Option<usize>,
+        /// Nodes, at most 256
+        #[arg(long, value_parser = whole::<usize>(1, NODES_MAX), allow_negative_numbers = true)]
+        nodes: Option<usize>,
+        /// For so long
+        #[arg(long, value_parser = whole::<u64>(1, SECONDS_MAX), allow_negative_numbers = true)]
+        seconds: Option<u64>,
+    },
+    /// What nodes cost that wait, and one instant after a long sleep
+    Idle {
+        /// Nodes that sleep together, at most 256
+        #[arg(long, value_parser = whole::<usize>(1, NODES_MAX), allow_negative_numbers = true)]
+        nodes: Option<usize>,
+        /// They sleep for so long, up to an hour
+        #[arg(long, value_parser = whole::<u64>(2, SECONDS_MAX), allow_negative_numbers = true)]
+        seconds: Option<u64>,
+    },
+    /// Commands a second and lag of few and of many nodes that race for the same instants
+    Contention {
+        /// Numbers of nodes, at most 256 each
+        #[arg(long, value_parser = whole::<usize>(1, NODES_MAX), allow_negative_numbers = true, value_delimiter = ',')]
+        nodes: Vec<usize>,
+        /// Instants a second, at most 10,000 each
+        #[arg(long, value_parser = whole::<usize>(1, RATE_MAX), allow_negative_numbers = true, value_delimiter = ',')]
+        rate: Vec<usize>,
+        /// For so long each
+        #[arg(long, value_parser = whole::<u64>(1, SECONDS_MAX), allow_negative_numbers = true)]
+        seconds: Option<u64>,
+    },
+    /// Very many due at once, many nodes, and the PING of another client of this Redis
+    Burst {
+        /// Entries, at most 1,000,000
+        #[arg(long, value_parser = whole::<usize>(1, ENTRIES_MAX), allow_negative_numbers = true)]
+        entries: Option<usize>,
+        /// Node processes, at most 64
+        #[arg(long, value_parser = whole::<usize>(1, 64), allow_negative_numbers = true)]
+        nodes: Option<usize>,
+    },
+    /// Bytes of an entry in Redis, of a node beside many, and how quickly a node starts
+    Memory {
+        /// Entries, at most 1,000,000
+        #[arg(long, value_parser = whole::<usize>(1, ENTRIES_MAX), allow_negative_numbers = true)]
+        entries: Option<usize>,
+    },
+    /// The node that won last is killed with SIGKILL, again and again
+    Failover {
+        /// Kills, at most 1,000
+        #[arg(long, value_parser = whole::<usize>(1, 1_000), allow_negative_numbers = true)]
+        kills: Option<usize>,
+        /// Node processes, 2 to 64
+        #[arg(long, value_parser = whole::<usize>(2, 64), allow_negative_numbers = true)]
+        nodes: Option<usize>,
+        /// Instants a second, at most 1,000
+        #[arg(long, value_parser = whole::<usize>(1, 1_000), allow_negative_numbers = true)]
+        rate: Option<usize>,
+    },
+    /// How long `upbeat apply` takes for a file of new entries
+    Apply {
+        /// Entries, at most 1,000,000
+        #[arg(long, value_parser = whole::<usize>(1, ENTRIES_MAX), allow_negative_numbers = true)]
+        entries: Option<usize>,
     },
     #[command(external_subcommand)]
     Other(Vec<String>),
 }
 
-/// Measures in namespaces of its own, `NAMESPACE-bench-list-1`, `NAMESPACE-bench-life-1` and so on, which must be unused.
+/// One bench with its sizes.
+#[derive(Debug)]
+enum Bench {
+    Claim(ClaimBench),
+    Life(LifeBench),
+    Lag(LagBench),
+    Idle(IdleBench),
+    Contention(ContentionBench),
+    Burst(BurstBench),
+    Memory(MemoryBench),
+    Failover(FailoverBench),
+    Apply(ApplyBench),
+}
+
+/// Measures in namespaces of its own, `NAMESPACE-bench-claim-list-1` and so on, which must be unused, and removes them.
 pub async fn run(app: &App, args: BenchArgs) -> Ended {
-    let (entries, rounds) = match args.what {
-        BenchWhat::Claim { entries, rounds } => (entries, rounds),
-        BenchWhat::Life { runs, rounds } => return life(app, runs, rounds).await,
-        BenchWhat::Other(words) => return Err(hints::subcommand("bench", &words).into()),
+    let quick = args.quick;
+    let benches = match args.what {
+        None | Some(BenchWhat::All) => all(quick),
+        Some(BenchWhat::Other(words)) => return Err(hints::subcommand("bench", &words).into()),
+        Some(what) => one(what, quick).into_iter().collect(),
     };
-    let mut rows = Vec::new();
-    for (load, name) in [(Load::List, "list"), (Load::Queue, "queue")] {
-        let mut measured: Vec<ClaimRow> = Vec::new();
-        for round in 1..=rounds {
-            // The first round has shown how long the writing takes here.
-            let ahead_ms = measured.last().map_or(5_000 + entries as u64 / 10, |row| 2_000 + row.writing_ms * 3 / 2);
-            measured.push(measure(app, load, &format!("{name}-{round}"), entries, ahead_ms).await?);
-        }
-        rows.push(ClaimRow::median(measured));
+    let bed = bed(app)?;
+    let count = benches.len();
+    let mut figures = Vec::new();
+    for (number, bench) in benches.into_iter().enumerate() {
+        app.printer.note(format!("{} of {count}: {}", number + 1, bench.name()));
+        figures.extend(bench.run(&bed).await.map_err(|why| in_plain_words(why, &bed))?);
     }
-    app.printer.list(&rows, |row| row.load.to_owned(), || table(&rows));
+    app.printer.list(&figures, |figure| figure.bench.to_owned(), || table(&figures));
     Ok(0)
 }
 
-async fn measure(app: &App, load: Load, name: &str, entries: usize, ahead_ms: u64) -> Result<ClaimRow> {
-    let service = service(app, name).await?;
-    let row = service.bench_claim(load, entries, ahead_ms).await;
-    service.store().quit().await;
-    row
+fn in_plain_words(why: crate::error::Error, bed: &Bed) -> crate::error::Error {
+    super::connect::in_plain_words(why, &bed.connection.address, "--redis URL, or UPBEAT_REDIS")
 }
 
-/// The service over a namespace of the bench's own.
-async fn service(app: &App, name: &str) -> Result<Service> {
-    let (connection, namespace) = super::connect::target(&app.common, app.printer)?;
-    let namespace = Namespace::parse("namespace", &format!("{namespace}-bench-{name}"))?;
-    let address = connection.address.clone();
-    let plain = |why| super::connect::in_plain_words(why, &address, "--redis URL, or UPBEAT_REDIS");
-    Ok(Service::new(crate::store::Store::open(connection, namespace).await.map_err(plain)?))
+/// A size that was said, or the one that `--quick` or its absence means.
+fn size<T>(said: Option<T>, quick: bool, small: T, full: T) -> T {
+    said.unwrap_or(if quick { small } else { full })
 }
 
-async fn life(app: &App, runs: usize, rounds: usize) -> Ended {
-    let mut measured: Vec<LifeRow> = Vec::new();
-    let mut ahead_ms = 5_000 + runs as u64 / 10;
-    for round in 1..=rounds {
-        let service = service(app, &format!("life-{round}")).await?;
-        let row = service.bench_life(runs, ahead_ms).await;
-        service.store().quit().await;
-        let (row, writing_ms) = row?;
-        ahead_ms = 2_000 + writing_ms * 3 / 2;
-        measured.push(row);
-    }
-    let rows = [LifeRow::median(measured)];
-    app.printer.list(&rows, |_| "life".to_owned(), || life_table(&rows));
-    Ok(0)
-}
-
-fn life_table(rows: &[LifeRow]) -> String {
-    let head = [
-        "LIFE",
-        "RUNS",
-        "RUNS/S",
-        "CLAIM US",
-        "WORK US",
-        "REDIS US",
-        "NATIVE US",
-        "NATIVES",
-        "ROUNDS",
-        "BUDGET",
-        "VERDICT",
+fn all(quick: bool) -> Vec<Bench> {
+    let whats = [
+        BenchWhat::Claim { entries: None, rounds: None },
+        BenchWhat::Life { runs: None, rounds: None },
+        BenchWhat::Lag { rate: None, nodes: None, seconds: None },
+        BenchWhat::Idle { nodes: None, seconds: None },
+        BenchWhat::Contention { nodes: Vec::new(), rate: Vec::new(), seconds: None },
+        BenchWhat::Burst { entries: None, nodes: None },
+        BenchWhat::Memory { entries: None },
+        BenchWhat::Failover { kills: None, nodes: None, rate: None },
+        BenchWhat::Apply { entries: None },
     ];
-    let rows = rows.iter().map(|row| {
-        vec![
-            "queue, mixed".to_owned(),
-            row.runs.to_string(),
-            row.runs_per_s.to_string(),
-            format!("{:.2}", row.claim_us),
-            format!("{:.2}", row.work_us),
-            format!("{:.2}", row.redis_us_per_run),
-            format!("{:.2}", row.native_us_per_pair),
-            format!("{:.2}", row.natives),
-            row.rounds.iter().map(|us| format!("{us:.2}")).collect::<Vec<_>>().join(" "),
-            format!("<= {:.1}", row.budget_us),
-            row.verdict.to_owned(),
-        ]
-    });
-    let what = "redis us: Redis CPU per run, claim into the waiting list, then fetch and finish in batches of 250 with history, \
-                ledger, overlap marks and a lease; natives: the same in pipelined ZADD + XADD of the same run; the budget is 10 us where \
-                such a pair takes 2.1 us, and grows with it; the round with the median cost of all rounds";
-    format!("{}\n{what}", output::table(&head, rows))
+    whats.into_iter().filter_map(|what| one(what, quick)).collect()
 }
 
-fn table(rows: &[ClaimRow]) -> String {
-    let head =
-        ["CLAIM", "ENTRIES", "FIRES", "FIRES/S", "REDIS US", "NATIVE US", "RATIO", "ROUNDS", "BUDGET", "VERDICT"];
-    let rows = rows.iter().map(|row| {
+fn one(what: BenchWhat, quick: bool) -> Option<Bench> {
+    let list = |said: Vec<usize>, small: &[usize], full: &[usize]| match said.is_empty() {
+        true => if quick { small } else { full }.to_vec(),
+        false => said,
+    };
+    Some(match what {
+        BenchWhat::All | BenchWhat::Other(_) => return None,
+        BenchWhat::Claim { entries, rounds } => Bench::Claim(ClaimBench {
+            entries: size(entries, quick, 30_000, 100_000),
+            rounds: size(rounds, quick, 1, 3),
+        }),
+        BenchWhat::Life { runs, rounds } => {
+            Bench::Life(LifeBench { runs: size(runs, quick, 30_000, 100_000), rounds: size(rounds, quick, 1, 3) })
+        }
+        BenchWhat::Lag { rate, nodes, seconds } => Bench::Lag(LagBench {
+            rate: size(rate, quick, 1_000, 1_000),
+            nodes: size(nodes, quick, 3, 3),
+            seconds: size(seconds, quick, 4, 20),
+        }),
+        BenchWhat::Idle { nodes, seconds } => {
+            Bench::Idle(IdleBench { nodes: size(nodes, quick, 16, 64), seconds: size(seconds, quick, 10, 60) })
+        }
+        BenchWhat::Contention { nodes, rate, seconds } => Bench::Contention(ContentionBench {
+            nodes: list(nodes, &[4, 64], &[1, 4, 16, 64]),
+            rates: list(rate, &[100], &[1, 10, 100, 1_000]),
+            seconds: size(seconds, quick, 4, 10),
+        }),
+        BenchWhat::Burst { entries, nodes } => Bench::Burst(BurstBench {
+            entries: size(entries, quick, 50_000, 1_000_000),
+            nodes: size(nodes, quick, 16, 16),
+        }),
+        BenchWhat::Memory { entries } => {
+            Bench::Memory(MemoryBench { entries: size(entries, quick, 50_000, 1_000_000) })
+        }
+        BenchWhat::Failover { kills, nodes, rate } => Bench::Failover(FailoverBench {
+            kills: size(kills, quick, 10, 50),
+            nodes: size(nodes, quick, 4, 4),
+            rate: size(rate, quick, 100, 100),
+        }),
+        BenchWhat::Apply { entries } => Bench::Apply(ApplyBench { entries: size(entries, quick, 100_000, 100_000) }),
+    })
+}
+
+impl Bench {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Claim(_) => "claim",
+            Self::Life(_) => "life",
+            Self::Lag(_) => "lag",
+            Self::Idle(_) => "idle",
+            Self::Contention(_) => "contention",
+            Self::Burst(_) => "burst",
+            Self::Memory(_) => "memory",
+            Self::Failover(_) => "failover",
+            Self::Apply(_) => "apply",
+        }
+    }
+
+    async fn run(self, bed: &Bed) -> Result<Vec<Figure>> {
+        match self {
+            Self::Claim(bench) => bench.run(bed).await,
+            Self::Life(bench) => bench.run(bed).await,
+            Self::Lag(bench) => bench.run(bed).await,
+            Self::Idle(bench) => bench.run(bed).await,
+            Self::Contention(bench) => bench.run(bed).await,
+            Self::Burst(bench) => bench.run(bed).await,
+            Self::Memory(bench) => bench.run(bed).await,
+            Self::Failover(bench) => bench.run(bed).await,
+            Self::Apply(bench) => bench.run(bed).await,
+        }
+    }
+}
+
+/// The server that is meant, and what a program started beside this one has to be told of it.
+fn bed(app: &App) -> Result<Bed> {
+    let (connection, namespace) = super::connect::target(&app.common, app.printer)?;
+    let variables = super::connect::variables(&app.common)?;
+    Ok(Bed { connection, namespace, variables })
+}
+
+fn table(figures: &[Figure]) -> String {
+    let head = ["BENCH", "CASE", "WHAT", "MEASURED", "BUDGET", "VERDICT"];
+    let mut last = ("", "");
+    let rows = figures.iter().map(|figure| {
+        let is_same = last == (figure.bench, figure.case.as_str());
+        last = (figure.bench, figure.case.as_str());
+        let said = |text: &str| if is_same { String::new() } else { text.to_owned() };
         vec![
-            row.load.to_owned(),
-            row.entries.to_string(),
-            row.fires.to_string(),
-            row.fires_per_s.to_string(),
-            format!("{:.2}", row.redis_us_per_fire),
-            format!("{:.2}", row.native_us_per_pair),
-            format!("{:.2}", row.ratio),
-            row.ratios.iter().map(|ratio| format!("{ratio:.2}")).collect::<Vec<_>>().join(" "),
-            ">= 0.50".to_owned(),
-            row.verdict.to_owned(),
+            Cell::from(said(figure.bench)),
+            said(&figure.case).into(),
+            figure.what.into(),
+            with_unit(figure.value, figure.unit).into(),
+            figure.budget.map_or_else(String::new, |budget| in_words(budget, figure.unit)).into(),
+            Cell::state(figure.verdict.unwrap_or_default()),
         ]
     });
-    let what = "redis us: Redis CPU per fire; native us: pipelined ZADD + XADD, 100 pairs a pipeline, half of them before \
-                and half after the claims of the same round; the round with the median ratio of all rounds";
-    format!("{}\n{what}", output::table(&head, rows))
+    output::table(&head, rows)
+}
+
+fn in_words(budget: Budget, unit: &str) -> String {
+    match budget {
+        Budget::AtMost(most) => format!("<= {}", with_unit(most, unit)),
+        Budget::AtLeast(least) => format!(">= {}", with_unit(least, unit)),
+    }
+}
+
+fn with_unit(value: f64, unit: &str) -> String {
+    let number = if value >= 10_000.0 { super::run_words::grouped(value as usize) } else { value.to_string() };
+    if unit.is_empty() { number } else { format!("{number} {unit}") }
 }

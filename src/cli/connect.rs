@@ -27,29 +27,59 @@ pub const CONNECTION_FILE: &str = "connection";
 ///
 /// [`Error::Invalid`] where a flag, a variable or the file is wrong.
 pub fn target(common: &Common, printer: Printer) -> Result<(Connection, Namespace)> {
-    let config = config_file::read()?.clone();
-    let namespace = common.namespace.clone().or_else(|| variable("UPBEAT_NAMESPACE")).or(config.namespace);
+    let namespace = common.namespace.clone().or_else(|| variable("UPBEAT_NAMESPACE"));
+    let namespace = namespace.map_or_else(|| Ok(config_file::read()?.namespace.clone()), |name| Ok(Some(name)))?;
     let namespace = namespace.map_or_else(|| Ok(Namespace::default()), |name| Namespace::parse("namespace", &name))?;
+    let Named { url, ca, password: file, playground } = named(common)?;
+    if let Some(folder) = playground {
+        printer.note(format!("using the playground in {}", folder.display()));
+    }
+    let connection = Connection::parse(&url, ca)?;
+    match file {
+        Some((field, file)) if connection.password.is_none() => {
+            Ok((connection.with_password(password(field, &file)?), namespace))
+        }
+        _ => Ok((connection, namespace)),
+    }
+}
+
+/// The server as flags, variables and files name it.
+struct Named {
+    url: String,
+    ca: Option<PathBuf>,
+    /// The file of the password, and who names it.
+    password: Option<(&'static str, String)>,
+    /// The folder of the playground that it belongs to.
+    playground: Option<PathBuf>,
+}
+
+fn named(common: &Common) -> Result<Named> {
+    let config = config_file::read()?.clone();
     let ca = common.redis_ca.clone().or_else(|| variable("UPBEAT_REDIS_CA").map(PathBuf::from)).or(config.redis_ca);
-    let named = common.redis.clone().or_else(|| variable("UPBEAT_REDIS")).or(config.redis);
-    if named.is_none()
+    let url = common.redis.clone().or_else(|| variable("UPBEAT_REDIS")).or(config.redis);
+    if url.is_none()
         && let Some((folder, url)) = playground()
     {
-        printer.note(format!("using the playground in {}", folder.display()));
-        return Ok((Connection::parse(&url, None)?, namespace));
+        return Ok(Named { url, ca: None, password: None, playground: Some(folder) });
     }
-    let connection = Connection::parse(named.as_deref().unwrap_or(DEFAULT_URL), ca)?;
-    if connection.password.is_some() {
-        return Ok((connection, namespace));
-    }
-    let (field, file) = match variable("UPBEAT_REDIS_PASSWORD_FILE") {
-        Some(file) => ("UPBEAT_REDIS_PASSWORD_FILE", Some(file)),
-        None => ("redis_password_file", config.redis_password_file),
+    let password = match variable("UPBEAT_REDIS_PASSWORD_FILE") {
+        Some(file) => Some(("UPBEAT_REDIS_PASSWORD_FILE", file)),
+        None => config.redis_password_file.map(|file| ("redis_password_file", file)),
     };
-    match file {
-        Some(file) => Ok((connection.with_password(password(field, &file)?), namespace)),
-        None => Ok((connection, namespace)),
-    }
+    Ok(Named { url: url.unwrap_or_else(|| DEFAULT_URL.to_owned()), ca, password, playground: None })
+}
+
+/// The same server as variables for another program of ours.
+///
+/// # Errors
+///
+/// As [`target`].
+pub fn variables(common: &Common) -> Result<Vec<(&'static str, String)>> {
+    let Named { url, ca, password, .. } = named(common)?;
+    let mut variables = vec![("UPBEAT_REDIS", url)];
+    variables.extend(ca.map(|ca| ("UPBEAT_REDIS_CA", ca.to_string_lossy().into_owned())));
+    variables.extend(password.map(|(_, file)| ("UPBEAT_REDIS_PASSWORD_FILE", file)));
+    Ok(variables)
 }
 
 /// The service over that namespace.

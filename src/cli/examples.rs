@@ -207,19 +207,59 @@ Runs that execute go on; fire times go on too, their runs wait.",
     (
         "bench",
         "Examples:
-  upbeat bench claim --redis unix:///tmp/bench.sock
-  upbeat bench life --redis unix:///tmp/bench.sock
-Only on a Redis that nothing else uses.",
+  upbeat bench --quick --redis unix:///tmp/bench.sock
+  upbeat bench lag --nodes 5 --rate 200 --redis unix:///tmp/bench.sock -o json
+Only on a Redis that nothing else uses: what it spends in all is measured.",
+    ),
+    (
+        "bench all",
+        "Examples:
+  upbeat bench all --quick -o jsonl",
     ),
     (
         "bench claim",
         "Examples:
-  upbeat bench claim --redis unix:///tmp/bench.sock --entries 10000 --rounds 1",
+  upbeat bench claim --entries 10000 --rounds 1",
     ),
     (
         "bench life",
         "Examples:
-  upbeat bench life --redis unix:///tmp/bench.sock --runs 10000 -o json",
+  upbeat bench life --runs 10000 -o json",
+    ),
+    (
+        "bench lag",
+        "Examples:
+  upbeat bench lag --rate 100 --nodes 3 --seconds 60",
+    ),
+    (
+        "bench idle",
+        "Examples:
+  upbeat bench idle --nodes 64 --seconds 3600",
+    ),
+    (
+        "bench contention",
+        "Examples:
+  upbeat bench contention --nodes 1,4,16,64 --rate 10,100",
+    ),
+    (
+        "bench burst",
+        "Examples:
+  upbeat bench burst --entries 100000 --nodes 8",
+    ),
+    (
+        "bench memory",
+        "Examples:
+  upbeat bench memory --entries 100000",
+    ),
+    (
+        "bench failover",
+        "Examples:
+  upbeat bench failover --kills 50 --nodes 4 --rate 100",
+    ),
+    (
+        "bench apply",
+        "Examples:
+  upbeat bench apply --entries 100000",
     ),
     (
         "completions",

@@ -76,6 +76,10 @@ use run_args::RunsCommand;
 use crate::error::{Error, Result};
 use crate::service::Service;
 
+/// Threads that drive what waits for Redis, for commands and for HTTP: one keeps a Redis busy, and each costs a node memory. What
+/// computes on all processors brings threads of its own.
+const WORKERS_MAX: usize = 4;
+
 /// Runs the program with these words, the first of them its own name; returns its exit code.
 pub fn main(words: Vec<String>) -> ExitCode {
     completions::answer();
@@ -128,7 +132,8 @@ fn run(cli: Cli, printer: Printer) -> Ended {
     if let Some(remark) = zoneinfo::choose_zones()?.filter(|_| !printer.is_json()) {
         printer.warning(&remark);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
     let runtime = runtime.map_err(|why| Error::internal(format!("can't start threads: {why}")))?;
     let code = runtime.block_on(dispatch(cli, printer));
     // What still waits for a reply must not hold the program back.

@@ -54,7 +54,7 @@
 -- ARGV[11] channel of nudges
 -- ARGV[12..] names of the lists
 -- Returns { 'behind', now, ms } | { 'later', now, until } | { 'stale' } | { 'repeated', now, { run id, record, ... } }
---   | { 'claimed', now, next due, next look, live nodes, { claimed, settled, full, unbalanced, outage ms, us beyond now, zones to walk, records to age },
+--   | { 'claimed', now, next due, next look, live nodes, { claimed, settled, full, unbalanced, outage ms, us beyond now, zones to walk, records to age, ms that the oldest was late },
 --       { run id, record, ... }, { entries to plan }, { unknown lists }, { lists with work }, { ended incarnations }, { long ledgers },
 --       { entries to plan anew }, { queues to count } }
 local clock_key, due_key, plans_key, live_key, active_key, ledger_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
@@ -72,9 +72,8 @@ for i = 1, list_count do
   lists[name], hints[name] = KEYS[37 + i], KEYS[37 + list_count + i]
   serves[name] = string.sub(ARGV[9], i, i) == '1'
 end
--- use words clock lease plan live log history ledger limits waits overlap fire cursor skips settle instant celery deliver flush lanes delayed expire zones pauses usual gates take backfills claimed nudge
+-- use words clock asleep lease plan live log history ledger limits waits overlap fire cursor skips settle instant celery deliver flush lanes delayed expire zones pauses usual gates take backfills claimed nudge
 if behind_ms > 5000 then return { 'behind', now, behind_ms } end
-local marks_of_clock = redis.call('HMGET', clock_key, 'drain_until', 'drain_by', 'claimed', 'checked', 'zone', 'zone_at', 'zone_done', 'zone_walk', 'waits_seen', 'aged', 'age_walk')
 if tonumber(marks_of_clock[1] or 0) > now and marks_of_clock[2] ~= holder then return { 'later', now, tonumber(marks_of_clock[1]) } end
 if number > 0 then
   local kept, answer, last = read_lane(':claim')
@@ -115,6 +114,6 @@ local next_due, look = next_times(is_full)
 local live_nodes = redis.call('ZCOUNT', seen_key, now - 10000, '+inf')
 local gone = now > hold and redis.call('ZRANGEBYSCORE', leases_key, '-inf', '(' .. now, 'LIMIT', 0, 10) or {}
 return { 'claimed', now, next_due, look, live_nodes, { claimed, #ids, is_full and 1 or 0, is_unbalanced and 1 or 0, outage_ms,
-    behind_ms == 0 and micros % 1000 or 0, zones.ask() and 1 or 0, ask_to_age(marks_of_clock[10], marks_of_clock[11]) },
+    behind_ms == 0 and micros % 1000 or 0, zones.ask() and 1 or 0, ask_to_age(marks_of_clock[10], marks_of_clock[11]), late_ms },
   held_of(table.concat(started, ' ')), zones.share(to_plan), unknown_lists, waiting_lists, gone, long_ledgers,
   zones.hand_out(), gates.to_count() }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::domain::id::EntryId;
 use crate::error::{Error, Result};
+use crate::node::aim::Aim;
 use crate::node::caring;
 use crate::node::execution;
 use crate::node::standby::{Standby, poll};
@@ -27,13 +28,14 @@ pub struct Claiming {
     shard: u16,
     number: u64,
     standby: Standby,
+    aim: Aim,
     last_beat: Option<Instant>,
 }
 
 impl Claiming {
     /// The lane of a shard, before its first call.
     pub fn new(shared: Arc<Shared>, shard: u16) -> Self {
-        Self { shared, shard, number: 0, standby: Standby::default(), last_beat: None }
+        Self { shared, shard, number: 0, standby: Standby::default(), aim: Aim::default(), last_beat: None }
     }
 
     /// Passes until the node has stopped.
@@ -49,17 +51,17 @@ impl Claiming {
                 *look = look.filter(|at| *at > called);
                 false
             });
-            let (from, wait) = match self.pass().await {
-                Ok(wait) => (called, wait),
+            let at = match self.pass().await {
+                Ok(wait) if !shutdown.is_draining() => self.aim.at(wait, Instant::now()),
+                Ok(_) => called + Duration::from_secs(1),
                 Err(why) => {
                     self.shared.set_ready(false, &why);
-                    (Instant::now(), RETRY)
+                    Instant::now() + RETRY
                 }
             };
-            let wait = if shutdown.is_draining() { Duration::from_secs(1) } else { wait };
             let is_draining = shutdown.is_draining();
             loop {
-                let until = look.borrow_and_update().map_or(from + wait, |at| at.min(from + wait));
+                let until = look.borrow_and_update().map_or(at, |sooner| sooner.min(at));
                 tokio::select! {
                     () = self.shared.timer.sleep_until(until) => {}
                     Ok(()) = look.changed(), if !is_draining => continue,
@@ -71,8 +73,8 @@ impl Claiming {
         }
     }
 
-    /// One look: claims, starts what the claim gave, hands on what it asked for. Returns how long to wait, from the moment of
-    /// the call.
+    /// One look: claims, starts what the claim gave, hands on what it asked for. Returns how long to wait, from the moment at
+    /// which the script ran.
     ///
     /// # Errors
     ///
@@ -121,8 +123,12 @@ impl Claiming {
                 beat,
                 serves: &shared.config.serves,
             };
+            let called = Instant::now();
             match shared.store.claim(self.shard, &call).await {
                 Ok(reply) => {
+                    if let ClaimReply::Claimed(claim) = &reply {
+                        self.aim.note(called, claim.now.0 * 1_000 + claim.now_micros.cast_signed());
+                    }
                     if is_beat_due && matches!(reply, ClaimReply::Claimed(_)) {
                         self.last_beat = Some(Instant::now());
                     }
@@ -153,15 +159,13 @@ impl Claiming {
             ClaimReply::Repeated { now, started } => {
                 shared.heard(now);
                 shared.set_ready(true, &"");
-                started.into_iter().for_each(|started| execution::start(shared, self.shard, started));
+                execution::start_all(shared, self.shard, started);
                 Ok(Duration::ZERO)
             }
             ClaimReply::Claimed(mut claim) => {
                 shared.heard(claim.now);
                 shared.set_ready(true, &"");
-                for started in std::mem::take(&mut claim.started) {
-                    execution::start(shared, self.shard, started);
-                }
+                execution::start_all(shared, self.shard, std::mem::take(&mut claim.started));
                 Ok(self.hand_on(&claim))
             }
         }
@@ -191,6 +195,6 @@ impl Claiming {
         if serves_waiting && !shared.shutdown.is_draining() {
             shared.lanes[usize::from(self.shard)].expect_work();
         }
-        self.standby.after(claim, serves_waiting).min(poll())
+        self.standby.after(claim).min(poll())
     }
 }

@@ -14,12 +14,14 @@ use crate::domain::id::EntryId;
 use crate::domain::one_off;
 use crate::domain::record::LiveRun;
 use crate::domain::retry::Retry;
-use crate::domain::run::{Reason, State};
+use crate::domain::run::Reason;
 use crate::error::{Error, Result};
 use crate::node::action::{Attempt, Context, Ending, Outcome, Output, Stop};
+use crate::node::briefing;
 use crate::node::outcome::{WholeRun, ended, refused, stopped};
+use crate::node::slots::AttemptId;
 use crate::node::state::Shared;
-use crate::store::{Ended, EndedAs, Started};
+use crate::store::{Brief, Ended, EndedAs, Started};
 
 /// After a call that Redis did not answer.
 const RETRY: Duration = Duration::from_millis(100);
@@ -27,25 +29,54 @@ const RETRY: Duration = Duration::from_millis(100);
 /// Calls to store an output; each may take the time limit of a command, so that an outage of half a minute loses nothing.
 const KEEP_TRIES: u32 = 10;
 
-/// Starts an attempt that this node holds; its end goes into the lane of the shard.
-pub fn start(shared: &Arc<Shared>, shard: u16, started: Started) {
-    let whole = WholeRun::at_start(&started);
-    let run = started.run;
-    let id = (run.run_id.clone(), run.fence);
-    let output = Output::default();
-    let mut stop = shared.slots.begin(id.clone(), shard, run.attempt, output.clone());
-    tracing::debug!(run.id = %run.run_id, entry.id = %run.entry_id, attempt = run.attempt, "started");
+/// Starts attempts that this node holds; their ends go into the lane of the shard.
+pub fn start_all(shared: &Arc<Shared>, shard: u16, started: Vec<Started>) {
+    if started.is_empty() {
+        return;
+    }
+    let held: Vec<Held> = started
+        .iter()
+        .map(|Started { run, .. }| {
+            let id = (run.run_id.clone(), run.fence);
+            let output = Output::default();
+            let stop = shared.slots.begin(id.clone(), shard, run.attempt, output.clone());
+            tracing::debug!(run.id = %run.run_id, entry.id = %run.entry_id, attempt = run.attempt, "started");
+            Held { id, stop, output }
+        })
+        .collect();
     let shared = shared.clone();
     tokio::spawn(async move {
-        let attempt =
-            std::panic::AssertUnwindSafe(execute(&shared, shard, &run, whole, &mut stop, output)).catch_unwind().await;
-        // A panic must not keep the slot and the lease for ever.
-        let ended =
-            attempt.unwrap_or_else(|_| Ended { reason: Some(Reason::Panic), ..refused(&run, "the node panicked") });
-        shared.slots.end(&id);
-        // The lane lives as long as the node.
-        let _ = shared.lanes[usize::from(shard)].ended.send(ended);
+        let briefs = briefing::of_all(&shared, shard, &started).await;
+        let mut all = started.into_iter().zip(held).zip(briefs);
+        // The last of them needs no task of its own, and most replies bring one run.
+        let last = all.next_back();
+        for ((started, held), brief) in all {
+            tokio::spawn(attempt(shared.clone(), shard, started, held, brief));
+        }
+        if let Some(((started, held), brief)) = last {
+            attempt(shared, shard, started, held, brief).await;
+        }
     });
+}
+
+/// The slot of an attempt.
+struct Held {
+    id: AttemptId,
+    stop: watch::Receiver<Option<Stop>>,
+    output: Output,
+}
+
+async fn attempt(shared: Arc<Shared>, shard: u16, started: Started, held: Held, brief: Option<Brief>) {
+    let Held { id, mut stop, output } = held;
+    let whole = WholeRun::at_start(&started);
+    let run = started.run;
+    let execution = execute(&shared, shard, &run, whole, &mut stop, output, brief);
+    let attempt = std::panic::AssertUnwindSafe(execution).catch_unwind().await;
+    // A panic must not keep the slot and the lease for ever.
+    let ended = attempt.unwrap_or_else(|_| Ended { reason: Some(Reason::Panic), ..refused(&run, "the node panicked") });
+    shared.slots.end(&id);
+    // The lane lives as long as the node.
+    let _ = shared.lanes[usize::from(shard)].ended.send(ended);
 }
 
 async fn execute(
@@ -55,8 +86,9 @@ async fn execute(
     mut whole: WholeRun,
     stop: &mut watch::Receiver<Option<Stop>>,
     output: Output,
+    brief: Option<Brief>,
 ) -> Ended {
-    match prepare_until_answered(shared, shard, run, stop).await {
+    match prepare_until_answered(shared, shard, run, stop, brief).await {
         Ok(Prepared::Attempt(mut attempt, retry)) => {
             whole.retry = retry;
             let Some(timeout) = whole.timeout(attempt.timeout) else { return whole.too_late(run) };
@@ -90,22 +122,30 @@ fn goes_on(run: &LiveRun) -> bool {
 }
 
 /// The definition of the revision that fired; `None` where the entry was removed and the run ends with it.
-async fn definition(shared: &Shared, shard: u16, id: &EntryId, run: &LiveRun) -> Result<Option<Entry>> {
-    let stored = shared.store.entry(id).await?;
-    let current = stored.as_ref().and_then(|stored| stored.definition.as_ref().ok());
-    if let Some(definition) = current.filter(|one| one.birth == run.birth && one.revision == run.revision) {
-        return definition.parse(id).map(Some);
+async fn definition(
+    shared: &Shared,
+    shard: u16,
+    id: &EntryId,
+    run: &LiveRun,
+    current: Option<&[u8]>,
+) -> Result<Option<Entry>> {
+    let read = current.map(|text| shared.definitions.read(id, text));
+    let current = read.as_ref().and_then(|read| read.as_ref().ok());
+    if let Some(known) = current.filter(|known| known.birth == run.birth && known.revision == run.revision) {
+        return Ok(Some(known.entry.clone()));
     }
-    let is_removed = stored.as_ref().is_none_or(|_| current.is_some_and(|one| one.birth != run.birth));
+    let is_removed = read.is_none() || current.is_some_and(|known| known.birth != run.birth);
     if is_removed && !goes_on(run) {
         return Ok(None);
     }
     // An entry that was removed and added again is another one, whatever its revisions say.
     let kept = shared.store.revision(shard, id, run.revision).await?.filter(|one| one.birth == run.birth);
-    match kept {
-        Some(definition) => definition.parse(id).map(Some),
+    match (kept, read) {
+        (Some(definition), _) => definition.parse(id).map(Some),
         // Older than the revisions that are kept: the one that holds now is the best there is.
-        None => current.filter(|one| one.birth == run.birth).map(|definition| definition.parse(id)).transpose(),
+        (None, Some(Ok(known))) => Ok((known.birth == run.birth).then_some(known.entry)),
+        (None, Some(Err(why))) => Err(why),
+        (None, None) => Ok(None),
     }
 }
 
@@ -115,9 +155,10 @@ async fn prepare_until_answered(
     shard: u16,
     run: &LiveRun,
     stopped: &mut watch::Receiver<Option<Stop>>,
+    mut brief: Option<Brief>,
 ) -> Result<Prepared> {
     loop {
-        match prepare(shared, shard, run).await {
+        match prepare(shared, shard, run, brief.take()).await {
             Err(why @ Error::Unavailable(_)) => shared.set_ready(false, &why),
             other => return other,
         }
@@ -132,25 +173,21 @@ async fn prepare_until_answered(
     }
 }
 
-async fn prepare(shared: &Shared, shard: u16, run: &LiveRun) -> Result<Prepared> {
+async fn prepare(shared: &Shared, shard: u16, run: &LiveRun, brief: Option<Brief>) -> Result<Prepared> {
     let id = EntryId::parse("entry", &run.entry_id)?;
+    let brief = match brief {
+        Some(brief) => brief,
+        None => briefing::of(shared, shard, run).await?,
+    };
     let entry = match &run.extras.once {
         Some(fields) => one_off::entry(&id, fields, run.fire_at)?,
-        None => match definition(shared, shard, &id, run).await? {
+        None => match definition(shared, shard, &id, run, brief.definition.as_deref()).await? {
             Some(entry) => entry,
             None => return Ok(Prepared::Removed),
         },
     };
-    let last = shared.store.last_ended(shard, std::slice::from_ref(&id)).await?.pop().flatten();
-    let last_success = match &last {
-        Some(last) if last.state == State::Succeeded => Some(last.finished_at),
-        Some(_) => shared.store.last_success(shard, &id).await?.map(|run| run.finished_at),
-        None => None,
-    };
-    let last_result = match &last {
-        Some(_) => shared.store.result(shard, &id).await?,
-        None => None,
-    };
+    // What no run left is nobody's result.
+    let last_result = brief.result.filter(|_| brief.last.is_some());
     let context = Context {
         run_id: run.run_id.clone(),
         entry_id: run.entry_id.clone(),
@@ -161,8 +198,8 @@ async fn prepare(shared: &Shared, shard: u16, run: &LiveRun) -> Result<Prepared>
         fence: run.fence,
         trigger: run.trigger,
         node: shared.name.clone(),
-        last_success_at: last_success,
-        last_state: last.map(|last| last.state),
+        last_success_at: brief.last_success_at.filter(|_| brief.last.is_some()),
+        last_state: brief.last.map(|last| last.state),
         last_result,
     };
     let payload = match &run.extras.payload {
@@ -243,7 +280,7 @@ pub fn compare(shared: &Shared, before: &[(String, u64)], held: &[String], to_ca
 mod tests {
     use super::*;
     use crate::domain::record::Extras;
-    use crate::domain::run::Trigger;
+    use crate::domain::run::{State, Trigger};
     use crate::domain::timestamp::Timestamp;
 
     /// A run at its next attempt after these ended so.

@@ -4,18 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::node::state::Shared;
+use crate::node::state::{Lane, Shared};
 use crate::store::HintReader;
 
-/// One wait in Redis; new waiting lists are seen after it at the latest.
-const BLOCK: Duration = Duration::from_secs(5);
+/// One wait in Redis. A wait that has to end sooner is ended by a hint to this reader alone; so this is only how long a connection
+/// may be dead before that is noticed, and the claims find the work meanwhile. With 5 s an idle node sent 0.2 commands a second more.
+const BLOCK: Duration = Duration::from_secs(60);
+/// After a hint: the lane is awake and takes what waits as long as something does. A node at saturation that asked again at once sent as
+/// many waits for hints as calls for runs.
+const AFTER_HINT: Duration = Duration::from_millis(5);
 const RETRY: Duration = Duration::from_millis(500);
 
 /// Waits and wakes the lanes until the node has stopped.
 pub async fn run(shared: Arc<Shared>) {
     // One connection for the node's life: it reconnects by itself, and one that is dropped would go on doing so.
     let reader = loop {
-        match shared.store.hint_reader(BLOCK).await {
+        match shared.store.hint_reader(&shared.incarnation, BLOCK).await {
             Ok(reader) => break reader,
             Err(why) => tracing::debug!(why = %why, "no connection for hints, it is tried again"),
         }
@@ -30,30 +34,62 @@ pub async fn run(shared: Arc<Shared>) {
 }
 
 async fn listen(shared: &Shared, reader: &HintReader) -> Result<()> {
-    loop {
+    let mut changes = shared.store.list_changes();
+    let mut shutdown = shared.shutdown.clone();
+    while !shutdown.is_draining() {
         // Two full nodes would throw a hint to and fro.
         let freed = shared.slot_freed.notified();
         if shared.slots.free() == 0 {
             tokio::select! {
                 () = freed => {}
-                () = tokio::time::sleep(BLOCK) => {}
+                () = tokio::time::sleep(RETRY) => {}
             }
             continue;
         }
-        let mut lists: Vec<String> = Vec::new();
-        for shard in shared.store.shards() {
-            for list in shared.store.lists(shard).iter().filter(|list| shared.config.serves.has(list)) {
-                if !lists.contains(list) {
-                    lists.push(list.clone());
+        changes.mark_unchanged();
+        let lists = served_lists(shared);
+        if lists.is_empty() {
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = shutdown.draining() => {}
+            }
+            continue;
+        }
+        let mut wait = std::pin::pin!(reader.wait(&lists));
+        let found = tokio::select! {
+            found = &mut wait => found,
+            () = async { tokio::select! { _ = changes.changed() => {}, () = shutdown.draining() => {} } } => {
+                // The wait goes on in Redis, whoever gives it up here: it would take a hint that is another's.
+                let is_called = shared.store.hint(std::slice::from_ref(&shared.incarnation)).await.is_ok();
+                let found = wait.await;
+                // Another hint came first: the call would stay behind.
+                if is_called && matches!(found, Ok(Some(_))) {
+                    reader.wait(&[]).await?;
                 }
+                found
             }
-        }
-        if lists.is_empty() || shared.shutdown.is_draining() {
-            tokio::time::sleep(RETRY).await;
-            continue;
-        }
-        if reader.wait(&lists).await?.is_some() {
-            shared.lanes.iter().for_each(crate::node::state::Lane::expect_work);
+        };
+        if let Some(list) = found? {
+            shared.lanes.iter().for_each(Lane::expect_work);
+            // It filled up while it waited: another may have room.
+            if shared.slots.free() == 0 || shared.shutdown.is_draining() {
+                shared.store.hint(&[list]).await?;
+            }
+            tokio::time::sleep(AFTER_HINT).await;
         }
     }
+    std::future::pending().await
+}
+
+/// The waiting lists that this node can serve, of all shards.
+fn served_lists(shared: &Shared) -> Vec<String> {
+    let mut served: Vec<String> = Vec::new();
+    for shard in shared.store.shards() {
+        for list in shared.store.lists(shard).iter().filter(|list| shared.config.serves.has(list)) {
+            if !served.contains(list) {
+                served.push(list.clone());
+            }
+        }
+    }
+    served
 }

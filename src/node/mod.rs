@@ -5,6 +5,8 @@
 //! what should be, and a ticker. Hints and nudges shorten latency, the period guarantees progress.
 
 pub mod action;
+mod aim;
+mod briefing;
 mod caring;
 mod claiming;
 mod clock;
@@ -12,6 +14,7 @@ mod config;
 mod execution;
 mod healing;
 mod hints;
+pub mod huge_pages;
 mod outcome;
 mod renewing;
 mod showing;
@@ -30,10 +33,13 @@ use tokio::task::JoinSet;
 
 pub use config::NodeConfig;
 pub use healing::{Recreate, RecreateCall, Recreated, ScheduleSource};
+pub use standby::{LOOK_IN, POLL};
 
 use crate::config::Connection;
 use crate::domain::id::Namespace;
+use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Result};
+pub use crate::node::action::Instead;
 use crate::node::action::{Executor, ExecutorConfig, Stop};
 use crate::node::healing::Healing;
 use crate::node::state::{Lane, Parts, Shared};
@@ -57,6 +63,21 @@ pub async fn run(config: NodeConfig, connection: Connection, namespace: Namespac
     run_healing(config, connection, namespace, shutdown, None).await
 }
 
+/// As [`run`]; in the place of the work of every attempt `instead` is called.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn run_instead(
+    config: NodeConfig,
+    connection: Connection,
+    namespace: Namespace,
+    shutdown: Shutdown,
+    instead: Instead,
+) -> Result<()> {
+    run_with(config, connection, namespace, shutdown, Extras { source: None, instead: Some(instead) }).await
+}
+
 /// As [`run`]; the entries of `source` are put back when the namespace was flushed.
 ///
 /// # Errors
@@ -66,16 +87,33 @@ pub async fn run_healing(
     config: NodeConfig,
     connection: Connection,
     namespace: Namespace,
-    mut shutdown: Shutdown,
+    shutdown: Shutdown,
     source: Option<ScheduleSource>,
+) -> Result<()> {
+    run_with(config, connection, namespace, shutdown, Extras { source, instead: None }).await
+}
+
+/// What a node may have beside its settings.
+struct Extras {
+    source: Option<ScheduleSource>,
+    instead: Option<Instead>,
+}
+
+async fn run_with(
+    config: NodeConfig,
+    connection: Connection,
+    namespace: Namespace,
+    mut shutdown: Shutdown,
+    Extras { source, instead }: Extras,
 ) -> Result<()> {
     let store = tokio::select! {
         store = connect(&connection, &namespace) => store?,
         () = shutdown.draining() => return Ok(()),
     };
-    let nudges = store.nudges().await?;
+    // Both are several round trips, and the first claim waits for both.
+    let (nudges, joined) = tokio::try_join!(store.nudges(), join(&store, &config.name))?;
     let mut loops = JoinSet::new();
-    let shared = begin(config, store, shutdown.clone(), &nudges, &mut loops).await?;
+    let shared = begin(config, store, joined, instead, shutdown.clone(), &nudges, &mut loops)?;
     say_hello(&shared).await;
     if let Some(source) = source {
         shared.heals.store(true, Ordering::Relaxed);
@@ -120,23 +158,27 @@ fn is_passing(message: &str) -> bool {
     ["can't be reached", "no answer", "loading"].iter().any(|words| message.contains(words))
 }
 
-/// A name that no live node has.
-async fn free_name(store: &Store, wanted: &str) -> Result<String> {
+/// What a node asks before it begins.
+struct Joined {
+    name: String,
+    started_at: Timestamp,
+}
+
+/// A name that no live node has, and the time.
+async fn join(store: &Store, wanted: &str) -> Result<Joined> {
     let now = store.now(0).await?;
     let nodes = store.nodes().await?;
     let is_taken = |name: &str| nodes.iter().any(|(node, seen)| node.node == name && now.0 - seen.0 < 10_000);
-    if !is_taken(wanted) {
-        return Ok(wanted.to_owned());
-    }
-    Ok((2..)
-        .map(|number| format!("{wanted}-{number}"))
-        .find(|name| !is_taken(name))
-        .unwrap_or_else(|| wanted.to_owned()))
+    let mut others = (2..).map(|number| format!("{wanted}-{number}"));
+    let free = Some(wanted.to_owned()).filter(|name| !is_taken(name)).or_else(|| others.find(|name| !is_taken(name)));
+    Ok(Joined { name: free.unwrap_or_else(|| wanted.to_owned()), started_at: now })
 }
 
-async fn begin(
+fn begin(
     config: NodeConfig,
     store: Store,
+    Joined { name, started_at }: Joined,
+    instead: Option<Instead>,
     shutdown: Shutdown,
     nudges: &Nudges,
     loops: &mut JoinSet<()>,
@@ -149,7 +191,8 @@ async fn begin(
         secrets_dir: config.secrets_dir.clone(),
         kill_after,
     })?
-    .with_store(store.clone());
+    .with_store(store.clone())
+    .with_instead(instead);
     let timer = Timer::start().map_err(|why| Error::internal(format!("no thread for the timer: {why}")))?;
     let (to_plan, planning) = mpsc::channel(caring::TO_PLAN_MAX);
     let (lanes, ends): (Vec<Lane>, Vec<_>) = store
@@ -169,9 +212,8 @@ async fn begin(
             )
         })
         .unzip();
-    let name = free_name(&store, &config.name).await?;
     let shared = Arc::new(Shared::new(Parts {
-        started_at: store.now(0).await?,
+        started_at,
         name,
         incarnation: uuid::Uuid::new_v4().simple().to_string()[..16].to_owned(),
         store,

@@ -9,6 +9,7 @@ use crate::domain::id::EntryId;
 use crate::domain::node::NodeInfo;
 use crate::domain::timestamp::Timestamp;
 use crate::node::action::Executor;
+use crate::node::briefing::Definitions;
 use crate::node::clock::skew_ms;
 use crate::node::config::NodeConfig;
 use crate::node::slots::Slots;
@@ -26,6 +27,7 @@ pub struct Shared {
     pub started_at: Timestamp,
     pub executor: Executor,
     pub slots: Slots,
+    pub definitions: Definitions,
     pub timer: Timer,
     pub shutdown: Shutdown,
     /// One per shard.
@@ -99,6 +101,7 @@ impl Shared {
         let concurrency = parts.config.concurrency;
         Self {
             slots: Slots::new(concurrency),
+            definitions: Definitions::default(),
             skew_ms: AtomicI64::new(skew_ms(parts.started_at)),
             shard_ms: AtomicI64::new(parts.started_at.0),
             is_ready: AtomicBool::new(true),

@@ -25,12 +25,7 @@ pub async fn run(shared: Arc<Shared>, shard: u16, mut ended: mpsc::UnboundedRece
     let mut is_held = false;
     let mut batch: Vec<Ended> = Vec::new();
     loop {
-        while batch.len() < BATCH {
-            match ended.try_recv() {
-                Ok(one) => batch.push(one),
-                Err(_) => break,
-            }
-        }
+        gather(&mut ended, &mut batch).await;
         // What ends here may make room in its queue: the same call fetches the next run.
         let is_freed = is_held && !batch.is_empty();
         let wants = !shared.shutdown.is_draining() && (is_freed || shared.lanes[lane].has_work.load(Ordering::Acquire));
@@ -53,6 +48,24 @@ pub async fn run(shared: Arc<Shared>, shard: u16, mut ended: mpsc::UnboundedRece
         is_held = reply.as_ref().map_or(is_held, |reply| reply.is_held);
         settle(&shared, shard, promised, &batch, reply);
         batch.clear();
+    }
+}
+
+/// Takes what has ended. What is about to end may do so first: runs of one reply end together, and a call for one of them costs
+/// as much as a call for all.
+async fn gather(ended: &mut mpsc::UnboundedReceiver<Ended>, batch: &mut Vec<Ended>) {
+    loop {
+        let before = batch.len();
+        while batch.len() < BATCH {
+            match ended.try_recv() {
+                Ok(one) => batch.push(one),
+                Err(_) => break,
+            }
+        }
+        if batch.len() == before || batch.len() == BATCH {
+            return;
+        }
+        tokio::task::yield_now().await;
     }
 }
 
@@ -104,9 +117,7 @@ fn settle(shared: &Arc<Shared>, shard: u16, promised: usize, batch: &[Ended], re
                 ),
             }
         }
-        for started in reply.fetched {
-            execution::start(shared, shard, started);
-        }
+        execution::start_all(shared, shard, reply.fetched);
         if let Some(look) = reply.look {
             shared.lanes[usize::from(shard)].look_within(look);
         }

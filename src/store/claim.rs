@@ -91,6 +91,8 @@ pub struct Claim {
     pub is_unbalanced: bool,
     /// For how long no node had claimed, if that is an outage; ms.
     pub outage_ms: i64,
+    /// For how long the oldest of what was due had been so, ms; 0 where nothing was.
+    pub late_ms: i64,
     /// Runs that the caller executes from now on.
     pub started: Vec<Started>,
     /// Entries that need a plan.
@@ -217,6 +219,7 @@ fn read_claim(mut reply: Reply) -> Result<Claim> {
         now_micros: counts.number()?.max(0).cast_unsigned(),
         walks_zones: counts.number()? == 1,
         ages: counts.number()? == 1,
+        late_ms: counts.number()?,
         started: read_started(now, reply.pairs()?),
         to_plan: reply.texts()?,
         unknown_lists: reply.texts()?,

@@ -185,7 +185,8 @@ impl ShardKeys {
         format!("{}queue:{list}", self.prefix)
     }
 
-    /// list: at most one hint that the list has work; all hints stand in shard 0.
+    /// list: at most one hint that the list has work; all hints stand in shard 0. By the name of a node's incarnation it calls that
+    /// node from its wait for the others.
     pub fn hint(&self, list: &str) -> String {
         format!("{}hint:{list}", self.prefix)
     }

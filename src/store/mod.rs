@@ -10,6 +10,7 @@ mod ask;
 mod audit;
 mod backfill;
 mod beginning;
+mod brief;
 mod calendars;
 mod celery;
 mod change;
@@ -46,6 +47,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 
 use fred::types::Value;
+use tokio::sync::watch;
 
 pub use add::AddAnswer;
 pub use age_runs::{AgedRuns, RUNS_KEPT};
@@ -54,6 +56,7 @@ pub use ask::{Asked, CancelAnswer, CancelledBefore, Made, TriggerAnswer, Trigger
 pub use audit::{KeptCalendar, SNAPSHOT_ENTRIES, Snapshot};
 pub use backfill::{BACKFILL_MAX, Backfill, BackfillAnswer, BackfillCall};
 pub use beginning::{Beginning, BeginningCall, FileNote};
+pub use brief::Brief;
 pub use calendars::{CALENDAR_VERSION, CalendarAnswer, CalendarCall};
 pub use celery::{CeleryServer, ResultWatch, Sending, Sent, result_digest};
 pub use change::{Change, ChangeCall, ChangeWord, Changed, PutAnswer, Replan, ReplanAnswer, Verb};
@@ -63,7 +66,7 @@ pub use dead::{LetterWord, LettersAnswer, PURGE_MAX, RETRY_MAX};
 pub use health::{Counts, Seen, ServerInfo};
 pub use lease::{Renewed, Rescued};
 pub use log::{EndedLine, Log, LogLine, Position};
-pub use measure::Spent;
+pub use measure::{Delivered, RedisClock, Spent};
 pub use namespaces::{NamespaceUse, Namespaces};
 pub use once::OnceCall;
 pub use outputs::{OUTPUTS_MAX_BYTES, Output, Watch, Watched};
@@ -112,6 +115,8 @@ struct Inner {
     shards: Vec<Shard>,
     /// Whether anything was ever written in the namespace.
     is_used: AtomicBool,
+    /// Changes when a registry was read that names other waiting lists than before.
+    lists_changed: watch::Sender<()>,
 }
 
 /// One shard: its names, and the waiting lists that its registry named last.
@@ -166,7 +171,14 @@ impl Store {
         let shards = (0..u16::try_from(shards).unwrap_or(1).max(1))
             .map(|number| Shard { keys: ShardKeys::new(&namespace, number), lists: RwLock::default() })
             .collect();
-        let inner = Inner { client, connection, namespace, shards, is_used: AtomicBool::new(false) };
+        let inner = Inner {
+            client,
+            connection,
+            namespace,
+            shards,
+            is_used: AtomicBool::new(false),
+            lists_changed: watch::Sender::new(()),
+        };
         Self { inner: Arc::new(inner), zone_data: Zone::data_version().into() }
     }
 
@@ -215,7 +227,10 @@ impl Store {
         let mut lists = reply::texts(reply)?;
         lists.sort();
         let mut known = self.shard(shard).lists.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *known = Arc::new(lists);
+        if **known != lists {
+            *known = Arc::new(lists);
+            self.inner.lists_changed.send_replace(());
+        }
         Ok(())
     }
 

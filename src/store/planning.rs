@@ -116,12 +116,12 @@ impl Store {
     }
 
     /// Where an entry goes on whose place does not say so: its cursor or the end of its ledger, whichever is later, else
-    /// its last change (which settled all before it); never now.
+    /// behind its last change (which settled all up to it); never now.
     async fn cursor_from_ledger(&self, shard: u16, stored: &StoredEntry, changed: Timestamp) -> Result<Timestamp> {
         let text = self.ledger(shard, &stored.id).await?;
         let end = ledger::read(&text).and_then(|stretches| ledger::end(&stretches)).map(|end| Timestamp(end.0 + 1));
         // A cursor may stand before the last change: a fire time that had come and was not due yet.
-        let known = stored.cursor.unwrap_or(changed);
+        let known = stored.cursor.unwrap_or(Timestamp(changed.0 + 1));
         Ok(end.map_or(known, |end| end.max(known)))
     }
 

@@ -18,7 +18,8 @@ pub fn command_attempts() -> u32 {
 #[cfg(debug_assertions)]
 pub use switches::{apply, command_attempts, with_clock};
 
-/// `UPBEAT_SABOTAGE` names a law to break; the clock of a shard can be moved by its field `test_shift`, ms.
+/// `UPBEAT_SABOTAGE` names a law to break. The clock of a shard can be moved by its field `test_shift`, ms; it stands where its
+/// field `test_now` says what time it is, ms, but for a microsecond a script: no two happen at the same one.
 #[cfg(debug_assertions)]
 mod switches {
     use fred::types::Value;
@@ -66,7 +67,15 @@ mod switches {
             return text;
         }
         let read = "local micros = time[1] * 1000000 + time[2]";
-        swap(&text, read, &format!("{read} + (tonumber(redis.call('HGET', clock_key, 'test_shift') or 0)) * 1000"))
+        let real = read.trim_start_matches("local micros = ");
+        let shifted = format!("{real} + (tonumber(redis.call('HGET', clock_key, 'test_shift') or 0)) * 1000");
+        let still = "local micros = tonumber(redis.call('HGET', clock_key, 'test_now') or '')";
+        let passed = "(tonumber(redis.call('HGET', clock_key, 'test_passed')) or 0)";
+        let text = swap(&text, read, &format!("{still}\nmicros = micros and micros * 1000 + {passed} or {shifted}"));
+        let keep = "local function keep_clock()\n";
+        let pass =
+            "if redis.call('HGET', clock_key, 'test_now') then redis.call('HINCRBY', clock_key, 'test_passed', 1) end";
+        swap(&text, keep, &format!("{keep}{pass}\n"))
     }
 
     /// How often fred may send a command whose reply was lost.

@@ -62,6 +62,7 @@ macro_rules! parts {
 parts![
     "words",
     "clock",
+    "asleep",
     "log",
     "lease",
     "plan",

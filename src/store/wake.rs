@@ -42,6 +42,7 @@ impl Drop for Nudges {
 pub struct HintReader {
     client: Client,
     keys: ShardKeys,
+    name: String,
     block: Duration,
 }
 
@@ -79,10 +80,16 @@ impl Store {
         Ok(Nudges { nudge, client, reader })
     }
 
-    /// A connection of its own to wait for hints on; each wait ends after `block` at the latest.
-    pub async fn hint_reader(&self, block: Duration) -> Result<HintReader> {
+    /// A connection of its own to wait for hints on; each wait ends after `block` at the latest, and when the reader is called by
+    /// its name: no waiting list has one without a colon.
+    pub async fn hint_reader(&self, name: &str, block: Duration) -> Result<HintReader> {
         let client = Client::connect(self.inner.connection.clone(), Use::Blocking(block)).await?;
-        Ok(HintReader { client, keys: ShardKeys::new(self.namespace(), 0), block })
+        Ok(HintReader { client, keys: ShardKeys::new(self.namespace(), 0), name: name.to_owned(), block })
+    }
+
+    /// Changes whenever a shard turns out to have other waiting lists than were known.
+    pub fn list_changes(&self) -> watch::Receiver<()> {
+        self.inner.lists_changed.subscribe()
     }
 
     /// Leaves a hint in the lists named, for shards whose scripts can't reach them.
@@ -94,9 +101,11 @@ impl Store {
 }
 
 impl HintReader {
-    /// Waits for a hint in one of the lists; `None` when the time was up. A hint carries no run: losing one loses nothing.
+    /// Waits for a hint in one of the lists; `None` when the time was up, or the reader was called. A hint carries no run: losing
+    /// one loses nothing.
     pub async fn wait(&self, lists: &[String]) -> Result<Option<String>> {
         let mut args: Vec<Value> = lists.iter().map(|list| Value::from(self.keys.hint(list))).collect();
+        args.push(self.keys.hint(&self.name).into());
         args.push(self.block.as_secs_f64().into());
         let found = self.client.command("BLPOP", args).await?;
         if found.is_null() {
@@ -104,6 +113,6 @@ impl HintReader {
         }
         let key = reply::texts(found)?.into_iter().next().unwrap_or_default();
         let prefix = self.keys.hint("");
-        Ok(key.strip_prefix(&prefix).map(str::to_owned))
+        Ok(key.strip_prefix(&prefix).filter(|list| *list != self.name).map(str::to_owned))
     }
 }

@@ -5,7 +5,6 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use upbeat::domain::action::{Action, Http};
@@ -14,8 +13,7 @@ use upbeat::domain::span::Span;
 use upbeat::domain::timestamp::Timestamp;
 use upbeat::node::action::{Attempt, Context, Executor, ExecutorConfig, Outcome, Output, Stop};
 
-/// Longer than anything here takes, also on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+use crate::support::wait::{DEADLINE, until};
 
 pub fn config() -> ExecutorConfig {
     ExecutorConfig {
@@ -121,11 +119,7 @@ pub fn text(outcome: &Outcome) -> &str {
 
 /// Waits until `is_so`, with a deadline.
 pub async fn eventually(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(what, DEADLINE, async || is_so()).await;
 }
 
 /// Living processes that see this run id in their environment: the command with all that it started.

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-/// One file of `src/`.
+/// One file of `src/` or `tests/`.
 pub struct Source {
-    /// Below `src/`, with `/`.
+    /// Below that folder, with `/`.
     pub path: String,
     pub text: String,
     /// Identifiers, `::`, and every other character by itself.
@@ -13,12 +13,16 @@ pub struct Source {
 
 /// All Rust files of `src/`.
 pub fn read_all() -> Vec<Source> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = files_below(&root, "rs");
+    read_below(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src"))
+}
+
+/// All Rust files below a folder; there must be some.
+pub fn read_below(root: &Path) -> Vec<Source> {
+    let mut files = files_below(root, "rs");
     files.sort();
     assert!(!files.is_empty(), "no source under {}", root.display());
     let read = |file: PathBuf| {
-        let path = file.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/");
+        let path = file.strip_prefix(root).unwrap().to_string_lossy().replace('\\', "/");
         Source::new(&path, &std::fs::read_to_string(&file).unwrap())
     };
     files.into_iter().map(read).collect()
@@ -94,7 +98,7 @@ impl Source {
 
     /// Calls of `unwrap()` outside `#[cfg(test)]` and test files.
     pub fn unwraps_outside_tests(&self) -> usize {
-        if self.path.ends_with("/tests.rs") || self.path.contains("/tests/") {
+        if self.is_test() {
             return 0;
         }
         let (mut at, mut count) = (0, 0);
@@ -107,6 +111,22 @@ impl Source {
             at += 1;
         }
         count
+    }
+
+    fn is_test(&self) -> bool {
+        self.path.ends_with("/tests.rs") || self.path.contains("/tests/")
+    }
+
+    /// What of a file of `src/` is compiled for its tests alone.
+    pub fn only_tests(&self) -> Self {
+        let (mut at, mut words) = (0, if self.is_test() { self.words.clone() } else { Vec::new() });
+        while !self.is_test() && at < self.words.len() {
+            let is_test = self.is_at(at, &["#", "[", "cfg", "(", "test", ")", "]"]);
+            let end = if is_test { self.end_of_item(at + 7) } else { at + 1 };
+            words.extend(self.words[at..end].iter().filter(|_| is_test).cloned());
+            at = end;
+        }
+        Self { path: self.path.clone(), text: String::new(), words }
     }
 
     fn word(&self, at: usize) -> &str {

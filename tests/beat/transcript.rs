@@ -1,7 +1,5 @@
 //! Moving 40 Celery beat entries, as it is promised, with the two mistakes; a stock worker executes what comes of it.
 
-use std::time::{Duration, SystemTime};
-
 use serde_json::Value;
 
 use crate::django::SETTINGS;
@@ -132,9 +130,7 @@ fn forty_entries_of_a_celery_beat_move_in_as_promised() {
     // Beat was stopped two and a half minutes ago.
     let worker = celery::worker().start(&python, &redis);
     let _node = node("a", redis.url()).namespace("prod").start_live(&user);
-    let now = SystemTime::now() - Duration::from_secs(150);
-    let now_ms = now.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as i64;
-    let from = Timestamp(now_ms).to_rfc3339();
+    let from = Timestamp(redis.now_ms() - 150_000).to_rfc3339();
     let applied = user.ok(&["apply", "-f", "celery.toml", "--from", &from, "--reason", "leave celery beat"]);
     assert!(applied.starts_with("37 added · revision 1 each · first fire "), "{applied}");
     let executed = celery::wait_executed(&redis, 1);

@@ -85,10 +85,9 @@ fn claims_that_are_cut_before_and_behind_their_script_send_each_message_once() {
     let runs = user.json(&["runs", "--limit", "0"]);
     let runs = runs.as_array().unwrap().iter().filter(|run| run["state"] == "succeeded");
     let mut fired: Vec<String> = runs.map(|run| run["run_id"].as_str().unwrap().to_owned()).collect();
-    let messages = redis.ask(&["LRANGE", "celery", "0", "-1"]);
-    let id = |message: String| serde_json::from_str::<serde_json::Value>(&message).unwrap()["headers"]["id"].clone();
+    let messages = redis.messages("celery");
     let mut sent: Vec<String> =
-        messages.list().iter().map(|message| id(message.text()).as_str().unwrap().to_owned()).collect();
+        messages.iter().map(|message| message["headers"]["id"].as_str().unwrap().to_owned()).collect();
     fired.sort();
     sent.sort();
     assert_eq!(sent, fired);

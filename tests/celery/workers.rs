@@ -97,6 +97,7 @@ fn expired_tasks_are_dropped_eta_is_kept_and_priorities_come_in_their_order() {
         assert_eq!((&run["state"], &run["reason"]), (&json!("succeeded"), &json!("delivered")), "no node is needed");
         ids.insert(run["run_id"].as_str().unwrap().to_owned(), name);
     }
+    redis.wait_past(redis.now_ms() + 100);
     let worker = celery::worker().start(&python, &redis);
     let done = wait_executed(&redis, 6);
     let order: Vec<&str> = done.iter().map(|line| ids[line["id"].as_str().unwrap()]).collect();
@@ -138,6 +139,6 @@ fn requests_of_people_reach_the_worker_with_what_they_asked_for() {
     assert_eq!(run["reason"], "target_full");
     redis.cli(&["DEL", "other"]);
     user.ok(&["dead", "retry", run["run_id"].as_str().unwrap()]);
-    let message: Value = serde_json::from_str(&redis.cli(&["LRANGE", "other", "0", "-1"])).unwrap();
+    let message = redis.messages("other").remove(0);
     assert_eq!(message["headers"]["id"], run["run_id"]);
 }

@@ -1,7 +1,6 @@
 //! Completions: what a shell is offered while a line is typed, and that it never hears a complaint.
 
 use std::process::Command;
-use std::time::Instant;
 
 use crate::support::cli::{Upbeat, program};
 use crate::support::redis::RedisServer;
@@ -83,10 +82,7 @@ fn without_a_redis_that_answers_nothing_is_offered_and_nothing_said() {
         ["redis://127.0.0.1:1".to_owned(), "unix:///nowhere.sock".to_owned(), "http://x".to_owned(), server.url()]
     {
         let user = Upbeat::at(&url);
-        let start = Instant::now();
         assert_eq!(offered(&user, &["show", "a"]), Vec::<String>::new(), "{url}");
-        // 300 ms, and what a busy machine needs to start a program.
-        assert!(start.elapsed().as_secs() < 8, "{url}: {:?}", start.elapsed());
         assert_eq!(offered(&user, &["sho"]), ["show"], "{url}");
     }
     server.thaw();

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -148,17 +147,20 @@ fn an_apply_that_was_killed_at_any_step_is_finished_by_the_next() {
 fn an_apply_that_was_killed_at_any_moment_is_finished_by_the_next() {
     let whole = RedisServer::fresh();
     let user = prepared(&whole);
-    let start = std::time::Instant::now();
+    let before = whole.calls_of("evalsha");
     user.ok(&APPLY);
-    let took = start.elapsed();
+    let scripts = whole.calls_of("evalsha") - before;
     let expected = stands(&whole, &user);
-    for part in 1..=4_u32 {
+    for part in 1..=4 {
         let server = RedisServer::fresh();
         let user = prepared(&server);
+        let before = server.calls_of("evalsha");
         let mut killed = user.command();
         let mut killed = killed.args(APPLY).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         // Whatever it is at then; it may have ended.
-        std::thread::sleep(took * part / 5 + Duration::from_millis(fastrand::u64(..20)));
+        wait_for(&format!("{part}/5 of the scripts have run"), DEADLINE, || {
+            (server.calls_of("evalsha") - before) * 5 >= scripts * part
+        });
         killed.kill().unwrap();
         killed.wait().unwrap();
         user.ok(&APPLY);

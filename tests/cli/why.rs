@@ -1,16 +1,13 @@
 //! `upbeat why` as people read it and as programs do.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::support::cli::Upbeat;
+use crate::support::clock;
 use crate::support::node::node;
 use crate::support::redis::RedisServer;
-use crate::support::wait::wait_for;
+use crate::support::wait::{DEADLINE, wait_for};
 use crate::{refused, user_of};
-
-const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A fleet whose shard's clock stands where the test puts it.
 pub struct Night {
@@ -36,21 +33,10 @@ impl Night {
     /// The clock shows this instant, and every node looks at it.
     pub fn go(&self, text: &str) {
         let at = upbeat::domain::timestamp::Timestamp::parse("test", text, None).unwrap();
-        let time = self.server.ask(&["TIME"]);
-        let part = |at: usize| time.list()[at].text().parse::<i64>().unwrap();
-        let shift = at.0 - (part(0) * 1000 + part(1) / 1000);
-        for shard in 0..self.shards() {
-            self.server.cli(&[
-                "HSET",
-                &format!("upbeat:{{{}:{shard}}}:clock", self.namespace),
-                "test_shift",
-                &shift.to_string(),
-            ]);
-        }
-        self.server.cli(&["PUBLISH", &format!("upbeat:{{{}}}:nudge", self.namespace), "due"]);
+        clock::jump(&self.server, &self.namespace, self.shards(), at.0 - self.server.now_ms());
     }
 
-    fn shards(&self) -> usize {
+    fn shards(&self) -> u16 {
         let set = self.server.ask(&["HGET", &format!("upbeat:{{{}}}:settings", self.namespace), "shards"]);
         if set.is_nil() { 1 } else { set.text().parse().unwrap() }
     }

@@ -146,12 +146,11 @@ fn every_line_fires_when_debians_cron_fires_it_all_year_in_many_zones() {
         "Asia/Shanghai",
         "Antarctica/Troll",
     ] {
-        let started = std::time::Instant::now();
         // A month at a time, for the memory's sake.
         for day in (0..days).step_by(30) {
             none(&differences(&lines, zone, from + day * 1440, from + days.min(day + 30) * 1440));
         }
-        println!("{zone}: {} lines, {days} days, no difference, {:.0?}", lines.len(), started.elapsed());
+        println!("{zone}: {} lines, {days} days, no difference", lines.len());
     }
 }
 

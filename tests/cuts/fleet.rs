@@ -17,7 +17,7 @@ use crate::support::entries::{add_all, id, open};
 use crate::support::hand::World;
 use crate::support::redis::RedisServer;
 use crate::support::wait::{DEADLINE, until};
-use crate::web::{Requests, config, no_gap, serve};
+use crate::web::{Requests, config, no_gap, serve, serve_until};
 
 const LEASE_MS: u64 = 3_000;
 
@@ -74,7 +74,7 @@ async fn check(world: &World, requests: &Requests, name: &str, period: i64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_that_are_killed_again_and_again_cost_no_fire_time() {
     let (port, requests) = serve(Duration::from_millis(150)).await;
-    let world = World::with_shards(2).await;
+    let world = World::that_goes_on(2).await;
     let url = format!("http://127.0.0.1:{port}/");
     let entry = json!({"every": "100ms", "http": url, "overlap": "allow", "keep_runs": 1000});
     world.add(&[("a", entry.clone()), ("b", entry)]).await;
@@ -145,8 +145,13 @@ async fn a_redis_that_is_killed_and_restarted_has_lost_nothing_and_nodes_come_ba
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_freezes_for_longer_than_a_lease_takes_no_run_from_its_node() {
-    let (port, requests) = serve(Duration::from_secs(7)).await;
-    let world = World::new().await;
+    let (go, gone) = tokio::sync::watch::channel(false);
+    let (port, requests) = serve_until(move || {
+        let mut gone = gone.clone();
+        async move { drop(gone.wait_for(|may_go| *may_go).await) }
+    })
+    .await;
+    let world = World::that_goes_on(1).await;
     let http = format!("http://127.0.0.1:{port}/");
     let names: Vec<String> = (0..15).map(|number| format!("e{number}")).collect();
     let entry = || json!({"every": "1h", "http": http, "keep_runs": 10});
@@ -157,8 +162,10 @@ async fn a_redis_that_freezes_for_longer_than_a_lease_takes_no_run_from_its_node
     world.pass(3_600_000);
     until("all runs are executed", DEADLINE, async || count(&requests) == 15).await;
     world.redis.freeze();
+    // Only real time ends a lease on the side of the node; whatever it is, nobody may take anything.
     tokio::time::sleep(Duration::from_millis(LEASE_MS + 1_000)).await;
     world.redis.thaw();
+    go.send_replace(true);
     until("all have ended", DEADLINE, async || {
         world.store.live_runs(0, None).await.is_ok_and(|(live, _)| live.is_empty())
     })

@@ -14,13 +14,20 @@ pub type Requests = Arc<Mutex<Vec<(String, u32)>>>;
 
 /// A web server that says yes to everybody, after a while.
 pub async fn serve(takes: Duration) -> (u16, Requests) {
+    serve_until(move || tokio::time::sleep(takes)).await
+}
+
+/// A web server that says yes to everybody once what it waits for has come.
+pub async fn serve_until<W: Future<Output = ()> + Send>(
+    wait: impl Fn() -> W + Clone + Send + 'static,
+) -> (u16, Requests) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let requests = Requests::default();
     let seen = requests.clone();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let seen = seen.clone();
+            let (seen, wait) = (seen.clone(), wait.clone());
             tokio::spawn(async move {
                 let mut bytes = Vec::new();
                 while !bytes.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -37,7 +44,7 @@ pub async fn serve(takes: Duration) -> (u16, Requests) {
                 };
                 let attempt = header("Upbeat-Attempt").unwrap().parse().unwrap();
                 seen.lock().unwrap().push((header("Idempotency-Key").unwrap(), attempt));
-                tokio::time::sleep(takes).await;
+                wait().await;
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
             });
         }

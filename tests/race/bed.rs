@@ -1,23 +1,25 @@
 //! A Redis, its user, and entries whose fire times are exactly known.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::support::cli::Upbeat;
 use crate::support::node::{NodeOptions, NodeProcess, node};
-pub use crate::support::patience::{in_parallel, patiently, too_slow};
+pub use crate::support::patience::{in_parallel, now_ms, patiently, still_before, too_slow, wait_until};
 use crate::support::redis::RedisServer;
 use crate::support::resp::Reply;
 pub use crate::support::wait::DEADLINE;
-use crate::support::wait::{wait_for, wait_some};
+use crate::support::wait::{wait_for, wait_some, within};
 use crate::verdict::{Deaths, EVERY_MS, Line, Verdict, Window};
 
 /// What lies between a command and the first fire time at least, and at most.
 const ROOM_MS: std::ops::RangeInclusive<i64> = 700..=20_000;
 /// How long to look for a node that executes something.
 const SEARCH: Duration = Duration::from_secs(20);
+/// An entry beside those of a race.
+const OTHER: &str = "other";
 /// How much slower than the slowest so far a command may be.
 const SLOWER: i64 = 4;
 
@@ -111,14 +113,7 @@ impl Bed {
     /// [`ended`](Self::ended), beside one entry that goes on.
     pub fn ended_beside(&self, race: &Race, other: &str, patience: Duration) -> bool {
         wait_until(race.window.end_ms());
-        let until = now_ms() + i64::try_from(patience.as_millis()).unwrap();
-        while now_ms() < until {
-            if self.all_ended(race, other) {
-                return true;
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        false
+        within(patience, || self.all_ended(race, other).then_some(())).is_some()
     }
 
     fn all_ended(&self, race: &Race, other: &str) -> bool {
@@ -130,24 +125,30 @@ impl Bed {
         fires >= due as u64 && !runs.iter().any(is_active)
     }
 
-    /// Waits until the window has passed and all has ended, or until nothing has changed for 2 s: what is lost stays away.
+    /// Waits until the window has passed and all has ended, or until nothing of it changes while the fleet runs so many other
+    /// things one after the other: what is lost stays away.
     pub fn ended_or_stuck(&self, race: &Race) {
+        const OTHERS: usize = 4;
         wait_until(race.window.end_ms());
-        let seen = || (self.runs(), self.lines().len());
-        let (mut last, mut since) = (seen(), Instant::now());
+        self.user.ok(&["add", OTHER, "--every", "10d", "--", "true"]);
+        let seen = || {
+            let runs: Vec<Value> = self.runs().into_iter().filter(|run| run["entry_id"] != OTHER).collect();
+            (runs, self.lines().len())
+        };
+        let (mut last, mut unchanged) = (seen(), 0);
         wait_for("nothing changes any more", DEADLINE, || {
+            self.user.ok(&["trigger", OTHER]);
+            self.wait_ended(OTHER);
             let now = seen();
-            if now != last {
-                (last, since) = (now, Instant::now());
-            }
-            self.all_ended(race, "") || since.elapsed() > Duration::from_secs(2)
+            unchanged = if now == last { unchanged + 1 } else { 0 };
+            last = now;
+            self.all_ended(race, OTHER) || unchanged >= OTHERS
         });
     }
 
     /// Kills a node in the midst of a command: it is frozen for a last look at what it holds, so that nothing ends before the kill.
     pub fn kill_busy(&self, nodes: &mut [NodeProcess]) -> usize {
-        let start = Instant::now();
-        while start.elapsed() < SEARCH {
+        let kill_one = || {
             for (at, node) in nodes.iter_mut().enumerate() {
                 if node.status().is_some() || !self.executes(node) {
                     continue;
@@ -156,13 +157,13 @@ impl Bed {
                 // Once for what it had sent before, once for what came of that.
                 if self.executes(node) && self.executes(node) {
                     node.kill9();
-                    return at;
+                    return Some(at);
                 }
                 node.sigcont();
             }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        too_slow("no node was found while it executed");
+            None
+        };
+        within(SEARCH, kill_one).unwrap_or_else(|| too_slow("no node was found while it executed"))
     }
 
     /// Whether a command of a run that this node holds has begun. Redis is asked itself: a command of ours takes longer than a run.
@@ -178,7 +179,8 @@ impl Bed {
     }
 
     pub fn verdict(&self, race: &Race, deaths: Deaths) -> Verdict {
-        Verdict::on(race.window, &race.entries, &self.runs(), &self.lines(), deaths)
+        let runs: Vec<Value> = self.runs().into_iter().filter(|run| run["entry_id"] != OTHER).collect();
+        Verdict::on(race.window, &race.entries, &runs, &self.lines(), deaths)
     }
 
     /// The record of an entry's latest run; it must have one.
@@ -215,23 +217,6 @@ impl Bed {
 /// Whether nothing is left of a process group.
 pub fn is_gone(group: i32) -> bool {
     nix::sys::signal::killpg(nix::unistd::Pid::from_raw(group), None) == Err(nix::errno::Errno::ESRCH)
-}
-
-pub fn now_ms() -> i64 {
-    chrono::Utc::now().timestamp_millis()
-}
-
-/// Whatever had to be done before this instant is done: else the scenario shows nothing.
-pub fn still_before(at_ms: i64, what: &str) {
-    let late_ms = now_ms() - at_ms;
-    if late_ms >= 0 {
-        too_slow(&format!("{what}, {late_ms} ms ago"));
-    }
-}
-
-/// Waits for an instant that the scenario names.
-pub fn wait_until(at_ms: i64) {
-    std::thread::sleep(Duration::from_millis(u64::try_from(at_ms - now_ms()).unwrap_or(0)));
 }
 
 pub fn rfc3339(ms: i64) -> String {

@@ -66,7 +66,6 @@ fn drains_on(signal: Signal) {
     bed.user.ok(&["apply", "-f", "busy.json"]);
     assert_eq!(leaving.wait_end(DEADLINE).code(), Some(0), "{}", leaving.log());
     let left_ms = now_ms();
-    assert!(left_ms - asked_ms < 14_000, "the drain took {} ms", left_ms - asked_ms);
 
     let short = bed.latest("short");
     assert_eq!(
@@ -110,12 +109,10 @@ fn a_command_that_ignores_sigterm_is_handed_back_within_the_drain_timeout() {
         "if [ $UPBEAT_ATTEMPT = 1 ]; then trap '' TERM; echo $$ > deaf.pid; while :; do sleep 1; done; fi",
     );
     let group = bed.pid_in("deaf.pid");
-    let asked_ms = now_ms();
     leaving.sigterm();
     assert_eq!(leaving.wait_end(DEADLINE).code(), Some(0), "{}", leaving.log());
-    // A command that is asked to end has 10 s otherwise.
-    assert!(now_ms() - asked_ms < 9_000, "killing is included in the timeout: {} ms", now_ms() - asked_ms);
-    assert!(!leaving.log().contains("unfinished"), "{}", leaving.log());
+    // A command that is asked to end has 10 s otherwise: it would be left unfinished.
+    assert!(!leaving.log().contains("unfinished"), "killing is included in the timeout: {}", leaving.log());
     assert!(is_gone(group));
     let _staying = bed.start("staying");
     let run = bed.wait_state("deaf", "succeeded", DEADLINE);
@@ -125,19 +122,16 @@ fn a_command_that_ignores_sigterm_is_handed_back_within_the_drain_timeout() {
 #[test]
 fn a_cancel_reaches_a_run_that_executes() {
     let bed = Bed::new();
-    // The next renewal of its lease, which would tell it too, comes after 20 s.
-    let _node = bed.steady("a").args(&["--lease", "60s"]).start_live(&bed.user);
+    // The next renewal of its lease, which would tell it too, comes when everybody has lost patience.
+    let _node = bed.steady("a").args(&["--lease", "10m"]).start_live(&bed.user);
     trigger_shell(&bed, "job", "echo $$ > job.pid; sleep 1000 | sleep 1000");
     let group = bed.pid_in("job.pid");
-    let asked_ms = now_ms();
     bed.user.ok(&["cancel", "job", "--actor", "ada", "--reason", "it hangs"]);
     wait_for("its processes are gone", DEADLINE, || is_gone(group));
     let run = bed.wait_state("job", "cancelled", DEADLINE);
     assert_eq!(run["reason"], "by_user", "{run:#}");
     let message = text(&run, "message");
     assert!(message.contains("ada") && message.contains("it hangs"), "who and why: {message}");
-    let took_ms = instant(text(&run, "finished_at")) - asked_ms;
-    assert!(took_ms < 10_000, "it was told at once: {took_ms} ms");
     assert_eq!(run["attempt"], 1);
 }
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::bed::{Bed, DEADLINE};
 use crate::support::cli::Upbeat;
+use crate::support::clock;
 use crate::support::node::NodeProcess;
 use crate::support::redis::RedisServer;
 use crate::support::wait::wait_for;
@@ -129,8 +130,7 @@ fn a_file_that_is_named_later_gets_nothing() {
     let nodes = [start(&bed, "a", Some(&file))];
     wait_for("a new namespace has the entries", DEADLINE, || entries(&bed.user) == both());
     drop(nodes);
-    let clock = bed.server.keys().into_iter().find(|key| key.ends_with(":clock")).unwrap();
-    bed.server.cli(&["HSET", &clock, "test_shift", "120000"]);
+    clock::shift(&bed.server, "test", 1, 120_000);
     bed.user.file("more.toml", "[entries.more]\nevery = \"1h\"\nexec = [\"true\"]\n");
     let nodes = [start(&bed, "b", Some(&file.replace("jobs.toml", "more.toml")))];
     wait_looked(&nodes);

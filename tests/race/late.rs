@@ -1,15 +1,13 @@
 //! Catch-up with a fleet that was gone: three nodes are killed, the shard's clock goes on, three others come.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use serde_json::Value;
 
 use crate::bed::{Bed, DEADLINE, in_parallel, patiently, rfc3339, still_before, too_slow};
+use crate::support::clock;
 use crate::support::node::NodeProcess;
 use crate::support::wait::wait_for;
 use crate::verdict::{assert_on_record, instant, text};
 
-const CLOCK: &str = "upbeat:{test:0}:clock";
 const MODES: [&str; 4] = ["\"latest\"", "\"none\"", "\"all\"", "{ mode = \"all\", max_runs = 10, per_minute = 240 }"];
 
 /// A fleet whose Redis lets time jump.
@@ -33,13 +31,12 @@ impl Fleet {
 
     fn jump(&mut self, ms: i64) {
         self.ahead_ms += ms;
-        self.bed.server.cli(&["HSET", CLOCK, "test_shift", &self.ahead_ms.to_string()]);
-        self.bed.server.cli(&["PUBLISH", "upbeat:{test}:nudge", "due"]);
+        clock::jump(&self.bed.server, "test", 1, self.ahead_ms);
     }
 
     /// The shard's time.
     fn now(&self) -> i64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64 + self.ahead_ms
+        self.bed.server.now_ms() + self.ahead_ms
     }
 
     fn kill(&mut self) {
@@ -47,7 +44,7 @@ impl Fleet {
     }
 
     /// All nodes are gone for this long.
-    fn sleep(&mut self, ms: i64) {
+    fn stay_away(&mut self, ms: i64) {
         self.kill();
         self.jump(ms);
         self.start();
@@ -115,7 +112,7 @@ fn thirty_seconds_without_nodes_follow_each_mode_of_an_entry_of_one_second() {
         fleet.apply(&format!("every = \"1s\"\nstart = \"{}\"\nend = \"{}\"", rfc3339(start), rfc3339(end)));
         still_before(start, "the first fire time passed before it was written");
         wait_for("the fleet fires", DEADLINE, || (0..MODES.len()).all(|number| fleet.sum(&format!("m{number}")) >= 2));
-        fleet.sleep(30_000);
+        fleet.stay_away(30_000);
         fleet.wait_all(45, 4);
         // What was 5 s old or younger when the fleet came back fired at once, as 5 or 6 scheduled runs.
         let found = |run: &Value| is_missed(run, "too_late").then(|| run["finished_at"].as_str().map(instant))?;
@@ -224,7 +221,7 @@ fn a_thousand_fire_times_dropped_at_once_are_one_record() {
     fleet.apply("every = \"1s\"");
     wait_for("the fleet fires", DEADLINE, || fleet.sum("m0") >= 1 && fleet.sum("m1") >= 1);
     let asleep_ms = fleet.now();
-    fleet.sleep(1_010_000);
+    fleet.stay_away(1_010_000);
     let mut late = 0;
     for (entry, reason) in [("m0", "superseded"), ("m1", "too_late")] {
         wait_for("what was late is on record", DEADLINE, || fleet.of(entry).iter().any(|run| is_missed(run, reason)));

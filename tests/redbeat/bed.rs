@@ -8,12 +8,15 @@ use serde_json::Value;
 use crate::support::celery::{Worker, executed, python, worker};
 use crate::support::cli::Upbeat;
 use crate::support::node::{NodeProcess, node};
+use crate::support::patience::too_slow;
 use crate::support::redbeat::{runs, save};
 use crate::support::redis::RedisServer;
 use crate::support::wait::{DEADLINE, wait_for};
 
 /// How much earlier than its time a message may seem to be sent, ms: it is stamped by another clock than Redis'.
 const EARLY_MS: i64 = 150;
+/// How late a beat may be that looks once a second, ms.
+pub const LATE_MS: i64 = 1_400;
 /// A beat stamps a message at most so long after the instant from which it counts on, ms.
 const STAMPED_MS: i64 = 1_000;
 
@@ -123,7 +126,8 @@ impl Bed {
         }
     }
 
-    /// Each fire comes one period after the one before, also where the other sends it; a beat may be late by `late_ms`.
+    /// Each fire comes one period after the one before, also where the other sends it. A beat that is
+    /// later than `late_ms`, or stamps late, is no verdict on upbeat.
     #[track_caller]
     pub fn is_in_phase(&self, name: &str, every_ms: i64, late_ms: i64) {
         let sent = self.sent().remove(name).unwrap_or_default();
@@ -131,6 +135,9 @@ impl Bed {
             let distance_ms = two[1].at_ms - two[0].at_ms;
             let most_ms = if two[1].by_beat { every_ms + late_ms } else { every_ms };
             let least_ms = every_ms - if two[0].by_beat { STAMPED_MS } else { 0 } - EARLY_MS;
+            if (two[1].by_beat && distance_ms > most_ms) || (two[0].by_beat && distance_ms < least_ms) {
+                too_slow(&format!("{name}: a beat was late by itself: {two:?}"));
+            }
             assert!(
                 (least_ms..=most_ms).contains(&distance_ms),
                 "{name}: {distance_ms} ms lie between two fires that are {every_ms} ms apart: {two:?}\n{sent:#?}"

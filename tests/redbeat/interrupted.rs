@@ -4,6 +4,7 @@ use std::process::Stdio;
 
 use crate::bed::Bed;
 use crate::support::guard;
+use crate::support::patience::patiently;
 use crate::support::proxy::{Fate, Proxy};
 use crate::support::redbeat::Beat;
 use crate::support::wait::{DEADLINE, wait_for};
@@ -41,6 +42,10 @@ fn killed_at(bed: &Bed, label: &str, fate: Fate, args: &[&str]) {
 
 #[test]
 fn killed_between_any_two_steps_it_goes_on_and_no_fire_is_doubled_or_lost() {
+    patiently(killed_between_any_two_steps);
+}
+
+fn killed_between_any_two_steps() {
     let Some(mut bed) = Bed::new() else { return };
     bed.save("import time\nfor n in range(10):\n\x20   save(f'e-{n}', schedule(10.0))\n\x20   time.sleep(0.2)");
     let names: Vec<String> = (0..10).map(|number| format!("e-{number}")).collect();
@@ -76,6 +81,10 @@ fn killed_between_any_two_steps_it_goes_on_and_no_fire_is_doubled_or_lost() {
 
 #[test]
 fn a_beat_that_is_killed_instead_loses_nothing_either() {
+    patiently(a_beat_is_killed_instead);
+}
+
+fn a_beat_is_killed_instead() {
     let Some(mut bed) = Bed::new() else { return };
     bed.save("save('tick', schedule(3.0))");
     let names = ["tick".to_owned()];

@@ -59,14 +59,12 @@ async fn play(bed: &Bed, seconds: i64) -> Vec<(Timestamp, Trigger, String)> {
     let letter = b'a' + LETTERS.fetch_add(1, Ordering::Relaxed) % 26;
     let mut hand = Hand::new(bed.store(), char::from(letter));
     let mut ran = Vec::new();
-    let mut shift = bed.now().await.0 - bed.real_now();
     for _ in 0..seconds {
         settle(bed).await;
         for run in hand.work_off(0).await {
             ran.push((run.run.fire_at, run.run.trigger, run.run.run_id));
         }
-        shift += 1_000;
-        bed.shift(shift);
+        bed.pass(1_000).await;
     }
     ran
 }
@@ -193,12 +191,11 @@ async fn it_waits_for_the_run_before_it_and_runs_while_the_entry_is_paused() {
     settle(&bed).await;
     let first = hand.fetch(5).await;
     assert_eq!((first.len(), first[0].run.fire_at), (1, times[0]));
-    let shift = bed.now().await.0 - bed.real_now();
-    bed.shift(shift + 5_000);
+    bed.pass(5_000).await;
     settle(&bed).await;
     assert!(hand.fetch(5).await.is_empty(), "the run before it is active");
     assert_eq!(hand.finish(&first[0], EndedAs::Succeeded).await, FinishWord::Finished);
-    bed.shift(shift + 7_000);
+    bed.pass(2_000).await;
     settle(&bed).await;
     assert_eq!(hand.fetch(5).await[0].run.fire_at, times[1]);
     assert_eq!(bed.count("ZCARD", 0, "paused"), 1);
@@ -212,7 +209,7 @@ async fn start_within_counts_from_its_turn() {
     assert_eq!(ran.iter().filter(|run| run.1 == Trigger::Backfill).count(), 3);
     backfill(&bed, times[3], times[3]).await.unwrap();
     settle(&bed).await;
-    bed.shift(bed.now().await.0 - bed.real_now() + 31_000);
+    bed.pass(31_000).await;
     settle(&bed).await;
     let late =
         bed.records("a").await.into_iter().find(|run| run.fire_at == times[3] && run.trigger == Trigger::Backfill);
@@ -229,8 +226,7 @@ async fn messages_are_delivered_with_their_own_fire_time() {
     let first = bed.stretches("a").await[0].first;
     backfill(&bed, first, Timestamp(first.0 + 60_000)).await.unwrap();
     play(&bed, 3).await;
-    let out = bed.redis.ask(&["LRANGE", "out", "0", "-1"]);
-    let messages: Vec<Value> = out.list().iter().map(|text| serde_json::from_str(&text.text()).unwrap()).collect();
+    let messages = bed.redis.messages("out");
     let mine: Vec<_> = messages.iter().filter(|message| message["trigger"] == "backfill").collect();
     assert_eq!(mine.len(), 2, "{messages:?}");
     assert_eq!(mine[0]["fire_at"], first.to_rfc3339());
@@ -260,7 +256,7 @@ async fn what_is_not_on_record_one_by_one_is_refused_with_what_is_possible() {
         for time in coming.iter().step_by(2) {
             bed.service.skip(&request(), &id("a"), Some(&Said::from(*time)), false).await.unwrap();
         }
-        bed.shift(coming[159].0 + 500 - bed.real_now());
+        bed.turn_to(Timestamp(coming[159].0 + 500));
         settle(&bed).await;
     }
     assert!(bed.store().shorten_ledger(&id("a")).await.unwrap());
@@ -316,7 +312,7 @@ async fn what_lost_its_turn_gets_one_within_a_minute() {
     let (bed, times) = paused(json!({"cron": "* * * * *"}), "allow").await;
     backfill(&bed, times[0], times[0]).await.unwrap();
     bed.redis.cli(&["DEL", &bed.key(0, "backfilling")]);
-    bed.shift(bed.now().await.0 - bed.real_now() + 61_000);
+    bed.pass(61_000).await;
     let ran = play(&bed, 3).await;
     assert!(ran.iter().any(|run| run.0 == times[0]));
 }
@@ -330,7 +326,7 @@ async fn what_a_pause_takes_from_a_back_log_runs_after_all() {
         bed.add("a", caught_up).await;
         bed.shift(6 * 60_000);
         assert!(play(&bed, 2).await.len() >= 2, "some of the back-log has run");
-        bed.shift(bed.now().await.0 - bed.real_now() + 60_000);
+        bed.pass(60_000).await;
         bed.pause("a").await;
         bed.resume("a").await;
         let stretches = bed.stretches("a").await;

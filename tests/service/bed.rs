@@ -17,11 +17,14 @@ use upbeat::error::Result;
 use upbeat::service::{AddOptions, ApplyOptions, Changes, Request, Service};
 use upbeat::store::{Claim, ClaimCall, ClaimReply, Store};
 
+use crate::support::clock;
 use crate::support::redis::RedisServer;
 
+/// The clock of its shards stands but where the test lets time pass.
 pub struct Bed {
     pub redis: RedisServer,
     pub service: Service,
+    begun: Timestamp,
 }
 
 pub fn id(text: &str) -> EntryId {
@@ -87,13 +90,19 @@ impl Bed {
     pub async fn with_shards(shards: u16) -> Self {
         let redis = RedisServer::fresh();
         let service = connect(&redis, shards).await;
-        Self { redis, service }
+        Self::at(redis, service)
+    }
+
+    fn at(redis: RedisServer, service: Service) -> Self {
+        let begun = clock::whole_second(&redis);
+        clock::stand(&redis, service.store().shards().end, begun);
+        Self { redis, service, begun }
     }
 
     /// On a server that the test has started.
     pub async fn on(redis: RedisServer) -> Self {
         let service = connect(&redis, 1).await;
-        Self { redis, service }
+        Self::at(redis, service)
     }
 
     /// As this user, `NAME:PASSWORD`, of a namespace that is used already.
@@ -102,7 +111,7 @@ impl Bed {
         let connection = Connection::parse(&redis.url().replace("unix://", &format!("unix://{user}@")), None).unwrap();
         let namespace = Namespace::parse("namespace", "test").unwrap();
         let service = Service::new(Store::open(connection, namespace).await.unwrap());
-        Self { redis, service }
+        Self::at(redis, service)
     }
 
     /// Another process on the same Redis.
@@ -146,18 +155,19 @@ impl Bed {
         self.store().entry(&id(name)).await.unwrap().expect("it exists").definition.unwrap()
     }
 
-    /// Moves the clock of every shard to `ms` ahead of Redis'.
+    /// Moves the clock of every shard to `ms` behind the beginning.
     pub fn shift(&self, ms: i64) {
-        for shard in self.store().shards() {
-            self.redis.cli(&["HSET", &self.key(shard, "clock"), "test_shift", &ms.to_string()]);
-        }
+        self.turn_to(Timestamp(self.begun.0 + ms));
     }
 
-    /// Redis' own time, ms, without what the test moved it by.
-    pub fn real_now(&self) -> i64 {
-        let time = self.redis.ask(&["TIME"]);
-        let part = |at: usize| time.list()[at].text().parse::<i64>().unwrap();
-        part(0) * 1000 + part(1) / 1000
+    /// Moves the clock of every shard to this instant.
+    pub fn turn_to(&self, at: Timestamp) {
+        clock::stand(&self.redis, self.store().shards().end, at);
+    }
+
+    /// Lets this much time pass.
+    pub async fn pass(&self, ms: i64) {
+        self.turn_to(Timestamp(self.now().await.0 + ms));
     }
 
     pub async fn now(&self) -> Timestamp {

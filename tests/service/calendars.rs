@@ -369,7 +369,9 @@ async fn an_entry_that_is_added_while_its_calendar_changes_follows_it() {
         let (asked, wanted) = (request(), name("cal"));
         let change = async {
             // Each round begins at another place of the other's way.
-            tokio::time::sleep(std::time::Duration::from_micros(150 * (round % 20))).await;
+            for _ in 0..round % 8 {
+                bed.now().await;
+            }
             bed.service.put_calendar(&asked, &wanted, &new).await.unwrap()
         };
         let (_, changed) = tokio::join!(bed.add(&called, six_hourly(&json!(["cal"]))), change);

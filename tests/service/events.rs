@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use upbeat::domain::event::EventType;
@@ -16,6 +15,7 @@ use upbeat::store::{ClaimCall, ClaimReply, EndedAs, FinishWord, NextAttempt, Sto
 
 use crate::bed::{Bed, id, request};
 use crate::support::hand::{Hand, ended};
+use crate::support::wait::DEADLINE;
 
 /// Events about an entry, the oldest first.
 async fn life(service: &Service, name: &str) -> Vec<EventView> {
@@ -144,7 +144,7 @@ async fn past_fire_times_messages_and_calendars_are_told() {
     let bed = Bed::new().await;
     bed.add("a", json!({"every": "10s", "shell": "true", "catch_up": "none", "overlap": "allow"})).await;
     bed.add("m", json!({"every": "10s", "list": "out"})).await;
-    let begun = bed.now().await;
+    let begun = Timestamp(bed.now().await.0 + 1);
     bed.shift(120_000);
     bed.claim(0).await;
     let (from, to) = (Said::from(begun), Said::from(Timestamp(begun.0 + 30_000)));
@@ -254,6 +254,8 @@ async fn who_follows_sees_in_order_what_others_do_from_then_on() {
         hand.work_off(shard as u16).await;
     }
     bed.remove("a").await;
+    // What happens at this very instant is told when it has passed.
+    bed.pass(1_000).await;
     let seen = async {
         let mut seen: Vec<EventView> = Vec::new();
         while seen.last().is_none_or(|event| event.kind != "removed") {
@@ -261,7 +263,7 @@ async fn who_follows_sees_in_order_what_others_do_from_then_on() {
         }
         seen
     };
-    let seen = tokio::time::timeout(Duration::from_secs(30), seen).await.expect("it is told");
+    let seen = tokio::time::timeout(DEADLINE, seen).await.expect("it is told");
     let listed = all(&bed.service, EventFilter::default()).await;
     assert_eq!(seen, listed[1..], "the same, but for what was before");
     assert_eq!(seen.iter().filter(|event| event.kind == "finished").count(), 5);

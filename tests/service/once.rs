@@ -72,7 +72,7 @@ async fn a_message_for_later_is_delivered_at_its_instant_and_once() {
     bed.shift(60_000);
     bed.claim(0).await;
     bed.claim(0).await;
-    let sent: Value = serde_json::from_str(&bed.redis.cli(&["LRANGE", "out", "0", "-1"])).unwrap();
+    let sent = bed.redis.messages("out").remove(0);
     assert_eq!((&sent["run_id"], &sent["payload"]), (&json!(asked.run_id), &json!({"x": 1})));
     assert_eq!(sent["trigger"], "one_off");
     let ended = bed.service.run(&RunRef::Id(asked.run_id)).await.unwrap();

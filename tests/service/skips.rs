@@ -50,7 +50,7 @@ async fn the_next_fire_time_is_skipped_and_only_that() {
         assert_eq!((shown.view.next_fire_at, shown.skips[0].fire_at), (skipped.changes[0].next_after, next));
         assert_eq!(shown.skips[0].message, "by ana");
         for ms in [500, 60_500] {
-            bed.shift(next.0.0 - bed.real_now() + ms);
+            bed.turn_to(Timestamp(next.0.0 + ms));
             settle(&bed).await;
         }
         let stretches = bed.stretches("a").await;
@@ -73,7 +73,7 @@ async fn skipped_times_found_late_are_as_if_they_were_not_there() {
             let created = bed.definition("a").await.created;
             // In the middle, two in a row, and the newest of twenty.
             let times = skip(&bed, &[5, 9, 10, 20]).await;
-            bed.shift(times[3].0 + 50_000 - bed.real_now());
+            bed.turn_to(Timestamp(times[3].0 + 50_000));
             settle(&bed).await;
             let stretches = bed.stretches("a").await;
             assert_eq!(bed.all_settled(&stretches, &schedule, created), 20);
@@ -108,7 +108,7 @@ async fn a_skip_is_undone_as_long_as_its_time_has_not_come() {
     assert_eq!(words(&undo(None).await.unwrap()), ["changed"], "the next of them");
     assert_eq!(bed.service.skips(&id("a")).await.unwrap()[0].fire_at, times[1]);
     assert_eq!(words(&undo(Some(&Said::from(times[0]))).await.unwrap()), ["unchanged"]);
-    bed.shift(times[1].0 + 500 - bed.real_now());
+    bed.turn_to(Timestamp(times[1].0 + 500));
     for _ in 0..2 {
         let late = undo(Some(&Said::from(times[1]))).await.unwrap_err();
         assert_eq!((late.exit_code(), late.problem().field.as_deref()), (4, Some("at")));
@@ -192,7 +192,7 @@ async fn a_change_settles_what_is_to_be_skipped_and_rm_forgets_it() {
         if change == "pause first" {
             bed.pause("a").await;
         }
-        bed.shift(times[0].0 + 90_000 - bed.real_now());
+        bed.turn_to(Timestamp(times[0].0 + 90_000));
         match change {
             "set" => drop(bed.set("a", json!({"note": "x"})).await),
             "pause" => drop(bed.pause("a").await),
@@ -205,7 +205,7 @@ async fn a_change_settles_what_is_to_be_skipped_and_rm_forgets_it() {
         let left = if change == "rm" { 0 } else { 1 };
         assert_eq!(bed.count("HLEN", 0, "skips"), left, "{change}");
         if change == "pause first" {
-            bed.shift(times[1].0 + 500 - bed.real_now());
+            bed.turn_to(Timestamp(times[1].0 + 500));
             settle(&bed).await;
             assert_eq!(bed.outcomes("a").await[&ASKED], 1);
             assert_eq!(bed.count("HLEN", 0, "skips"), 0);

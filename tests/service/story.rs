@@ -41,7 +41,7 @@ impl Story {
 
     /// The clock shows this.
     pub fn go(&self, text: &str) {
-        self.bed.shift(self.instant(text).0 - self.bed.real_now());
+        self.bed.turn_to(self.instant(text));
     }
 
     /// An hour of every day in Berlin, with overlap `skip`, as an entry of `ops`.
@@ -54,7 +54,7 @@ impl Story {
 
     /// Half a second after that instant, a node claims all that is due; nothing is started.
     pub async fn claim(&self, text: &str) {
-        self.bed.shift(self.instant(text).0 + 500 - self.bed.real_now());
+        self.bed.turn_to(Timestamp(self.instant(text).0 + 500));
         settle(&self.bed).await;
     }
 
@@ -76,7 +76,7 @@ impl Story {
 
     /// So long after the run began.
     pub fn go_on(&self, run: &Started, ms: i64) {
-        self.bed.shift(run.run.started_at.expect("it has begun").0 + ms - self.bed.real_now());
+        self.bed.turn_to(Timestamp(run.run.started_at.expect("it has begun").0 + ms));
     }
 
     /// Runs what is due then, for so many minutes.

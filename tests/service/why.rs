@@ -351,6 +351,7 @@ async fn a_backfill_tells_what_the_fire_time_was_before() {
     story.bed.service.backfill(&request(), &id("nightly"), &range).await.unwrap();
     let waits = story.why(Some("02:00")).await;
     assert_eq!((waits.answer, waits.reason), (Answer::Waiting, Some("pace")), "{waits:#?}");
+    story.bed.pass(1_000).await;
     settle(&story.bed).await;
     let run = story.fetch().await;
     story.end(ended(&run, EndedAs::Succeeded)).await;

@@ -120,6 +120,10 @@ fn what_is_added_the_short_way_is_what_put_would_have_written() {
         ..ProptestConfig::default()
     });
     let drawn = prop::collection::vec(drawn(), 1..12);
+    let flush = || {
+        world.redis.cli(&["FLUSHALL"]);
+        world.pass(0);
+    };
     runner
         .run(&drawn, |entries| {
             runtime.block_on(async {
@@ -128,11 +132,11 @@ fn what_is_added_the_short_way_is_what_put_would_have_written() {
                 let kept = world.store.put_before(0, "r", "c").await.unwrap();
                 assert_eq!(kept, Some(PutAnswer::Done(added.clone())), "as a repeated request is answered");
                 let short = without_instants(contents(&world), now);
-                world.redis.cli(&["FLUSHALL"]);
+                flush();
                 world.store.reserve_births(0, entries.len()).await.unwrap();
                 let PutAnswer::Done(put) = world.store.put(0, &call(&changes)).await.unwrap() else { panic!() };
                 let long = without_instants(contents(&world), now);
-                world.redis.cli(&["FLUSHALL"]);
+                flush();
                 assert_eq!(added, put);
                 assert_eq!(short, long);
             });

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use upbeat::domain::run::{Reason, State};
 
 use crate::support::hand::{Hand, World};
-use crate::support::wait::wait_for;
+use crate::support::wait::{DEADLINE, wait_for};
 
 async fn fire_once(entry: Value) -> World {
     let world = World::with(&[("a", entry)]).await;
@@ -68,9 +68,7 @@ async fn a_subscriber_gets_what_is_published_and_nobody_is_no_failure() {
     assert!(ended.len() == 1 && ended[0].reason == Some(Reason::Delivered), "{ended:?}");
     let mut listener = world.redis.client().unwrap();
     listener.ask(&["SUBSCRIBE", "news"]).unwrap();
-    wait_for("the subscription", std::time::Duration::from_secs(5), || {
-        world.redis.cli(&["PUBSUB", "NUMSUB", "news"]) == "news\n1"
-    });
+    wait_for("the subscription", DEADLINE, || world.redis.cli(&["PUBSUB", "NUMSUB", "news"]) == "news\n1");
     world.pass(10_000);
     hand.settle(0).await;
     let message: Value = serde_json::from_str(&listener.receive().unwrap().list()[2].text()).unwrap();

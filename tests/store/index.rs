@@ -132,12 +132,8 @@ async fn runs_in_a_state_are_found_without_reading_the_history_of_every_entry() 
     world.redis.cli(&["CONFIG", "RESETSTAT"]);
     let filter = RunFilter { states: vec![State::Failed], limit: Some(50), ..RunFilter::default() };
     let found = service.runs(&filter).await.unwrap();
-    let stats = world.redis.cli(&["INFO", "commandstats"]);
-    let calls = |name: &str| {
-        let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{name}:calls=")));
-        line.map_or(0, |rest| rest.split(',').next().unwrap().parse::<u64>().unwrap())
-    };
-    assert!(calls("hmget") < 30, "{} reads", calls("hmget"));
+    let reads = world.redis.calls_of("hmget");
+    assert!(reads < 30, "{reads} reads");
     let mut ids: Vec<String> = found.runs.iter().map(|run| run.entry_id.clone()).collect();
     ids.sort();
     failed.sort();

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -133,9 +132,7 @@ impl Worker {
     pub fn stop(&mut self) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"));
         kill(pid, Signal::SIGTERM).expect("a child can be signalled");
-        wait_for("the worker has ended", Duration::from_secs(60), || {
-            self.child.try_wait().expect("a child can be asked").is_some()
-        });
+        wait_for("the worker has ended", DEADLINE, || self.child.try_wait().expect("a child can be asked").is_some());
         guard::reap(&mut self.child);
     }
 }
@@ -152,8 +149,7 @@ impl Drop for Worker {
 /// What workers have executed so far, the oldest first: `{id, task, args, kwargs, at_ms, eta, expires, headers, fire_at, queue}`.
 #[track_caller]
 pub fn executed(redis: &RedisServer) -> Vec<Value> {
-    let lines = redis.ask(&["LRANGE", "executed", "0", "-1"]);
-    lines.list().iter().map(|line| serde_json::from_str(&line.text()).expect("a line of the app")).collect()
+    redis.messages("executed")
 }
 
 /// Waits until so many tasks were executed; what was.

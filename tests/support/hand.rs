@@ -12,14 +12,20 @@ use upbeat::store::{
     Started, Store, WorkCall, WorkReply,
 };
 
+use super::clock;
 use super::entries::{add_all, id, open};
 use super::redis::RedisServer;
 
-/// A namespace of its own on a server of its own, and its clock.
+/// A namespace of its own on a server of its own, and its clock: it stands but where the test lets time pass.
 pub struct World {
     pub redis: RedisServer,
     pub store: Store,
-    shift_ms: Cell<i64>,
+    time: Time,
+}
+
+enum Time {
+    Stands { at: Cell<Timestamp> },
+    GoesOn { ahead_ms: Cell<i64> },
 }
 
 impl World {
@@ -30,7 +36,16 @@ impl World {
     pub async fn with_shards(shards: u16) -> Self {
         let redis = RedisServer::fresh();
         let store = open(&redis.url(), shards).await;
-        Self { redis, store, shift_ms: Cell::new(0) }
+        let at = clock::whole_second(&redis);
+        clock::stand(&redis, shards, at);
+        Self { redis, store, time: Time::Stands { at: Cell::new(at) } }
+    }
+
+    /// Where time goes on by itself: for whole nodes, which wait for it.
+    pub async fn that_goes_on(shards: u16) -> Self {
+        let redis = RedisServer::fresh();
+        let store = open(&redis.url(), shards).await;
+        Self { redis, store, time: Time::GoesOn { ahead_ms: Cell::new(0) } }
     }
 
     /// With entries already added.
@@ -48,12 +63,18 @@ impl World {
         }
     }
 
-    /// Redis' clock, as scripts read it, goes on by this much, or back.
+    /// The clock that scripts read goes on by this much, or back.
     pub fn pass(&self, ms: i64) {
-        self.shift_ms.set(self.shift_ms.get() + ms);
-        for shard in self.store.shards() {
-            let clock = format!("upbeat:{{test:{shard}}}:clock");
-            self.redis.cli(&["HSET", &clock, "test_shift", &self.shift_ms.get().to_string()]);
+        let shards = self.store.shards().end;
+        match &self.time {
+            Time::Stands { at } => {
+                at.set(Timestamp(at.get().0 + ms));
+                clock::stand(&self.redis, shards, at.get());
+            }
+            Time::GoesOn { ahead_ms } => {
+                ahead_ms.set(ahead_ms.get() + ms);
+                clock::shift(&self.redis, "test", shards, ahead_ms.get());
+            }
         }
     }
 

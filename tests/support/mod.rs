@@ -6,6 +6,7 @@
 pub mod celery;
 pub mod changes;
 pub mod cli;
+pub mod clock;
 pub mod entries;
 pub mod guard;
 pub mod hand;

@@ -1,15 +1,16 @@
 //! A private Redis server per test, on a Unix socket in a directory of its own, so that no two tests race for a port.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::resp::{Client, Reply};
-use super::wait::DEADLINE;
+use super::wait::{DEADLINE, wait_for, within};
 use super::{guard, setting, short_dir, tls};
 
 /// What a test needs of its server beside the defaults.
@@ -158,6 +159,46 @@ impl RedisServer {
         line.unwrap_or_else(|| panic!("INFO has no {field}")).trim().to_owned()
     }
 
+    /// Its own clock, ms.
+    #[track_caller]
+    pub fn now_ms(&self) -> i64 {
+        let time = self.ask(&["TIME"]);
+        let part = |at: usize| time.list()[at].text().parse::<i64>().expect("a number");
+        part(0) * 1_000 + part(1) / 1_000
+    }
+
+    /// Waits until its own clock is past this instant.
+    #[track_caller]
+    pub fn wait_past(&self, at_ms: i64) {
+        let what = format!("{at_ms} has passed");
+        wait_for(&what, DEADLINE, || self.now_ms() > at_ms);
+    }
+
+    /// How often each command was called, as it counts them itself.
+    #[track_caller]
+    pub fn calls(&self) -> BTreeMap<String, u64> {
+        let stats = self.cli(&["INFO", "commandstats"]);
+        let calls = stats.lines().filter_map(|line| {
+            let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+            Some((name.to_owned(), rest.split(',').next()?.parse().expect("a number")))
+        });
+        calls.collect()
+    }
+
+    /// How often one was called: `evalsha`, `mget`.
+    #[track_caller]
+    pub fn calls_of(&self, command: &str) -> u64 {
+        self.calls().get(command).copied().unwrap_or(0)
+    }
+
+    /// What stands in a list, each text JSON: messages, the first one first.
+    #[track_caller]
+    pub fn messages(&self, list: &str) -> Vec<Value> {
+        let texts = self.ask(&["LRANGE", list, "0", "-1"]);
+        let read = |text: &Reply| serde_json::from_str(&text.text()).unwrap_or_else(|why| panic!("{list}: {why}"));
+        texts.list().iter().map(read).collect()
+    }
+
     /// All keys, sorted.
     #[track_caller]
     pub fn keys(&self) -> Vec<String> {
@@ -230,15 +271,14 @@ impl RedisServer {
 
         let mut child = command.spawn().expect("the Redis server can be started");
         guard::watch(&child);
-        let start = Instant::now();
-        while start.elapsed() < DEADLINE {
+        let answers = within(DEADLINE, || {
             if self.client().and_then(|mut client| client.ask(&["PING"])).is_ok_and(|reply| !is_loading(&reply)) {
-                return Ok(child);
+                return Some(true);
             }
-            if child.try_wait().expect("a child can be asked").is_some() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(5));
+            child.try_wait().expect("a child can be asked").map(|_| false)
+        });
+        if answers == Some(true) {
+            return Ok(child);
         }
         let _ = child.kill();
         guard::reap(&mut child);

@@ -4,7 +4,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+
+use super::wait::DEADLINE;
 
 /// A reply as Redis sent it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,13 +74,13 @@ pub struct Client {
 impl Client {
     pub fn unix(socket: &Path) -> std::io::Result<Self> {
         let stream = UnixStream::connect(socket)?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.set_read_timeout(Some(DEADLINE))?;
         Ok(Self { stream: BufReader::new(Box::new(stream)) })
     }
 
     pub fn tcp(port: u16) -> std::io::Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.set_read_timeout(Some(DEADLINE))?;
         Ok(Self { stream: BufReader::new(Box::new(stream)) })
     }
 

@@ -22,12 +22,17 @@ pub fn wait_for(what: &str, deadline: Duration, mut condition: impl FnMut() -> b
 /// Waits until `find` finds something and returns that.
 #[track_caller]
 pub fn wait_some<T>(what: &str, deadline: Duration, mut find: impl FnMut() -> Option<T>) -> T {
+    within(deadline, &mut find).unwrap_or_else(|| panic!("after {deadline:?} still not: {what}"))
+}
+
+/// Looks for something; `None` where it is not found within `deadline`.
+pub fn within<T>(deadline: Duration, mut find: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {
-        if let Some(found) = find() {
+        let found = find();
+        if found.is_some() || start.elapsed() >= deadline {
             return found;
         }
-        assert!(start.elapsed() < deadline, "after {deadline:?} still not: {what}");
         std::thread::sleep(step(start));
     }
 }

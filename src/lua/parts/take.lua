@@ -3,6 +3,8 @@ local RUNS_MAX, BYTES_MAX = 500, 1048576
 local RECOVER_MS, LOST_MS = 60000, 10000
 local AGE_EACH_MS, AGE_TAKES_MS = 3600000, 600000
 local broken_ids, broken_writes, unknown_lists = {}, {}, {}
+-- For how long the oldest of what is due has been so.
+local late_ms = 0
 
 local function set_aside(id, why)
   broken_ids[#broken_ids + 1] = id
@@ -15,6 +17,7 @@ end
 local function due_page(offset, limit)
   local head = redis.call('ZRANGEBYSCORE', due_key, '-inf', now, 'WITHSCORES', 'LIMIT', offset, 1)
   if #head == 0 then return head, 0 end
+  late_ms = math.max(late_ms, now - head[2])
   if redis.call('ZCOUNT', due_key, '-inf', head[2]) >= offset + limit then
     return redis.call('ZRANGEBYSCORE', due_key, head[2], head[2], 'LIMIT', offset - redis.call('ZCOUNT', due_key, '-inf', '(' .. head[2]), limit), tonumber(head[2])
   end
@@ -261,13 +264,8 @@ end
 -- The next due time, and the next time to look for anything else; -1 where there is none.
 local function next_times(is_full)
   local found = redis.call('ZRANGEBYSCORE', due_key, is_full and '-inf' or '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-  local look = gates.look
-  for _, key in ipairs({ parked_key, broken_key, paused_key, backfilling_key, start_by_key, delayed_key, leases_key }) do
-    local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
-    if first[2] then look = math.min(look, math.max(tonumber(first[2]), key == leases_key and hold or 0)) end
-  end
+  local look = first_look(gates.look)
   -- Runs that wait are looked after, should the step that ends a run not have seen them.
   if redis.call('HLEN', waits_key) > 0 then look = math.min(look, now + 5000) end
-  if redis.call('ZCARD', leases_key) > 0 and shortest then look = math.min(look, now + math.floor(shortest / 3)) end
   return found[2] and tonumber(found[2]) or -1, look < NEVER and look or -1
 end

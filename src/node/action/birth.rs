@@ -14,8 +14,8 @@ use nix::unistd::{getpid, getppid, setsid};
 
 /// Makes `command` tell `control` its number, [`Report::Started`](super::wire::Report), before it runs anything:
 /// whenever the supervisor is killed, the node knows whom to kill. Makes it lead a session of its own, die with this
-/// thread, and start without blocked signals or foreign descriptors.
-pub(super) fn prepare(command: &mut Command, control: OwnedFd) {
+/// thread, and start without blocked signals or foreign descriptors, and with huge pages where only its node had switched them off.
+pub(super) fn prepare(command: &mut Command, control: OwnedFd, has_huge_pages: bool) {
     let supervisor = getpid();
     let prepare = move || -> io::Result<()> {
         setsid()?;
@@ -29,6 +29,9 @@ pub(super) fn prepare(command: &mut Command, control: OwnedFd) {
         // The supervisor may have died before the line above: then no signal comes any more.
         if getppid() != supervisor {
             return Err(Errno::ESRCH.into());
+        }
+        if has_huge_pages {
+            prctl::set_thp_disable(false)?;
         }
         SigSet::empty().thread_set_mask()?;
         // Whoever started the node may have left descriptors open in it. A kernel older than 5.11 refuses, and they

@@ -11,6 +11,7 @@ use super::secret::{Mask, Vault};
 use super::wire::Job;
 use super::{Attempt, Refused};
 use crate::domain::span::Span;
+use crate::node::huge_pages;
 
 /// Passed from the node to every command.
 const PASSED: [&str; 3] = ["PATH", "HOME", "LANG"];
@@ -56,7 +57,15 @@ impl Jobs {
         let path = env.get(OsStr::new("PATH")).map_or(OsStr::new(DEFAULT_PATH), OsString::as_os_str);
         let program = find(name, path)?;
         let env = env.into_iter().collect();
-        Ok(Job { kill_after_ms: self.kill_after.0, program, argv, env, cwd, result: result.map(Path::to_owned) })
+        Ok(Job {
+            kill_after_ms: self.kill_after.0,
+            program,
+            argv,
+            env,
+            cwd,
+            result: result.map(Path::to_owned),
+            has_huge_pages: huge_pages::are_off_by_us(),
+        })
     }
 }
 

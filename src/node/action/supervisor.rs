@@ -98,7 +98,7 @@ fn start(job: &Job, control: &UnixStream) -> io::Result<Pid> {
     }
     command.stdin(Stdio::inherit()).stdout(Stdio::inherit());
     command.stderr(io::stdout().as_fd().try_clone_to_owned()?);
-    birth::prepare(&mut command, control.as_fd().try_clone_to_owned()?);
+    birth::prepare(&mut command, control.as_fd().try_clone_to_owned()?, job.has_huge_pages);
     let child = command.spawn()?;
     Ok(Pid::from_raw(i32::try_from(child.id()).map_err(|_| io::ErrorKind::InvalidData)?))
 }

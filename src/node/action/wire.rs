@@ -34,6 +34,8 @@ pub(super) struct Job {
     pub(super) cwd: Option<PathBuf>,
     /// The file to remove when the node can't do it any more.
     pub(super) result: Option<PathBuf>,
+    /// The node has switched huge pages off for itself: the command gets them back.
+    pub(super) has_huge_pages: bool,
 }
 
 impl Job {
@@ -53,6 +55,7 @@ impl Job {
         put("program", &self.program)?;
         put("cwd", self.cwd.as_deref().map_or(OsStr::new(""), |path| path.as_os_str()))?;
         put("result", self.result.as_deref().map_or(OsStr::new(""), |path| path.as_os_str()))?;
+        put("huge pages", OsStr::new(if self.has_huge_pages { "1" } else { "" }))?;
         put("argv", OsStr::new(&self.argv.len().to_string()))?;
         for argument in &self.argv {
             put("an argument", argument)?;
@@ -90,13 +93,14 @@ impl Job {
         let path = |field: OsString| (!field.is_empty()).then(|| PathBuf::from(field));
         let cwd = path(fields.next()?);
         let result = path(fields.next()?);
+        let has_huge_pages = !fields.next()?.is_empty();
         let arguments: usize = fields.next()?.to_str()?.parse().ok()?;
         let argv: Vec<_> = fields.by_ref().take(arguments).collect();
         let mut env = Vec::new();
         while let Some(name) = fields.next() {
             env.push((name, fields.next()?));
         }
-        (argv.len() == arguments).then_some(Self { kill_after_ms, program, argv, env, cwd, result })
+        (argv.len() == arguments).then_some(Self { kill_after_ms, program, argv, env, cwd, result, has_huge_pages })
     }
 }
 
@@ -151,6 +155,7 @@ mod tests {
             env: vec![("A".into(), "".into()), ("B".into(), "b=c".into())],
             cwd: None,
             result: Some("/tmp/x".into()),
+            has_huge_pages: true,
         };
         let bytes = job.encode().expect("no NUL");
         assert_eq!(Job::read(&mut bytes.as_slice()).expect("whole"), job);
@@ -165,6 +170,7 @@ mod tests {
             env: vec![],
             cwd: None,
             result: None,
+            has_huge_pages: false,
         };
         assert_eq!(job.encode().expect_err("a NUL").0, "an argument holds a NUL byte");
     }

@@ -1,0 +1,75 @@
+//! Nodes in this process, real but for the work: what an attempt would do is a function that takes no time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+
+use crate::bench::bed::Ground;
+use crate::domain::node::Serves;
+use crate::domain::span::Span;
+use crate::error::{Error, Result};
+use crate::node::{self, Instead, NodeConfig};
+use crate::shutdown::{self, Trigger};
+
+/// Nodes have to be seen within this time.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Running nodes; stop them with [`Fleet::stop`].
+pub struct Fleet(Vec<(Trigger, JoinHandle<Result<()>>)>);
+
+impl Fleet {
+    /// Starts so many nodes with so many slots each, and waits until all have claimed once.
+    pub async fn start(ground: &Ground, nodes: usize, slots: usize, instead: Instead) -> Result<Self> {
+        let mut fleet = Self(Vec::with_capacity(nodes));
+        for number in 1..=nodes {
+            let config = NodeConfig {
+                name: format!("bench-{number}"),
+                concurrency: slots,
+                serves: Serves { queues: None, kinds: vec!["exec".to_owned()] },
+                lease: Span(15_000),
+                drain_timeout: Span(2_000),
+                pass_env: Vec::new(),
+                secrets: None,
+                secrets_dir: None,
+            };
+            let (trigger, asked) = shutdown::channel();
+            let (connection, namespace) = (ground.connection.clone(), ground.store.namespace().clone());
+            let instead = instead.clone();
+            let node = tokio::spawn(node::run_instead(config, connection, namespace, asked, instead));
+            fleet.0.push((trigger, node));
+        }
+        let began = Instant::now();
+        while ground.store.nodes().await?.len() < nodes {
+            if began.elapsed() > PATIENCE {
+                return Err(Error::internal(format!(
+                    "{nodes} nodes did not all begin within {} s",
+                    PATIENCE.as_secs()
+                )));
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(fleet)
+    }
+
+    /// Stops all and waits for them.
+    pub async fn stop(self) -> Result<()> {
+        let nodes: Vec<_> = self
+            .0
+            .into_iter()
+            .map(|(trigger, node)| {
+                trigger.drain();
+                (trigger, node)
+            })
+            .collect();
+        for (_trigger, node) in nodes {
+            node.await.map_err(|why| Error::internal(format!("a node of the bench panicked: {why}")))??;
+        }
+        Ok(())
+    }
+}
+
+/// Does nothing.
+pub fn nothing() -> Instead {
+    Arc::new(|_| {})
+}

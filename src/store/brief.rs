@@ -1,0 +1,76 @@
+//! What a node reads before it executes a run: definition, what the last run left; one round trip for any number of runs.
+
+use fred::types::Value;
+
+use crate::domain::id::EntryId;
+use crate::domain::record::EndedRun;
+use crate::domain::run::State;
+use crate::domain::timestamp::Timestamp;
+use crate::error::Result;
+use crate::store::Store;
+use crate::store::keys::Key;
+use crate::store::reply::{Reply, maybe_bytes};
+
+/// What is known of an entry when a run of it begins.
+#[derive(Debug, Clone, Default)]
+pub struct Brief {
+    /// The current definition, JSON; `None` where the entry was removed.
+    pub definition: Option<Vec<u8>>,
+    /// The newest record that ended.
+    pub last: Option<EndedRun>,
+    /// When the newest that succeeded had ended.
+    pub last_success_at: Option<Timestamp>,
+    /// What the last run left for the next.
+    pub result: Option<String>,
+}
+
+/// Entries in one round trip.
+const PAGE: usize = 250;
+
+impl Store {
+    /// Briefs of entries of one shard, in their order; an entry may be named twice.
+    ///
+    /// # Errors
+    ///
+    /// Unavailable.
+    pub async fn briefs(&self, shard: u16, ids: &[EntryId]) -> Result<Vec<Brief>> {
+        let mut briefs = Vec::with_capacity(ids.len());
+        for page in ids.chunks(PAGE) {
+            let ask = |key: Key, fields: Vec<Value>| {
+                ("HMGET", std::iter::once(Value::from(self.key(shard, key))).chain(fields).collect::<Vec<_>>())
+            };
+            let names = || page.iter().map(|id| Value::from(id.as_str())).collect();
+            let rings = page.iter().flat_map(|id| [Value::from(id.as_str()), Value::from(format!("{id}!"))]).collect();
+            let asked = vec![ask(Key::Entries, names()), ask(Key::History, rings), ask(Key::Results, names())];
+            let mut answers = self.inner.client.each(asked).await?.into_iter();
+            let mut answer = || answers.next().map_or_else(|| Ok(Vec::new()), |one| Ok(Reply::list(one?)?.rest()));
+            let (definitions, rings, results): (Vec<Value>, Vec<Value>, Vec<Value>) = (answer()?, answer()?, answer()?);
+            let rings = rings.chunks(2).map(<[Value]>::to_vec);
+            for (((id, definition), ring), result) in page.iter().zip(definitions).zip(rings).zip(results) {
+                let mut brief = Brief {
+                    definition: maybe_bytes(definition)?,
+                    result: maybe_bytes(result)?.map(|text| String::from_utf8_lossy(&text).into_owned()),
+                    ..Brief::default()
+                };
+                for chunk in ring {
+                    let Some(chunk) = maybe_bytes(chunk)? else { continue };
+                    EndedRun::read_chunk(self.namespace(), id, &chunk).into_iter().for_each(|run| brief.note(run));
+                }
+                briefs.push(brief);
+            }
+        }
+        Ok(briefs)
+    }
+}
+
+impl Brief {
+    fn note(&mut self, run: EndedRun) {
+        if run.state == State::Succeeded {
+            self.last_success_at = self.last_success_at.max(Some(run.finished_at));
+        }
+        let order = |run: &EndedRun| (run.last_fire_at, run.finished_at);
+        if self.last.as_ref().is_none_or(|known| order(known) < order(&run)) {
+            self.last = Some(run);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! `upbeat bench`, with loads so small that only its words and its counts are looked at: figures of time stand in no test.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use support::cli::Upbeat;
+use support::redis::RedisServer;
+
+/// Measures, and looks at what every bench owes: whole figures, verdicts where there is a budget, and a clean server.
+fn measured(what: &str, args: &[&str]) -> Vec<Value> {
+    let server = RedisServer::fresh();
+    let user = Upbeat::at(server.url()).namespace("own");
+    let figures = user.json(&[&["bench", what], args].concat());
+    let figures = figures.as_array().unwrap().clone();
+    assert!(!figures.is_empty());
+    for figure in &figures {
+        assert_eq!(figure["bench"], what, "{figure}");
+        assert!(figure["case"].as_str().is_some_and(|case| !case.is_empty()), "{figure}");
+        assert!(figure["what"].as_str().is_some_and(|what| !what.is_empty()), "{figure}");
+        assert!(figure["value"].as_f64().is_some_and(f64::is_finite), "{figure}");
+        assert!(figure["unit"].is_string(), "{figure}");
+        let budget = &figure["budget"];
+        let is_kept = match (budget["at_most"].as_f64(), budget["at_least"].as_f64()) {
+            (Some(most), None) => Some(figure["value"].as_f64().unwrap() <= most),
+            (None, Some(least)) => Some(figure["value"].as_f64().unwrap() >= least),
+            _ => None,
+        };
+        let verdict = is_kept.map(|is_kept| if is_kept { "ok" } else { "short" });
+        assert_eq!(figure["verdict"].as_str(), verdict, "{figure}");
+    }
+    let left = server.keys();
+    assert!(left.is_empty(), "a bench removes what it has written: {left:?}");
+    figures
+}
+
+/// The value of every figure that is called so.
+fn values(figures: &[Value], what: &str) -> Vec<f64> {
+    let found: Vec<f64> = figures
+        .iter()
+        .filter(|figure| figure["what"] == what)
+        .map(|figure| figure["value"].as_f64().unwrap())
+        .collect();
+    assert!(!found.is_empty(), "no figure is called {what}");
+    found
+}
+
+#[test]
+fn bench_claim_tells_the_native_limit_of_the_same_run() {
+    let figures = measured("claim", &["--entries", "600", "--rounds", "1"]);
+    let cases: BTreeSet<&str> = figures.iter().map(|figure| figure["case"].as_str().unwrap()).collect();
+    assert_eq!(cases, BTreeSet::from(["into a queue, mixed, 600 due at once", "list action, 600 due at once"]));
+    assert_eq!(values(&figures, "of Redis' own speed, ZADD + XADD").len(), 2);
+    assert!(values(&figures, "Redis CPU per native pair").iter().all(|us| *us > 0.0));
+}
+
+#[test]
+fn bench_life_works_off_every_run() {
+    let figures = measured("life", &["--runs", "500", "--rounds", "1"]);
+    assert_eq!(values(&figures, "runs a second").len(), 2, "with 256 slots and with 16");
+}
+
+#[test]
+fn bench_lag_sees_every_fire_begin() {
+    let figures = measured("lag", &["--rate", "20", "--nodes", "2", "--seconds", "2"]);
+    assert!(values(&figures, "begun")[0] >= 30.0, "{figures:?}");
+    assert!(values(&figures, "p99")[0] >= values(&figures, "p50")[0]);
+}
+
+#[test]
+fn bench_idle_wakes_all_for_one_instant_and_one_claims_it() {
+    let figures = measured("idle", &["--nodes", "3", "--seconds", "3"]);
+    assert_eq!(values(&figures, "fires lost or doubled"), [0.0]);
+    assert!(values(&figures, "commands in the second of the instant")[0] >= 1.0);
+}
+
+#[test]
+fn bench_contention_has_a_case_for_every_number_of_nodes_and_rate() {
+    let figures = measured("contention", &["--nodes", "1,3", "--rate", "5,10", "--seconds", "2"]);
+    let cases: BTreeSet<&str> = figures.iter().map(|figure| figure["case"].as_str().unwrap()).collect();
+    assert_eq!(cases.len(), 4, "{cases:?}");
+    assert_eq!(values(&figures, "fires lost or doubled"), [0.0; 4]);
+}
+
+#[test]
+fn bench_burst_drains_all_once() {
+    let figures = measured("burst", &["--entries", "2000", "--nodes", "2"]);
+    assert_eq!(values(&figures, "fires lost or doubled"), [0.0]);
+}
+
+#[test]
+fn bench_memory_weighs_both_kinds_of_plan_and_a_node() {
+    let figures = measured("memory", &["--entries", "2000"]);
+    assert!(values(&figures, "of Redis per entry, before the first fire").iter().all(|bytes| *bytes > 100.0));
+    assert_eq!(values(&figures, "resident memory").len(), 1);
+}
+
+#[test]
+fn bench_failover_kills_real_nodes_and_no_fire_is_lost() {
+    let figures = measured("failover", &["--kills", "3", "--nodes", "3", "--rate", "20"]);
+    assert_eq!(values(&figures, "fires lost"), [0.0]);
+    assert_eq!(values(&figures, "fires doubled"), [0.0]);
+    assert_eq!(values(&figures, "runs lost"), [0.0]);
+}
+
+#[test]
+fn bench_apply_runs_the_program_itself() {
+    let figures = measured("apply", &["--entries", "300"]);
+    assert!(values(&figures, "Redis CPU per entry")[0] > 0.0);
+    assert_eq!(figures[0]["budget"], Value::Null, "its budget is for 100,000");
+}
+
+#[test]
+fn a_bench_is_bounded_and_touches_nothing_that_is_in_use() {
+    let server = RedisServer::fresh();
+    let user = Upbeat::at(server.url());
+    for args in [
+        &["bench", "claim", "--entries", "1000001"][..],
+        &["bench", "idle", "--nodes", "257"],
+        &["bench", "contention", "--rate", "10,0"],
+        &["bench", "failover", "--nodes", "1"],
+        &["bench", "lag", "--seconds", "3601"],
+        &["bench", "nothing"],
+    ] {
+        let error = user.error(2, args);
+        assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{args:?}: {error}");
+    }
+    assert!(server.keys().is_empty());
+    user.ok(&["-n", "test-bench-claim-list-1", "add", "a", "--every", "1h", "--", "true"]);
+    let before = server.keys();
+    let error = user.error(4, &["bench", "claim", "--entries", "10", "--rounds", "1"]);
+    assert_eq!(error["field"], json!("namespace"));
+    assert_eq!(error["value"], json!("test-bench-claim-list-1"));
+    assert_eq!(server.keys(), before, "what stands there stays");
+}
+
+#[test]
+fn the_table_shows_budget_and_verdict_and_the_id_output_the_bench() {
+    let server = RedisServer::fresh();
+    let user = Upbeat::at(server.url());
+    let table = user.ok(&["bench", "claim", "--entries", "300", "--rounds", "1"]);
+    let head = table.lines().next().unwrap();
+    assert_eq!(head.split_whitespace().collect::<Vec<_>>(), ["BENCH", "CASE", "WHAT", "MEASURED", "BUDGET", "VERDICT"]);
+    assert!(table.contains(">= 0.5"), "{table}");
+}
