@@ -1,6 +1,6 @@
 //! The lines of one text, looked up once somebody asks: to take a long one apart costs twenty times its length.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 
 use super::places::Places;
 use super::read::is_json;
@@ -15,14 +15,26 @@ pub struct PlacesOf {
     name: String,
     text: String,
     whole: OnceCell<Places>,
-    /// Where the last header was, and how many lines are before it: who asks about many asks in their order.
-    last: Cell<(usize, usize)>,
+    headers: OnceCell<Vec<Header>>,
+    defaults: OnceCell<Places>,
+}
+
+/// Where an entry begins in a long text.
+#[derive(Debug)]
+struct Header {
+    /// Of the line, bytes.
+    at: u32,
+    /// Of its id in that line, bytes.
+    id: (u8, u16),
+    /// Lines before it.
+    before: u32,
 }
 
 impl PlacesOf {
     /// Those of the file `name` with this text.
     pub fn new(name: String, text: String) -> Self {
-        Self { name, text, whole: OnceCell::new(), last: Cell::default() }
+        let (whole, headers, defaults) = Default::default();
+        Self { name, text, whole, headers, defaults }
     }
 
     /// `error` with its line, unless it has one.
@@ -45,7 +57,7 @@ impl PlacesOf {
 
     fn line(&self, field: &str, value: Option<&str>) -> Option<usize> {
         match self.search(field) {
-            Some((_, places)) => places.line(field, value),
+            Some((_, header)) => self.places_at(header).line(field, value),
             None => self.whole().line(field, value),
         }
     }
@@ -54,51 +66,41 @@ impl PlacesOf {
         self.whole.get_or_init(|| Places::of(&self.name, &self.text))
     }
 
-    /// The entry of a long text, and the places in it and in the defaults; `None` where all of it has to be taken apart.
-    fn search<'f>(&self, field: &'f str) -> Option<(&'f str, Places)> {
+    /// The entry of a long text, and where it begins; `None` where all of it has to be taken apart.
+    fn search<'f>(&self, field: &'f str) -> Option<(&'f str, &Header)> {
         if self.text.len() < LONG_BYTES || self.whole.get().is_some() || is_json(&self.name, &self.text) {
             return None;
         }
+        let headers = self.headers.get_or_init(|| headers(&self.text));
         let mut id = field.strip_prefix("entries.")?;
-        let at = loop {
+        loop {
             // Ids may hold dots: the longest one that there is is the one.
-            match self.header(&format!("[entries.{id}]")).or_else(|| self.header(&format!("[entries.\"{id}\"]"))) {
-                Some(at) => break at,
-                None => id = id.rsplit_once('.')?.0,
+            if let Ok(found) = headers.binary_search_by_key(&id, |header| header.id(&self.text)) {
+                return Some((id, &headers[found]));
             }
-        };
+            id = id.rsplit_once('.')?.0;
+        }
+    }
+
+    /// The places in an entry and in the defaults.
+    fn places_at(&self, header: &Header) -> Places {
+        let at = header.at as usize;
         let header_end = self.text[at..].find(']').map_or(at, |end| at + end);
         let inner = format!("{}.", &self.text[at..header_end]);
         let entry = self.section(at, |header| header.starts_with(&inner));
-        let (before, _) = self.lines_before(at);
-        let places = Places::of_piece(&self.name, entry, before);
-        let defaults =
-            self.text.find("\n[defaults").map(|at| at + 1).or(self.text.starts_with("[defaults").then_some(0));
-        let places = match defaults {
-            None => places,
-            Some(at) => {
-                let before = self.text[..at].matches('\n').count();
-                let section = self.section(at, |header| header.starts_with("[defaults."));
-                places.with_defaults_of(&Places::of_piece(&self.name, section, before))
-            }
-        };
-        Some((id, places))
+        Places::of_piece(&self.name, entry, header.before as usize).with_defaults_of(self.defaults())
     }
 
-    /// Where a line begins with this header: behind the last one that was found, else anywhere.
-    fn header(&self, header: &str) -> Option<usize> {
-        let find = |from: usize| {
-            let mut from = from;
-            loop {
-                let at = from + self.text[from..].find(header)?;
-                if at == 0 || self.text.as_bytes()[at - 1] == b'\n' {
-                    return Some(at);
-                }
-                from = at + header.len();
-            }
-        };
-        let (last, _) = self.last.get();
-        find(last).or_else(|| find(0))
+    fn defaults(&self) -> &Places {
+        self.defaults.get_or_init(|| {
+            let first = self.text.starts_with("[defaults").then_some(0);
+            let Some(at) = first.or_else(|| self.text.find("\n[defaults").map(|at| at + 1)) else {
+                return Places::default();
+            };
+            let before = self.text[..at].matches('\n').count();
+            let section = self.section(at, |header| header.starts_with("[defaults."));
+            Places::of_piece(&self.name, section, before)
+        })
     }
 
     /// From a header to the next one that does not belong to it.
@@ -112,14 +114,45 @@ impl PlacesOf {
             }
         }
     }
+}
 
-    fn lines_before(&self, at: usize) -> (usize, usize) {
-        let (last, lines) = self.last.get();
-        let newlines = |text: &str| text.bytes().filter(|byte| *byte == b'\n').count();
-        let before = if at >= last { lines + newlines(&self.text[last..at]) } else { newlines(&self.text[..at]) };
-        self.last.set((at, before));
-        (before, at)
+impl Header {
+    fn id<'t>(&self, text: &'t str) -> &'t str {
+        let start = self.at as usize + usize::from(self.id.0);
+        text.get(start..start + usize::from(self.id.1)).unwrap_or_default()
     }
+}
+
+/// The headers of all entries by id, found in one way through the text.
+fn headers(text: &str) -> Vec<Header> {
+    let mut headers = Vec::new();
+    let mut at = 0;
+    for (before, line) in text.split_inclusive('\n').enumerate() {
+        if let Some(id) = id_of_header(line) {
+            // A text has 512 MiB at most, see `FILE_MAX_BYTES`.
+            headers.push(Header { at: at as u32, id, before: before as u32 });
+        }
+        at += line.len();
+    }
+    // Stable: of two that are alike the first is told.
+    headers.sort_by_key(|header| header.id(text));
+    headers.dedup_by_key(|header| header.id(text));
+    headers
+}
+
+/// Where the id stands in `[entries.a]` or `[entries."a.b"]`, and how long it is; not in the header of a table of an entry.
+fn id_of_header(line: &str) -> Option<(u8, u16)> {
+    const BEFORE: &str = "[entries.";
+    let name = line.strip_prefix(BEFORE)?;
+    let quote = name.chars().next().filter(|first| ['"', '\''].contains(first));
+    let (start, end) = match quote {
+        Some(quote) => (1, 1 + name[1..].find(quote)?),
+        None => (0, name.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_'))?),
+    };
+    let rest = &name[end + start..];
+    let is_whole = rest.trim_start().starts_with(']') && end > start;
+    let length = u16::try_from(end - start).ok()?;
+    is_whole.then_some((BEFORE.len() as u8 + start as u8, length))
 }
 
 #[cfg(test)]
@@ -130,13 +163,24 @@ mod tests {
     fn a_line_of_a_long_file_is_found_without_taking_all_of_it_apart() {
         let entry = |n: usize| match n {
             2000 => "[entries.\"a.2000\"]\nevery = '1h'\n\n[entries.\"a.2000\".retry]\nmax = 1\n\n".to_owned(),
+            3000 => "[entries.b] # bare\nevery = '1h'\n\n[entries.b.retry]\nmax = 1\n\n".to_owned(),
             n => format!("[entries.a-{n}]\nevery = '1h'\nexec = ['{}']\n\n", "x".repeat(100)),
         };
         let text = "[defaults]\ntz = 'UTC'\n\n".to_owned() + &(0..9000).map(entry).collect::<String>();
         assert!(text.len() > LONG_BYTES);
         let whole = Places::of("x.toml", &text);
         let places = PlacesOf::new("x.toml".to_owned(), text);
-        for field in ["a-0.exec", "a-17", "a-8999.every", "a-3.tz", "a.2000.retry.max", "a.2000.every", "a-1.none"] {
+        for field in [
+            "a-0.exec",
+            "a-17",
+            "a-8999.every",
+            "a-3.tz",
+            "b.retry.max",
+            "b",
+            "a.2000.retry.max",
+            "a.2000.every",
+            "a-1.none",
+        ] {
             let field = format!("entries.{field}");
             assert_eq!(places.line(&field, None), whole.line(&field, None), "{field}");
             assert_eq!(places.entry(&field), whole.entry(&field), "{field}");
