@@ -117,10 +117,10 @@ impl ScheduleFile {
         })
     }
 
-    /// The same file with every entry as its text.
+    /// The same file with every entry as its text, too.
     pub fn packed(self) -> ScheduleFile<PackedEntry> {
         let Self { owner, namespace, calendars, queues, entries } = self;
-        let entries = entries.into_iter().map(PackedEntry::of).collect();
+        let entries = entries.into_iter().map(PackedEntry::with_entry).collect();
         ScheduleFile { owner, namespace, calendars, queues, entries }
     }
 

@@ -1,5 +1,6 @@
 //! What schedule files ask for, held against what stands: `plan` shows what is decided here, `apply` writes it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -320,41 +321,50 @@ impl Against {
         })?;
         let fields = self.fields(one, Some(&definition.entry))?;
         match definition.owner == owner {
-            true if fields == *definition.entry => Ok(None),
+            true if *fields == *definition.entry => Ok(None),
             false if !self.options.is_take => {
                 let problem = Problem::bare(why_not_yours(id, &definition.owner));
                 Err(Error::Conflict(problem.hint("--take takes it over")))
             }
             _ => {
-                let entry = Entry::parse_for(id, fields)?.with_calendars(&self.calendars)?;
+                let entry = self.entry(one, fields)?;
                 Ok(decide::changed(&self.request, id, definition, entry, owner, now))
             }
         }
     }
 
-    /// The fields with the anchor that they keep, or get.
-    fn fields(&self, one: &WantedEntry, on_record: Option<&Map<String, Value>>) -> Result<Map<String, Value>> {
+    /// The fields with the anchor that they keep, or get; borrowed where they are those of the file.
+    fn fields<'w>(
+        &self,
+        one: &'w WantedEntry,
+        on_record: Option<&Map<String, Value>>,
+    ) -> Result<Cow<'w, Map<String, Value>>> {
         let mut fields = one.packed.fields()?;
         if let Some(anchor) = decide::new_anchor(&fields, one.packed.counting(), on_record, self.anchor) {
-            decide::set_anchor(&mut fields, anchor);
+            decide::set_anchor(fields.to_mut(), anchor);
         }
         Ok(fields)
     }
 
+    /// The entry with these fields and the dates of its calendars.
+    fn entry(&self, one: &WantedEntry, fields: Cow<'_, Map<String, Value>>) -> Result<Entry> {
+        let entry = match fields {
+            Cow::Borrowed(_) => one.packed.entry()?,
+            Cow::Owned(fields) => Entry::parse_for(one.packed.id(), fields)?,
+        };
+        entry.with_calendars(&self.calendars)
+    }
+
     /// The entry as it is added.
     fn new_entry(&self, one: &WantedEntry) -> Result<Entry> {
-        Entry::parse_for(one.packed.id(), self.fields(one, None)?)?.with_calendars(&self.calendars)
+        self.entry(one, self.fields(one, None)?)
     }
 
     /// The entry with its anchor and the dates of its calendars.
     pub fn anchored(&self, one: &WantedEntry, stored: Option<&StoredEntry>) -> Result<Entry> {
-        match stored.and_then(|stored| stored.definition.as_ref().ok()) {
-            None => self.new_entry(one),
-            Some(definition) => {
-                let fields = self.fields(one, Some(&definition.entry))?;
-                Entry::parse_for(one.packed.id(), fields)?.with_calendars(&self.calendars)
-            }
-        }
+        let on_record =
+            stored.and_then(|stored| stored.definition.as_ref().ok()).map(|definition| definition.entry.as_ref());
+        self.entry(one, self.fields(one, on_record)?)
     }
 
     /// What counts as now for an entry that owes something.

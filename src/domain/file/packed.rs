@@ -1,5 +1,7 @@
-//! One entry of many, as its text: about 300 bytes where an entry that is taken apart has ten times as many.
+//! One entry of many, as its text: about 300 bytes where an entry that is taken apart has ten times as many. Of a file that is not
+//! long it is kept as it was read, too: to read it once more takes a processor 4 us.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -19,6 +21,8 @@ pub struct PackedEntry(Arc<Inner>);
 struct Inner {
     id: EntryId,
     text: Box<str>,
+    /// As it was read, where there is room for that.
+    read: Option<Entry>,
     is_paused: bool,
     counting: Counting,
     /// An anchor could make it invalid.
@@ -34,20 +38,14 @@ impl PackedEntry {
     /// The entry, packed.
     pub fn of(one: FileEntry) -> Self {
         let FileEntry { id, entry, is_paused } = one;
-        let text = entry.to_json().into_boxed_str();
-        let schedule = &entry.schedule;
-        let counting = schedule.counting();
-        let is_plain = matches!(schedule.when, When::Every(_)) && schedule.end.is_none() && schedule.exclude.is_empty();
-        let is_short = text.len() + ANCHOR_BYTES <= DEFINITION_MAX_BYTES;
-        Self(Arc::new(Inner {
-            is_doubtful: matches!(counting, Counting::FromAnchor(_)) && !(is_plain && is_short),
-            names_calendars: !schedule.exclude.calendars().is_empty(),
-            has_offset_changes: !schedule.zone.has_constant_offset(),
-            counting,
-            id,
-            text,
-            is_paused,
-        }))
+        Self(Arc::new(Inner::of(id, &entry, is_paused)))
+    }
+
+    /// The entry, packed, and as it is beside that.
+    pub fn with_entry(one: FileEntry) -> Self {
+        let FileEntry { id, entry, is_paused } = one;
+        let inner = Inner::of(id, &entry, is_paused);
+        Self(Arc::new(Inner { read: Some(entry), ..inner }))
     }
 
     /// Its id.
@@ -90,9 +88,12 @@ impl PackedEntry {
     /// # Errors
     ///
     /// Internal, because it was checked before.
-    pub fn fields(&self) -> Result<Map<String, Value>> {
+    pub fn fields(&self) -> Result<Cow<'_, Map<String, Value>>> {
+        if let Some(entry) = &self.0.read {
+            return Ok(Cow::Borrowed(entry.fields()));
+        }
         let odd = |why| Error::internal(format!("the definition of {} can't be read again: {why}", self.0.id));
-        serde_json::from_str(&self.0.text).map_err(odd)
+        serde_json::from_str::<Map<String, Value>>(&self.0.text).map(Cow::Owned).map_err(odd)
     }
 
     /// Takes it apart.
@@ -101,7 +102,10 @@ impl PackedEntry {
     ///
     /// As [`PackedEntry::fields`].
     pub fn entry(&self) -> Result<Entry> {
-        Entry::parse_for(&self.0.id, self.fields()?)
+        match &self.0.read {
+            Some(entry) => Ok(entry.clone()),
+            None => Entry::parse_for(&self.0.id, self.fields()?.into_owned()),
+        }
     }
 
     /// The same, with all that its file says about it.
@@ -111,5 +115,25 @@ impl PackedEntry {
     /// As [`PackedEntry::fields`].
     pub fn unpacked(&self) -> Result<FileEntry> {
         Ok(FileEntry { id: self.0.id.clone(), entry: self.entry()?, is_paused: self.0.is_paused })
+    }
+}
+
+impl Inner {
+    fn of(id: EntryId, entry: &Entry, is_paused: bool) -> Self {
+        let text = entry.to_json().into_boxed_str();
+        let schedule = &entry.schedule;
+        let counting = schedule.counting();
+        let is_plain = matches!(schedule.when, When::Every(_)) && schedule.end.is_none() && schedule.exclude.is_empty();
+        let is_short = text.len() + ANCHOR_BYTES <= DEFINITION_MAX_BYTES;
+        Self {
+            is_doubtful: matches!(counting, Counting::FromAnchor(_)) && !(is_plain && is_short),
+            names_calendars: !schedule.exclude.calendars().is_empty(),
+            has_offset_changes: !schedule.zone.has_constant_offset(),
+            counting,
+            id,
+            text,
+            read: None,
+            is_paused,
+        }
     }
 }

@@ -11,7 +11,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde_json::{Map, Value};
 
 use super::read::{is_json, read_entry, sections, with_value};
-use super::{PackedEntry, Places, ScheduleFile};
+use super::{FileEntry, PackedEntry, Places, ScheduleFile};
 use crate::domain::json_text::Strict;
 use crate::domain::reading::Complaints;
 use crate::domain::threads::{in_threads, pieces_in_threads};
@@ -30,6 +30,9 @@ const ENTRY_BYTES: usize = 120;
 
 const ENTRIES: &str = "entries";
 const DEFAULTS: &str = "defaults";
+
+/// Up to here each entry is kept as it was read, too, 4 kB of it: that saves a fifth of the time that `apply` takes.
+const KEPT_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Is told of bytes that were read.
 type Seen<'s> = dyn Fn(usize) + Sync + 's;
@@ -54,6 +57,7 @@ struct Piece {
 }
 
 fn read_toml(name: &str, text: &str, texts: Vec<&str>, seen: &Seen<'_>) -> Option<Read> {
+    let pack = packing(text);
     let mut line = 0;
     let mut pieces: Vec<(usize, &str)> = Vec::with_capacity(texts.len());
     for text in texts {
@@ -90,7 +94,7 @@ fn read_toml(name: &str, text: &str, texts: Vec<&str>, seen: &Seen<'_>) -> Optio
         let mut complaints = Complaints::default();
         let entries =
             entries.into_iter().filter_map(|(key, value)| read_entry(&key, value, &defaults, &mut complaints));
-        let entries = entries.map(PackedEntry::of).collect();
+        let entries = entries.map(pack).collect();
         let mut errors = complaints.0;
         if !errors.is_empty() {
             // The values were taken apart.
@@ -125,6 +129,11 @@ fn read_toml(name: &str, text: &str, texts: Vec<&str>, seen: &Seen<'_>) -> Optio
     finish(file, entries, errors)
 }
 
+/// How the entries of this text are held.
+fn packing(text: &str) -> fn(FileEntry) -> PackedEntry {
+    if text.len() <= KEPT_MAX_BYTES { PackedEntry::with_entry } else { PackedEntry::of }
+}
+
 fn placed(error: Error, name: &str, places: &Places) -> Error {
     let Problem { place, field, value, .. } = error.problem();
     if place.is_some() {
@@ -144,10 +153,11 @@ fn read_json(text: &str, seen: &Seen<'_>) -> Option<Read> {
     let mut file = Map::new();
     walk(text, Walk::Others(&mut file))?;
     let (_, defaults, _) = sections(file.clone(), &mut Complaints::default());
+    let pack = packing(text);
     let read_one = |(key, value): (String, Value)| {
         let mut complaints = Complaints::default();
         let written = value.clone();
-        let entry = read_entry(&key, value, &defaults, &mut complaints).map(PackedEntry::of);
+        let entry = read_entry(&key, value, &defaults, &mut complaints).map(pack);
         let document = Map::from_iter([(ENTRIES.to_owned(), Value::Object(Map::from_iter([(key, written)])))]);
         (entry, complaints.0.into_iter().map(|error| with_value(error, &document)).collect::<Vec<Error>>())
     };
