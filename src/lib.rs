@@ -122,6 +122,10 @@
 //! - **Zone data.** One release per process, chosen at start ([`domain::zone::ZoneData`]). Nodes tell theirs with each claim; only
 //!   those with the greatest live one are asked to plan, and what was planned with an older one is planned anew from what is settled
 //!   (`lua/parts/zones.lua`, `store/zones.rs`).
+//! - **Room.** An entry costs three fields and a member (`entries`, `plans`, `due`; a direct action's message is a fourth), 220 bytes
+//!   of Redis' own before anything is said. So what most entries have alike is left out: the definition names four numbers in one
+//!   list (`domain/definition/written.rs`), the plan has 43 bytes (`domain/plan/packed.rs`), the answer of an add 4 an entry
+//!   (`store/added.rs`). `tests/store/memory.rs` holds the sum.
 //! - **Audit.** Each revision carries the instant of the step that wrote it, by the shard's clock, and what came until then was
 //!   settled under the one before. So `domain/audit.rs` knows which fire times each revision owed and compares them with the
 //!   stretches of the ledger that name it, by count and sum; entry, cursor and ledger are read in one step (`snapshot.lua`). In Redis a
@@ -141,6 +145,9 @@
 //! - **Rights.** One table says who sends which command and runs which script (`store/rights.rs`); what a script calls is read
 //!   from its text. `upbeat acl` prints it as users of Redis, `doctor` compares it with what its own user may do. Who only reads
 //!   runs scripts by `EVALSHA_RO`: Redis itself refuses what would change something, before anything is written.
+//! - **Large sets.** There is no index by id, which would cost each entry bytes: whoever asks for many entries walks the definitions
+//!   in bounded steps, keeps ids alone ([`domain::id::IdList`]), sorts them, and reads, words and writes a few pages at a time
+//!   (`service/listing.rs`, `export.rs`, `each_selected.rs`). What stays is met once, whatever comes and goes meanwhile.
 //! - **A namespace is opened by its first write.** Reading leaves no key behind, so one that nobody ever used is told from one that
 //!   is empty.
 //!

@@ -38,6 +38,8 @@ mod limits;
 mod lists;
 #[path = "store/look_ins.rs"]
 mod look_ins;
+#[path = "store/memory.rs"]
+mod memory;
 #[path = "store/model.rs"]
 mod model;
 #[path = "store/one_run.rs"]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value, json};
 
 use crate::bench::bed::Ground;
-use crate::domain::definition::{DEFINITION_VERSION, Definition};
+use crate::domain::definition::Definition;
 use crate::domain::entry::Entry;
 use crate::domain::id::EntryId;
 use crate::domain::plan::{LIST_TIMES, Registered};
@@ -147,7 +147,6 @@ impl When {
 fn change(store: &Store, id: &EntryId, birth: u64, first: Timestamp, fields: Map<String, Value>) -> Result<Change> {
     let entry = Entry::parse(fields)?;
     let definition = Definition {
-        v: DEFINITION_VERSION,
         birth,
         revision: 1,
         at: first,

@@ -320,6 +320,12 @@ pub struct LsArgs {
     /// Only entries that something is wrong with
     #[arg(long)]
     pub warnings: bool,
+    /// The first; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole::<usize>(0, u64::MAX), allow_negative_numbers = true)]
+    pub limit: usize,
+    /// Only ids behind this one: the last of the page before
+    #[arg(long, value_name = "ID")]
+    pub after: Option<String>,
 }
 
 #[derive(Debug, Args)]

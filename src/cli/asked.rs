@@ -19,7 +19,7 @@ pub async fn skip(app: &App, args: SkipArgs) -> Ended {
     let service = app.service().await?;
     let ids = std::slice::from_ref(&id);
     let at = match &args.at {
-        Some(text) => Some(moments::about(app, &service, "at", text, ids, Direction::Next).await?),
+        Some(text) => Some(moments::about(app, &service, "at", text, &ids.into(), Direction::Next).await?),
         None => None,
     };
     let ask = async || service.skip(&request, &id, at.as_ref(), args.undo).await;
@@ -34,8 +34,8 @@ pub async fn backfill(app: &App, args: BackfillArgs) -> Ended {
     let service = app.service().await?;
     let ids = std::slice::from_ref(&id);
     let range = BackfillRange {
-        from: moments::about(app, &service, "from", &args.from, ids, Direction::Past).await?,
-        to: moments::about(app, &service, "to", &args.to, ids, Direction::Past).await?,
+        from: moments::about(app, &service, "from", &args.from, &ids.into(), Direction::Past).await?,
+        to: moments::about(app, &service, "to", &args.to, &ids.into(), Direction::Past).await?,
         is_again: args.again,
     };
     let done = until_answered(app.printer, &request, async || service.backfill(&request, &id, &range).await).await?;

@@ -45,7 +45,7 @@ pub async fn run(app: &App, args: AuditArgs) -> Ended {
     let service = app.service().await?;
     let named: &[EntryId] = if let Some(Select::Ids(ids)) = &select { ids } else { &[] };
     let since = match &args.since {
-        Some(text) => Some(moments::about(app, &service, "since", text, named, Direction::Past).await?.at),
+        Some(text) => Some(moments::about(app, &service, "since", text, &named.into(), Direction::Past).await?.at),
         None => None,
     };
     let view = service.audit(select.as_ref(), since).await?;

@@ -53,7 +53,7 @@ impl Kind {
     pub fn of(command: &str, arg: &Arg) -> Option<Self> {
         Some(match (command, arg.get_id().as_str()) {
             ("add", "id") => return None,
-            (_, "id" | "ids" | "prefix" | "entry") => Self::Entries,
+            ("ls", "after") | (_, "id" | "ids" | "prefix" | "entry") => Self::Entries,
             ("cancel", "run") => Self::ActiveRuns,
             ("retry" | "purge", "run" | "runs") => Self::FailedRuns,
             (_, "run" | "runs") => Self::Runs,

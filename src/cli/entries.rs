@@ -1,14 +1,14 @@
-//! Commands about entries: add, set, show, ls, rm, pause, resume, next.
+//! Commands about one entry: add, set, show, next.
 
 use serde_json::{Map, Value};
 
 use crate::cli::App;
-use crate::cli::args::{AddArgs, LsArgs, NextArgs, SelectedChange, SetArgs};
+use crate::cli::args::{AddArgs, NextArgs, SetArgs};
 use crate::cli::fields::Fields;
 use crate::cli::output::Ended;
 use crate::cli::request::{request, until_answered};
 use crate::cli::times::Wall;
-use crate::cli::{clock, entry_words, moments, selection, stray};
+use crate::cli::{clock, entry_words, moments, stray};
 use crate::domain::cron::Cron;
 use crate::domain::entry::{Entry, take_paused};
 use crate::domain::id::{EntryId, Owner};
@@ -19,7 +19,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::{Dst, Zone};
 use crate::domain::zone_words;
 use crate::error::{Error, Problem, Result};
-use crate::service::{AddOptions, Changes, ListFilter, Service};
+use crate::service::{AddOptions, Service};
 
 /// `upbeat add ID SCHEDULE ACTION [POLICIES]`.
 pub async fn add(app: &App, args: AddArgs) -> Ended {
@@ -175,97 +175,6 @@ pub async fn show(app: &App, id: &str) -> Ended {
         detail.view.warnings.iter().for_each(|warning| app.printer.warning(warning));
     }
     Ok(0)
-}
-
-/// `upbeat ls [PREFIX] [SELECT] [--warnings]`.
-pub async fn ls(app: &App, args: LsArgs) -> Ended {
-    let select = selection::read(&[], &args.select)?;
-    let filter = ListFilter { prefix: args.prefix, select, only_warnings: args.warnings };
-    let service = app.service().await?;
-    let entries = service.list(&filter).await?;
-    let now = service.store().now(0).await?;
-    app.printer.list(
-        &entries,
-        |entry| entry.id.clone(),
-        || {
-            if entries.is_empty() {
-                app.printer.note("no entries");
-                return String::new();
-            }
-            entry_words::list(&entries, now)
-        },
-    );
-    if !app.printer.is_json() {
-        entry_words::list_warnings(app.printer, &entries);
-    }
-    Ok(0)
-}
-
-/// What `rm`, `pause` and `resume` do.
-#[derive(Debug, Clone)]
-pub enum Verb {
-    /// `rm`.
-    Remove,
-    /// `pause`, until then.
-    Pause(Option<String>),
-    /// `resume`, from then on.
-    Resume(Option<String>),
-}
-
-impl Verb {
-    fn word(&self) -> &'static str {
-        match self {
-            Self::Remove => "remove",
-            Self::Pause(_) => "pause",
-            Self::Resume(_) => "resume",
-        }
-    }
-
-    fn past(&self) -> &'static str {
-        match self {
-            Self::Remove => "removed",
-            Self::Pause(_) => "paused",
-            Self::Resume(_) => "resumed",
-        }
-    }
-
-    /// The instant that it names, and what for.
-    fn moment(&self) -> Option<(&'static str, &str, Direction)> {
-        match self {
-            Self::Pause(Some(text)) => Some(("until", text, Direction::Next)),
-            Self::Resume(Some(text)) => Some(("from", text, Direction::Past)),
-            _ => None,
-        }
-    }
-}
-
-/// `upbeat rm|pause|resume SELECT`.
-pub async fn change(app: &App, verb: Verb, args: SelectedChange) -> Ended {
-    let word = verb.word();
-    let SelectedChange { ids, select, if_revision, changing } = args;
-    // What is wrong with the words is said before Redis is asked.
-    let select = selection::to_change(word, &ids, &select)?;
-    if if_revision.is_some() && ids.len() != 1 {
-        let error = Error::invalid("if-revision", "goes with one entry, named by its id");
-        return Err(error.hint(format!("upbeat {word} ID --if-revision N")).into());
-    }
-    let request = request(&changing);
-    let service = app.service().await?.if_revision(if_revision);
-    let ids = selection::agreed(&service, word, &select, &changing).await?;
-    let said = match verb.moment() {
-        Some((field, text, direction)) => Some(moments::about(app, &service, field, text, &ids, direction).await?),
-        None => None,
-    };
-    let ask = async || match (&verb, &said) {
-        _ if ids.is_empty() => Ok(Changes::default()),
-        (Verb::Remove, _) => service.remove(&request, &ids).await,
-        (Verb::Pause(_), Some(until)) => service.pause_until(&request, &ids, until).await,
-        (Verb::Pause(_), None) => service.pause(&request, &ids).await,
-        (Verb::Resume(_), Some(from)) => service.resume_from(&request, &ids, from).await,
-        (Verb::Resume(_), None) => service.resume(&request, &ids).await,
-    };
-    let changes = until_answered(app.printer, &request, ask).await?;
-    Ok(entry_words::changes(app, &service, &changes, Some(verb.past()), request.is_dry_run).await?)
 }
 
 /// `upbeat next ID`, or `upbeat next --cron E [--tz Z]` without a Redis.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::cli::output::{Cell, Format, Printer, complain, facts, print, printable, table};
+use crate::cli::output::{Cell, Format, complain, facts, print, printable};
 use crate::cli::summed::Summed;
 use crate::cli::times::{Wall, took};
 use crate::cli::{App, output, palette};
@@ -13,8 +13,10 @@ use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
 use crate::domain::zone_words;
 use crate::error::{Error, Result};
-use crate::service::{ChangeView, Changes, EntryDetail, EntryView, Service};
+use crate::service::{ChangeView, Changes, EntryDetail, EntryView, ManyChanges, Service};
 
+/// Changes that are drawn as those of entries named one by one.
+const FEW: usize = 1_000;
 /// Fire times that are shown after a change.
 pub const NEXT_SHOWN: usize = 3;
 
@@ -62,36 +64,97 @@ pub async fn changes(
     Ok(code)
 }
 
-fn lines(changes: &Changes, verb: &str, is_dry_run: bool) -> String {
-    let worded = |change: &str| if change == "changed" { verb.to_owned() } else { change.to_owned() };
-    let would = if is_dry_run { "would be " } else { "" };
-    let shown = |change: &&ChangeView| {
-        change.change != "refused" && (changes.changes.len() == 1 || change.change != "unchanged")
-    };
-    let mut text = String::new();
-    for change in changes.changes.iter().filter(shown) {
-        let would = if change.change == "unchanged" { "" } else { would };
-        let sign = palette::of_word(change.change).unwrap_or_default();
-        text.push_str(&format!("{would}{} {}", palette::paint(sign, worded(change.change)), change.id));
-        if let Some(revision) = change.revision.filter(|_| change.change != "unchanged") {
-            text.push_str(&format!(" · revision {revision}"));
-        }
-        if change.change == "changed" && verb == "changed" && !change.fields.is_empty() {
-            text.push_str(&format!(" · {}", change.fields.join(", ")));
-        }
-        text.push('\n');
+/// The same of as many as a filter selects.
+pub async fn many_changes(
+    app: &App,
+    service: &Service,
+    many: &ManyChanges,
+    verb: &str,
+    is_dry_run: bool,
+) -> Result<u8> {
+    if many.len() <= FEW {
+        return changes(app, service, &many.to_changes(), Some(verb), is_dry_run).await;
     }
+    let code = if many.count("refused") > 0 { 4 } else { 0 };
+    match app.printer.format {
+        Format::Json | Format::Jsonl => app.printer.one(many, |_| String::new(), String::new),
+        Format::Id => print_lines(many.iter().filter(|one| one.change != "refused").map(|one| one.id)),
+        Format::Table => {
+            if !app.printer.is_quiet {
+                print_lines(many.iter().filter(is_told).map(|one| line(&one, verb, is_dry_run)));
+                print(&format!("{}\n", counts(|word| many.count(word), verb, is_dry_run)));
+            }
+            let mut refused = Summed::default();
+            for one in many.iter().filter(|one| one.change == "refused") {
+                refused.add(&one.id, one.message.as_deref().unwrap_or("it changed meanwhile"));
+            }
+            for why in refused.lines() {
+                complain(&format!("{} {}", palette::state("refused"), printable(&why)));
+            }
+            Summed::worded(many.warnings()).tell(app.printer);
+        }
+    }
+    Ok(code)
+}
+
+/// Writes lines, many at a time.
+fn print_lines(lines: impl Iterator<Item = String>) {
+    let mut text = String::new();
+    for line in lines {
+        text.push_str(&line);
+        text.push('\n');
+        if text.len() > 1 << 16 {
+            print(&text);
+            text.clear();
+        }
+    }
+    print(&text);
+}
+
+fn lines(changes: &Changes, verb: &str, is_dry_run: bool) -> String {
+    let shown =
+        changes.changes.iter().filter(|one| one.change != "refused" && changes.changes.len() == 1 || is_told(one));
+    let mut text: String = shown.map(|change| line(change, verb, is_dry_run) + "\n").collect();
     if changes.changes.len() > 1 {
         let count = |word: &str| changes.changes.iter().filter(|change| change.change == word).count();
-        let words = ["added", "changed", "removed", "unchanged", "refused"];
-        let counts = words.iter().map(|word| (count(word), word)).filter(|(count, _)| *count > 0);
-        let counts: Vec<String> = counts.map(|(count, word)| format!("{count} {}", worded(word))).collect();
-        text.push_str(&format!("{would}{}\n", counts.join(", ")));
+        text.push_str(&format!("{}\n", counts(count, verb, is_dry_run)));
     }
     if changes.changes.is_empty() {
         text.push_str("no entry matches, nothing was changed\n");
     }
     text
+}
+
+/// Whether it has a line among many.
+fn is_told(change: &ChangeView) -> bool {
+    !matches!(change.change, "refused" | "unchanged")
+}
+
+/// `changed`, or the word of what people asked for.
+fn worded<'w>(change: &'w str, verb: &'w str) -> &'w str {
+    if change == "changed" { verb } else { change }
+}
+
+/// `would be changed nightly · revision 3 · timeout`.
+fn line(change: &ChangeView, verb: &str, is_dry_run: bool) -> String {
+    let would = if is_dry_run && change.change != "unchanged" { "would be " } else { "" };
+    let sign = palette::of_word(change.change).unwrap_or_default();
+    let mut text = format!("{would}{} {}", palette::paint(sign, worded(change.change, verb)), change.id);
+    if let Some(revision) = change.revision.filter(|_| change.change != "unchanged") {
+        text.push_str(&format!(" · revision {revision}"));
+    }
+    if change.change == "changed" && verb == "changed" && !change.fields.is_empty() {
+        text.push_str(&format!(" · {}", change.fields.join(", ")));
+    }
+    text
+}
+
+/// `2 added, 3 unchanged`.
+fn counts(count: impl Fn(&str) -> usize, verb: &str, is_dry_run: bool) -> String {
+    let words = ["added", "changed", "removed", "unchanged", "refused"];
+    let counts = words.iter().map(|word| (count(word), word)).filter(|(count, _)| *count > 0);
+    let counts: Vec<String> = counts.map(|(count, word)| format!("{count} {}", worded(word, verb))).collect();
+    format!("{}{}", if is_dry_run { "would be " } else { "" }, counts.join(", "))
 }
 
 /// When, next, what and where, as after `add`.
@@ -141,35 +204,28 @@ fn when(entry: &Entry, wall: &Wall) -> String {
     }
 }
 
-/// The table of `ls`.
-pub fn list(entries: &[EntryView], now: Timestamp) -> String {
-    let rows = entries.iter().map(|view| {
-        let entry = entry_of(view);
-        let wall = Wall { zone: entry.as_ref().map_or_else(Zone::utc, |entry| entry.schedule.zone.clone()), now };
-        let last = view
-            .last_run
-            .as_ref()
-            .map(|last| format!("{}, {}", last.state, wall.relative(last.finished_at.unwrap_or(last.fire_at).0)));
-        vec![
-            Cell::from(view.id.clone()),
-            Cell::state(match view.paused_until {
-                Some(until) => format!("{} until {}", view.status, wall.at(until.0)),
-                None => view.status.to_owned(),
-            }),
-            entry.as_ref().map(Entry::reads_when).unwrap_or_default().into(),
-            view.next_fire_at.map(|at| wall.full(at.0)).unwrap_or_default().into(),
-            Cell::state(last.unwrap_or_else(|| "never".to_owned())),
-            entry.as_ref().map(Entry::reads).unwrap_or_default().into(),
-        ]
-    });
-    table(&["ENTRY", "STATUS", "WHEN", "NEXT", "LAST RUN", "WHAT"], rows)
-}
+/// The head of the table of `ls`.
+pub const LIST_HEAD: &[&str] = &["ENTRY", "STATUS", "WHEN", "NEXT", "LAST RUN", "WHAT"];
 
-/// The warnings of a list, each with its entry.
-pub fn list_warnings(printer: Printer, entries: &[EntryView]) {
-    for view in entries {
-        view.warnings.iter().for_each(|warning| printer.warning(&format!("{}: {warning}", view.id)));
-    }
+/// A row of that table.
+pub fn list_row(view: &EntryView, now: Timestamp) -> Vec<Cell> {
+    let entry = entry_of(view);
+    let wall = Wall { zone: entry.as_ref().map_or_else(Zone::utc, |entry| entry.schedule.zone.clone()), now };
+    let last = view
+        .last_run
+        .as_ref()
+        .map(|last| format!("{}, {}", last.state, wall.relative(last.finished_at.unwrap_or(last.fire_at).0)));
+    vec![
+        Cell::from(view.id.clone()),
+        Cell::state(match view.paused_until {
+            Some(until) => format!("{} until {}", view.status, wall.at(until.0)),
+            None => view.status.to_owned(),
+        }),
+        entry.as_ref().map(Entry::reads_when).unwrap_or_default().into(),
+        view.next_fire_at.map(|at| wall.full(at.0)).unwrap_or_default().into(),
+        Cell::state(last.unwrap_or_else(|| "never".to_owned())),
+        entry.as_ref().map(Entry::reads).unwrap_or_default().into(),
+    ]
 }
 
 /// `show` for people.

@@ -57,7 +57,9 @@ What is overdue ends by the old rules; tables merge key by key.",
   upbeat ls
   upbeat ls reports.              ids that begin so
   upbeat ls -l tier=gold -o id | xargs upbeat pause
-  upbeat ls --warnings            entries with a stuck or failing run, or without a node that may run them",
+  upbeat ls --warnings            entries with a stuck or failing run, or without a node that may run them
+  upbeat ls --limit 100 --after reports.eu        100 of them behind this id, the last of the page before
+Pages stay right while entries come and go: what stays is neither left out nor listed twice.",
     ),
     (
         "rm",

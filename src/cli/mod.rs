@@ -19,6 +19,7 @@ mod connect;
 mod dead;
 mod dev;
 mod doctor;
+mod each;
 mod entries;
 mod entry_words;
 mod events;
@@ -34,6 +35,7 @@ mod hints;
 mod import;
 mod lint;
 mod logs;
+mod ls;
 mod man;
 mod moments;
 mod namespaces;
@@ -56,6 +58,7 @@ mod schema;
 mod selection;
 mod show_run;
 mod stray;
+mod streamed;
 mod summed;
 mod synonyms;
 mod times;
@@ -174,10 +177,10 @@ async fn command(app: &App, command: Command) -> Ended {
         Command::Add(args) => entries::add(app, args).await,
         Command::Set(args) => entries::set(app, args).await,
         Command::Show { id } => entries::show(app, &id).await,
-        Command::Ls(args) => entries::ls(app, args).await,
-        Command::Rm(args) => entries::change(app, entries::Verb::Remove, args).await,
-        Command::Pause(args) => entries::change(app, entries::Verb::Pause(args.until), args.selected).await,
-        Command::Resume(args) => entries::change(app, entries::Verb::Resume(args.from), args.selected).await,
+        Command::Ls(args) => ls::ls(app, args).await,
+        Command::Rm(args) => each::change(app, each::Verb::Remove, args).await,
+        Command::Pause(args) => each::change(app, each::Verb::Pause(args.until), args.selected).await,
+        Command::Resume(args) => each::change(app, each::Verb::Resume(args.from), args.selected).await,
         Command::Next(args) => entries::next(app, args).await,
         Command::Trigger(args) => requested::trigger(app, args).await,
         Command::Once(args) => requested::once(app, args).await,

@@ -2,7 +2,7 @@
 
 use crate::cli::App;
 use crate::cli::times::Wall;
-use crate::domain::id::EntryId;
+use crate::domain::id::IdList;
 use crate::domain::moment::{Direction, parse_moment};
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
@@ -19,12 +19,11 @@ pub async fn about(
     service: &Service,
     field: &str,
     text: &str,
-    ids: &[EntryId],
+    ids: &IdList,
     direction: Direction,
 ) -> Result<Said> {
-    let mut known = service.zones(&ids.iter().map(EntryId::to_string).collect()).await?;
-    let zones: Vec<Zone> = ids.iter().map(|id| known.remove(id.as_str()).unwrap_or_else(Zone::utc)).collect();
-    let shard = ids.first().map_or(0, |id| service.store().shard_of(id));
+    let zones = service.zones_among(ids).await?;
+    let shard = ids.page(0, 1).first().map_or(0, |id| service.store().shard_of(id));
     let now = service.store().now(shard).await?;
     read(app, field, text, &zones, now, direction)
 }

@@ -172,28 +172,51 @@ impl From<&str> for Cell {
 
 /// A table without lines; columns are as wide as they need to be, nothing is cut.
 pub fn table<C: Into<Cell>>(head: &[&str], rows: impl IntoIterator<Item = Vec<C>>) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(head.iter().map(|word| (*word).to_owned()));
-    let mut drawn = Vec::new();
-    for row in rows {
-        let clean = |cell: C| {
-            let cell: Cell = cell.into();
-            Cell { text: printable(&cell.text.replace(['\n', '\r'], " ")), ..cell }
+    let cells = |row: Vec<C>| row.into_iter().map(Into::into).collect();
+    Columns::new(head).lines(rows.into_iter().map(cells).collect())
+}
+
+/// A table that is drawn in parts: columns keep the width that the parts before needed.
+pub struct Columns<'h> {
+    head: &'h [&'h str],
+    widths: Option<Vec<u16>>,
+}
+
+impl<'h> Columns<'h> {
+    /// A table with this head.
+    pub fn new(head: &'h [&'h str]) -> Self {
+        Self { head, widths: None }
+    }
+
+    /// The lines of the next rows, the head before the first.
+    pub fn lines(&mut self, rows: Vec<Vec<Cell>>) -> String {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        match &self.widths {
+            None => table.set_header(self.head.iter().map(|word| (*word).to_owned())),
+            // As wide as what stands above; it is not shown again.
+            Some(widths) => table.set_header(widths.iter().map(|width| "x".repeat(usize::from(*width)))),
         };
-        let row: Vec<Cell> = row.into_iter().map(clean).collect();
-        table.add_row(row.iter().map(|cell| cell.text.clone()));
-        drawn.push(row);
+        let clean = |cell: Cell| Cell { text: printable(&cell.text.replace(['\n', '\r'], " ")), ..cell };
+        let drawn: Vec<Vec<Cell>> = rows.into_iter().map(|row| row.into_iter().map(clean).collect()).collect();
+        for row in &drawn {
+            table.add_row(row.iter().map(|cell| cell.text.clone()));
+        }
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        // Painted when it is laid out: colours have no width.
+        let text = table.to_string();
+        let mut lines = text.lines().map(str::trim_end);
+        let head = lines.next().filter(|_| self.widths.is_none());
+        let head = head.map(|line| format!("{}\n", palette::paint(HEAD, line)));
+        let mut widths = table.column_max_content_widths();
+        // Nothing stands behind the last one.
+        widths.pop();
+        self.widths = Some(widths);
+        let rows = lines.zip(&drawn).map(|(line, row)| format!("{}\n", painted(line, row)));
+        head.into_iter().chain(rows).collect()
     }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    // Painted when it is laid out: colours have no width.
-    let text = table.to_string();
-    let mut lines = text.lines().map(str::trim_end);
-    let head = lines.next().map(|line| format!("{}\n", palette::paint(HEAD, line)));
-    let rows = lines.zip(&drawn).map(|(line, row)| format!("{}\n", painted(line, row)));
-    head.into_iter().chain(rows).collect()
 }
 
 /// A line of a table with its cells painted; between two of them are blanks only.
@@ -287,6 +310,17 @@ mod tests {
         assert_eq!(facts(&[("when", "now")]), "  when   now\n");
         assert_eq!(facts(&[("note", "a\u{1b}[2Jé")]), "  note   a\\u{1b}[2Jé\n");
         assert_eq!(plain(&table(&["A"], [vec!["a\u{1b}[2J\u{9b}"]])), "A\na\\u{1b}[2J\\u{9b}\n");
+    }
+
+    #[test]
+    fn a_table_in_parts_keeps_its_columns_and_lets_them_grow() {
+        let mut columns = Columns::new(&["ID", "STATE"]);
+        let row = |id: &str| vec![Cell::from(id), Cell::from("x")];
+        let plain = |text: String| anstream::adapter::strip_str(&text).to_string();
+        assert_eq!(plain(columns.lines(vec![row("abc"), row("日本")])), "ID    STATE\nabc   x\n日本  x\n");
+        assert_eq!(plain(columns.lines(vec![row("a")])), "a     x\n");
+        assert_eq!(plain(columns.lines(vec![row("abcdefgh"), row("a")])), "abcdefgh  x\na         x\n");
+        assert_eq!(plain(columns.lines(vec![row("a")])), "a         x\n");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::cli::output::Printer;
 use crate::error::{Error, Problem, Result};
 use crate::service::Request;
 
-/// How long a request is repeated.
+/// How long a request is repeated; one that worked for as long before it was cut off got somewhere, and has all of it again.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -35,12 +35,16 @@ pub fn asking() -> Request {
 ///
 /// What `ask` answers; [`Error::Unavailable`] where the outcome stays unknown.
 pub async fn until_answered<T>(printer: Printer, request: &Request, ask: impl AsyncFn() -> Result<T>) -> Result<T> {
-    let start = Instant::now();
+    let mut since = Instant::now();
     let mut has_told = false;
     loop {
+        let asked = Instant::now();
         match ask().await {
             Err(Error::Unavailable(problem)) if is_unanswered(&problem) => {
-                if start.elapsed() >= PATIENCE {
+                if asked.elapsed() >= PATIENCE {
+                    since = Instant::now();
+                }
+                if since.elapsed() >= PATIENCE {
                     return Err(unknown(request, &problem));
                 }
                 if !has_told {

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, IsTerminal, Write};
 
 use crate::cli::args::{Changing, Selecting};
-use crate::domain::id::{EntryId, Owner, QueueName};
+use crate::cli::progress;
+use crate::domain::id::{EntryId, IdList, Owner, QueueName};
 use crate::error::{Error, Problem, Result};
 use crate::service::{Select, Service};
 
@@ -60,13 +61,13 @@ pub fn to_change(verb: &str, ids: &[String], flags: &Selecting) -> Result<Select
 /// # Errors
 ///
 /// [`Error::Invalid`] where nobody agreed.
-pub async fn agreed(service: &Service, verb: &str, select: &Select, changing: &Changing) -> Result<Vec<EntryId>> {
+pub async fn agreed(service: &Service, verb: &str, select: &Select, changing: &Changing) -> Result<IdList> {
     if let Select::Ids(ids) = select {
         // Whether they exist is for the change to say: a repeated request is answered although it removed them.
         let ids: BTreeSet<EntryId> = ids.iter().cloned().collect();
         return Ok(ids.into_iter().collect());
     }
-    let found = service.select(select).await?;
+    let found = service.selected(select).await?;
     if found.len() > 1 && !changing.yes && !changing.dry_run {
         agree(&format!("{verb} {} entries", found.len()))?;
     }
@@ -79,6 +80,7 @@ pub fn agree(what: &str) -> Result<()> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Err(refused(format!("this would {what}")).hint("add -y to do it, --dry-run to see it"));
     }
+    progress::clear();
     let mut err = std::io::stderr();
     let mut answer = String::new();
     let asked = write!(err, "{what}? [y/N] ").and_then(|()| err.flush());

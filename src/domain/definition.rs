@@ -11,14 +11,16 @@ use crate::domain::id::EntryId;
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Problem, Result};
 
-/// The least version of a program that can read the definitions made here.
-pub const DEFINITION_VERSION: u32 = 1;
+mod written;
 
-/// An entry on record. The order of the first five fields is part of the format: scripts read them by pattern, and write the two instants.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// The least version of a program that can read the definitions made here.
+pub const DEFINITION_VERSION: u32 = 2;
+/// The same for what is left of removed ones.
+pub const REMOVED_VERSION: u32 = 1;
+
+/// An entry on record.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Definition {
-    /// The least version that can read it.
-    pub v: u32,
     /// Counter of the shard, taken when the id was added.
     pub birth: u64,
     /// 1 for a new id; grows with every change, also over `rm` and `add`.
@@ -27,27 +29,21 @@ pub struct Definition {
     pub at: Timestamp,
     /// When the entry was added, ms; the `at` of its first revision.
     pub created: Timestamp,
-    /// From when its fire times count, ms, where that is before `created`: it was added with `--from`. Scripts read it by pattern.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// From when its fire times count, ms, where that is before `created`: it was added with `--from`.
     pub since: Option<Timestamp>,
     /// Who wrote it.
     pub actor: String,
     /// Why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Who applies it.
     pub owner: String,
     /// Since when, by whom and why it is paused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<Paused>,
     /// From when this revision counts, ms, where that is before `at`: it was added or resumed with `--from`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Timestamp>,
     /// The revision whose fields it has, where it was rolled back.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored: Option<u64>,
     /// The calendars that it excludes, with the revisions that its plan was made from.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub calendars: BTreeMap<String, u64>,
     /// The fields of the entry.
     pub entry: Arc<Map<String, Value>>,
@@ -86,20 +82,14 @@ pub struct Removed {
     pub reason: Option<String>,
 }
 
-/// All that a program has to understand of what a newer one wrote.
-#[derive(Deserialize)]
-struct Version {
-    v: u64,
-}
-
-/// The text of a new definition without its instants.
+/// The text of a new definition without its instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ToBeStamped<'t> {
-    /// What stands before them.
+    /// What stands before it.
     pub head: &'t str,
     /// The revision that it names.
     pub revision: u64,
-    /// What stands behind them.
+    /// What stands behind it.
     pub tail: &'t str,
 }
 
@@ -110,12 +100,11 @@ impl Definition {
     ///
     /// [`Error::Corrupt`] where it is damaged, [`Error::Conflict`] where only a newer program can read it.
     pub fn read(id: &EntryId, text: &[u8]) -> Result<Self> {
-        let version = serde_json::from_slice::<Version>(text).ok().map(|version| version.v);
-        if version.is_some_and(|version| version > u64::from(DEFINITION_VERSION)) {
+        if written::version_of(text).is_some_and(|version| version > u64::from(DEFINITION_VERSION)) {
             let message = format!("{id} was written by a newer upbeat and can't be changed by this one");
             return Err(Error::Conflict(Problem::new("entry", message).value(id.as_str()).hint("update upbeat")));
         }
-        serde_json::from_slice(text).map_err(|why| {
+        written::read(text).map_err(|why| {
             Error::Corrupt(
                 Problem::new("entry", format!("the definition of {id} is damaged: {why}")).value(id.as_str()),
             )
@@ -126,11 +115,15 @@ impl Definition {
     pub fn owner_in(text: &[u8]) -> Option<String> {
         #[derive(Deserialize)]
         struct Owned {
-            v: u32,
             owner: String,
         }
         let owned: Owned = serde_json::from_slice(text).ok()?;
-        (owned.v <= DEFINITION_VERSION).then_some(owned.owner)
+        (written::version_of(text)? <= u64::from(DEFINITION_VERSION)).then_some(owned.owner)
+    }
+
+    /// Birth and revision as scripts read them, also where the rest of the text is damaged.
+    pub fn birth_and_revision_in(text: &[u8]) -> Option<(u64, u64)> {
+        written::birth_and_revision(text)
     }
 
     /// From when its fire times count.
@@ -162,22 +155,14 @@ impl Definition {
         })
     }
 
-    /// The text of a new one, taken apart where its script puts in the instant at which it was written: `at`, which is `created`, too.
+    /// The text of a new one, taken apart where its script puts in the instant at which it was written.
     pub fn to_be_stamped(text: &str) -> Option<ToBeStamped<'_>> {
-        const REVISION: &str = ",\"revision\":";
-        const AT: &str = ",\"at\":";
-        const CREATED: &str = ",\"created\":";
-        let digits = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let at = text.find(AT)?;
-        let revision = text[text[..at].find(REVISION)? + REVISION.len()..at].parse().ok()?;
-        let (head, rest) = text.split_at(at + AT.len());
-        let rest = rest[digits(rest)..].strip_prefix(CREATED)?;
-        Some(ToBeStamped { head, revision, tail: &rest[digits(rest)..] })
+        written::to_be_stamped(text)
     }
 
-    /// As it is written.
+    /// As it is written, by the present version.
     pub fn to_json(&self) -> String {
         // Strings, numbers and maps with text keys: serde_json has nothing to refuse.
-        serde_json::to_string(self).unwrap_or_default()
+        written::to_json(self).unwrap_or_default()
     }
 }

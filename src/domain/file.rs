@@ -133,6 +133,15 @@ impl ScheduleFile {
 
     /// As a file for people; reading it gives the same file.
     pub fn to_toml(&self) -> String {
+        let mut text = self.head_to_toml();
+        for entry in &self.entries {
+            entry.to_toml(&mut text);
+        }
+        text
+    }
+
+    /// The part of [`ScheduleFile::to_toml`] before the entries; behind it each of them may follow.
+    pub fn head_to_toml(&self) -> String {
         let mut text = String::new();
         if let Some(owner) = &self.owner {
             text.push_str(&format!("owner = \"{owner}\"\n"));
@@ -149,24 +158,6 @@ impl ScheduleFile {
             text.push_str(&format!("[calendars.{name}]\n{field} = {}\n", toml_text::written(&value)));
         }
         FileQueue::to_toml(&self.queues, &mut text);
-        for FileEntry { id, entry, is_paused } in &self.entries {
-            if !text.is_empty() {
-                text.push('\n');
-            }
-            text.push_str(&format!("[entries.{}]\n", toml_text::key(id.as_str())));
-            for (field, value) in entry.fields() {
-                let line = if toml_text::can_hold(value) {
-                    format!("{field} = {}\n", toml_text::written(value))
-                } else {
-                    // Only a payload and the arguments of a task can be what TOML can't hold.
-                    format!("{field}_json = {}\n", toml_text::written(&Value::String(value.to_string())))
-                };
-                text.push_str(&line);
-            }
-            if *is_paused {
-                text.push_str("paused = true\n");
-            }
-        }
         text
     }
 
@@ -187,13 +178,7 @@ impl ScheduleFile {
             document.insert("calendars".to_owned(), Value::Object(calendars.collect()));
         }
         document.extend(FileQueue::to_json(&self.queues));
-        let entries = self.entries.iter().map(|FileEntry { id, entry, is_paused }| {
-            let mut fields = entry.fields().clone();
-            if *is_paused {
-                fields.insert("paused".to_owned(), Value::Bool(true));
-            }
-            (id.to_string(), Value::Object(fields))
-        });
+        let entries = self.entries.iter().map(|one| (one.id.to_string(), one.to_json()));
         document.insert("entries".to_owned(), Value::Object(entries.collect()));
         Value::Object(document)
     }
@@ -204,6 +189,37 @@ pub fn too_large(name: &str) -> Error {
     let most = FILE_MAX_BYTES / (1024 * 1024);
     let problem = Problem::bare(format!("is larger than {most} MiB, which is the most")).at(name, None);
     Error::Invalid(problem).hint("split it into several files of one folder: -f FOLDER takes them as one")
+}
+
+impl FileEntry {
+    /// Puts it behind what stands in a file for people.
+    pub fn to_toml(&self, text: &mut String) {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&format!("[entries.{}]\n", toml_text::key(self.id.as_str())));
+        for (field, value) in self.entry.fields() {
+            let line = if toml_text::can_hold(value) {
+                format!("{field} = {}\n", toml_text::written(value))
+            } else {
+                // Only a payload and the arguments of a task can be what TOML can't hold.
+                format!("{field}_json = {}\n", toml_text::written(&Value::String(value.to_string())))
+            };
+            text.push_str(&line);
+        }
+        if self.is_paused {
+            text.push_str("paused = true\n");
+        }
+    }
+
+    /// Its fields as a JSON object.
+    pub fn to_json(&self) -> Value {
+        let mut fields = self.entry.fields().clone();
+        if self.is_paused {
+            fields.insert("paused".to_owned(), Value::Bool(true));
+        }
+        Value::Object(fields)
+    }
 }
 
 impl CalendarSource {

@@ -1,8 +1,12 @@
 //! Names that exist only if they are valid: entry ids, namespaces, queues, owners, calendars.
 
+mod list;
+
 use std::fmt;
 
 use crate::error::{Error, Problem, Result};
+
+pub use list::IdList;
 
 /// Longest entry id, bytes.
 pub const ENTRY_ID_MAX_BYTES: usize = 200;

@@ -3,6 +3,8 @@
 //! A plan knows the next fire times, either by arithmetic (phase and period) or as a list. It says nothing about now: scripts
 //! choose the next fire time from it.
 
+mod packed;
+
 use sha2::{Digest, Sha256};
 
 use crate::domain::action::{Action, Direct, DirectForm};
@@ -13,8 +15,9 @@ use crate::domain::policy::{CatchUp, Delivery, Overlap};
 use crate::domain::span::Span;
 use crate::domain::timestamp::Timestamp;
 
-/// The least version of a program that can read the plans made here.
-pub const PLAN_VERSION: u8 = 3;
+pub use packed::PLAN_VERSION;
+use packed::{Extras, Packed, Times, push_ms};
+
 /// Fire times in the plan of an entry that fires rarely.
 pub const LIST_TIMES: usize = 8;
 /// Fire times in a list, at most; a script reads no more in one call.
@@ -22,21 +25,12 @@ pub const LIST_TIMES_MAX: usize = 500;
 /// A list reaches at least this far, unless it is full.
 const LIST_REACH_MS: i64 = 120_000;
 
-const ARITHMETIC: u8 = 1;
-const LIST: u8 = 2;
-const FINAL: u8 = 128;
 const FLAG_DIRECT: u8 = 1;
 const FLAG_MARKS: u8 = 2;
 /// The claim must not take the short way.
 const FLAG_SPECIAL: u8 = 4;
 /// No attempt is repeated.
 const FLAG_ONCE: u8 = 8;
-const HEAD_LEN: usize = 83;
-const LIST_LEN_AT: usize = 82;
-/// Phase, behind the stop and before the period, 6 bytes each.
-const PHASE_AT: usize = 18;
-const DELAY_AT: usize = 30;
-const MAX_FIRES_AT: usize = 36;
 
 /// An entry as it is registered: what its plan is made from.
 #[derive(Debug, Clone, Copy)]
@@ -110,7 +104,7 @@ impl Registered<'_> {
         let entry = self.entry;
         let schedule = &entry.schedule;
         let message = match &entry.action {
-            Action::Direct(direct) => pack_message(self.namespace, self.id, direct, entry.payload.as_ref()),
+            Action::Direct(direct) => pack_message(self.namespace, direct, entry.payload.as_ref()),
             Action::Celery(celery) if entry.action.is_direct() => pack_celery(self.namespace, self.id, celery),
             _ => Vec::new(),
         };
@@ -126,13 +120,11 @@ impl Registered<'_> {
             };
             Some((phase.0.max(0), fixed.period.ms()))
         });
-        let mut listed = Vec::new();
-        let mut is_final = false;
-        let (form, phase, period) = match fixed {
-            Some((phase, period)) => (ARITHMETIC, phase, period),
+        let (times, is_final) = match fixed {
+            Some((phase, period)) => (Times::Arithmetic { phase, period }, false),
             None => {
-                (listed, is_final) = list_times(schedule.times_after(Timestamp(from.0 - 1)), times);
-                (LIST, i64::try_from(listed.len()).unwrap_or(0), 0)
+                let (listed, is_final) = list_times(schedule.times_after(Timestamp(from.0 - 1)), times);
+                (Times::Listed(listed.iter().map(|time| time.0).collect()), is_final)
             }
         };
         let (catch_up, max_runs, per_minute) = match entry.catch_up {
@@ -140,7 +132,6 @@ impl Registered<'_> {
             CatchUp::Latest => (1, CatchUp::MAX_RUNS, CatchUp::PER_MINUTE),
             CatchUp::All { max_runs, per_minute } => (2, max_runs, per_minute),
         };
-        let overlap = overlap_number(entry.overlap);
         let mut flags = 0;
         if message.is_empty() {
             flags |= if entry.overlap == Overlap::Allow && entry.max_running.is_none() { 0 } else { FLAG_MARKS };
@@ -153,28 +144,28 @@ impl Registered<'_> {
             || entry.spread.is_some();
         flags |= if is_special { FLAG_SPECIAL } else { 0 };
         flags |= if entry.delivery == Delivery::AtMostOnce { FLAG_ONCE } else { 0 };
-        let mut plan = Vec::with_capacity(HEAD_LEN + list.len() + listed.len() * 6);
-        plan.extend([PLAN_VERSION, form | if is_final { FINAL } else { 0 }, overlap, catch_up]);
-        plan.extend(max_runs.to_be_bytes());
-        plan.extend(per_minute.to_be_bytes());
-        plan.extend(u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes());
-        push_ms(&mut plan, schedule.end.map_or(0, |end| end.0.max(1)));
-        push_ms(&mut plan, phase);
-        push_ms(&mut plan, period);
-        push_ms(&mut plan, self.delay_ms());
-        plan.extend(entry.max_fires.unwrap_or(0).to_be_bytes());
-        plan.extend(entry.max_running.unwrap_or(0).to_be_bytes());
-        plan.extend(run_id_suffix(self.namespace, self.id, self.birth).as_bytes());
-        plan.extend(u32::try_from(self.birth).unwrap_or(u32::MAX).to_be_bytes());
-        plan.extend(u32::try_from(self.revision).unwrap_or(u32::MAX).to_be_bytes());
-        push_ms(&mut plan, entry.start_within.map_or(0, |span| span.ms()));
-        plan.extend(entry.keep_runs.to_be_bytes());
-        plan.push(flags);
-        plan.push(u8::try_from(list.len()).unwrap_or(u8::MAX));
-        plan.extend(list.as_bytes());
-        for time in listed {
-            push_ms(&mut plan, time.0);
+        let plan = Packed {
+            catch_up,
+            overlap: overlap_number(entry.overlap),
+            flags,
+            list: &list,
+            suffix: &run_id_suffix(self.namespace, self.id, self.birth),
+            birth: u32::try_from(self.birth).unwrap_or(u32::MAX),
+            revision: u32::try_from(self.revision).unwrap_or(u32::MAX),
+            extras: Extras {
+                max_runs,
+                per_minute,
+                stop: schedule.end.map_or(0, |end| end.0.max(1)),
+                delay: self.delay_ms(),
+                max_fires: entry.max_fires.unwrap_or(0),
+                max_running: entry.max_running.unwrap_or(0),
+                start_within: entry.start_within.map_or(0, |span| span.ms()),
+                keep: entry.keep_runs,
+            },
+            times,
+            is_final,
         }
+        .pack();
         Compiled { plan, message, list }
     }
 }
@@ -192,12 +183,11 @@ pub fn overlap_number(overlap: Overlap) -> u8 {
 
 /// The last fire time that a packed plan lists, and whether there is none behind it; `None` for arithmetic or damaged plans.
 pub fn end_of_list(plan: &[u8]) -> Option<(Timestamp, bool)> {
-    let form = *plan.get(1)?;
-    let list_len = usize::from(*plan.get(LIST_LEN_AT)?);
-    if form & !FINAL != LIST || plan.len() < HEAD_LEN + list_len + 6 {
-        return None;
+    let plan = Packed::read(plan)?;
+    match plan.times {
+        Times::Listed(listed) => Some((Timestamp(*listed.last()?), plan.is_final)),
+        Times::Arithmetic { .. } => None,
     }
-    Some((Timestamp(big_endian(&plan[plan.len() - 6..])), form & FINAL != 0))
 }
 
 /// What a packed plan says of a new entry.
@@ -213,18 +203,22 @@ pub struct Beginning {
 
 /// How an entry with this plan begins after `now`; `None` where the plan does not know.
 pub fn beginning(plan: &[u8], now: Timestamp) -> Option<Beginning> {
-    let times = Times::read(plan, Timestamp(now.0 + 1))?;
-    let first = match times.by_arithmetic {
-        Some((phase, period)) if now.0 >= phase => Some(phase + ((now.0 - phase) / period.max(1) + 1) * period),
-        Some((phase, _)) => Some(phase),
-        None => times.listed.first().copied(),
+    let plan = Packed::read(plan)?;
+    let stop = plan.extras.stop;
+    let first = match plan.times {
+        Times::Arithmetic { phase, period } if now.0 >= phase => {
+            Some(phase + ((now.0 - phase) / period.max(1) + 1) * period).filter(|first| stop == 0 || *first < stop)
+        }
+        Times::Arithmetic { phase, .. } => Some(phase).filter(|first| stop == 0 || *first < stop),
+        Times::Listed(listed) => {
+            let first = listed.into_iter().find(|time| *time > now.0);
+            if first.is_none() && !plan.is_final {
+                return None;
+            }
+            first
+        }
     };
-    let is_over = |first: &i64| times.by_arithmetic.is_some() && times.stop > 0 && *first >= times.stop;
-    let first = first.filter(|first| !is_over(first)).map(Timestamp);
-    let is_known = first.is_some() || times.is_final || times.by_arithmetic.is_some();
-    let number = |at: std::ops::Range<usize>| Some(big_endian(plan.get(at)?));
-    let (delay_ms, is_counted) = (number(DELAY_AT..MAX_FIRES_AT)?, number(MAX_FIRES_AT..MAX_FIRES_AT + 4)? > 0);
-    is_known.then_some(Beginning { first, delay_ms, is_counted })
+    Some(Beginning { first: first.map(Timestamp), delay_ms: plan.extras.delay, is_counted: plan.extras.max_fires > 0 })
 }
 
 /// A cursor as `lua/parts/cursor.lua` reads it: all before `cursor` is settled, nothing is owed.
@@ -235,44 +229,22 @@ pub fn pack_cursor(cursor: Timestamp) -> Vec<u8> {
     packed
 }
 
-fn big_endian(bytes: &[u8]) -> i64 {
-    bytes.iter().fold(0, |sum, byte| sum << 8 | i64::from(*byte))
-}
-
 /// Whether two packed plans say the same fire times from `from` on, as far as both reach; damaged ones say nothing alike.
 pub fn fires_alike(one: &[u8], other: &[u8], from: Timestamp) -> bool {
-    let (Some(one), Some(other)) = (Times::read(one, from), Times::read(other, from)) else { return false };
-    let reaches_both = one.listed.len().min(other.listed.len());
-    let ends_alike = |one: &Times, other: &Times| !one.is_final || other.listed.len() <= one.listed.len();
-    one.by_arithmetic == other.by_arithmetic
-        && one.stop == other.stop
-        && one.listed[..reaches_both] == other.listed[..reaches_both]
-        && ends_alike(&one, &other)
-        && ends_alike(&other, &one)
-}
-
-/// What a packed plan says of its fire times.
-struct Times {
-    stop: i64,
-    /// Phase and period.
-    by_arithmetic: Option<(i64, i64)>,
-    listed: Vec<i64>,
-    is_final: bool,
-}
-
-impl Times {
-    fn read(plan: &[u8], from: Timestamp) -> Option<Self> {
-        let form = *plan.get(1)?;
-        let listed = plan.get(HEAD_LEN + usize::from(*plan.get(LIST_LEN_AT)?)..)?;
-        let at = |place: usize| Some(big_endian(plan.get(place..place + 6)?));
-        let is_arithmetic = form & !FINAL == ARITHMETIC;
-        let (phase, period) = (at(PHASE_AT)?, at(PHASE_AT + 6)?);
-        Some(Self {
-            stop: at(PHASE_AT - 6)?,
-            by_arithmetic: is_arithmetic.then_some((phase, period)),
-            listed: listed.chunks_exact(6).map(big_endian).filter(|time| *time >= from.0).collect(),
-            is_final: form & FINAL != 0,
-        })
+    let (Some(one), Some(other)) = (Packed::read(one), Packed::read(other)) else { return false };
+    if one.extras.stop != other.extras.stop {
+        return false;
+    }
+    match (&one.times, &other.times) {
+        (Times::Listed(here), Times::Listed(there)) => {
+            let left = |listed: &[i64]| listed.iter().copied().filter(|time| *time >= from.0).collect::<Vec<i64>>();
+            let (here, there) = (left(here), left(there));
+            let reaches_both = here.len().min(there.len());
+            here[..reaches_both] == there[..reaches_both]
+                && (!one.is_final || there.len() <= here.len())
+                && (!other.is_final || here.len() <= there.len())
+        }
+        (one, other) => one == other,
     }
 }
 
@@ -289,32 +261,19 @@ fn list_times(times: impl Iterator<Item = Timestamp>, wanted: usize) -> (Vec<Tim
     (listed, true)
 }
 
-fn push_ms(plan: &mut Vec<u8>, ms: i64) {
-    plan.extend(&ms.to_be_bytes()[2..]);
-}
-
-/// Packs the message of a direct action for `lua/parts/deliver.lua`: all but run id, fire time and trigger is rendered.
-pub fn pack_message(
-    namespace: &Namespace,
-    id: &EntryId,
-    direct: &Direct,
-    payload: Option<&serde_json::Value>,
-) -> Vec<u8> {
+/// Packs the message of a direct action for `lua/parts/deliver.lua`: all but run id, fire time and trigger is rendered, and for
+/// lists and channels entry id and namespace, which stand in the message once less (64 B an entry).
+pub fn pack_message(namespace: &Namespace, direct: &Direct, payload: Option<&serde_json::Value>) -> Vec<u8> {
     let text = match payload {
         None => None,
         Some(serde_json::Value::String(text)) => Some(text.clone()),
         Some(value) => Some(value.to_string()),
     };
-    // What a stream names apart, and what stands behind run id, fire time and trigger.
-    let (names, tail) = match (direct.raw, direct.form) {
-        (true, _) => ("", text.unwrap_or_default()),
-        (false, DirectForm::Stream) => (namespace.as_str(), text.unwrap_or_else(|| "null".to_owned())),
-        (false, _) => {
-            let quoted = |text: &str| serde_json::Value::from(text).to_string();
-            let value = payload.unwrap_or(&serde_json::Value::Null);
-            let (id, namespace) = (quoted(id.as_str()), quoted(namespace.as_str()));
-            ("", format!(r#","entry_id":{id},"namespace":{namespace},"payload":{value}}}"#))
-        }
+    // The version, the namespace that a script writes beside the entry's id, and what is the entry's own.
+    let (version, names, tail) = match (direct.raw, direct.form) {
+        (true, _) => (1, "", text.unwrap_or_default()),
+        (false, DirectForm::Stream) => (1, namespace.as_str(), text.unwrap_or_else(|| "null".to_owned())),
+        (false, _) => (2, namespace.as_str(), payload.map_or_else(|| "null".to_owned(), ToString::to_string)),
     };
     let form = match direct.form {
         DirectForm::Stream => 1,
@@ -322,16 +281,16 @@ pub fn pack_message(
         DirectForm::Publish => 3,
     };
     let flags = u8::from(direct.raw) | if direct.trim { 2 } else { 0 };
-    pack(form, flags, direct.max_len, &direct.target, names, tail.as_bytes())
+    pack(version, form, flags, direct.max_len, &direct.target, names, tail.as_bytes())
 }
 
 /// The same of a task for Celery workers, for `lua/parts/celery.lua`: all but ids, instants and trigger is rendered.
 pub fn pack_celery(namespace: &Namespace, id: &EntryId, celery: &Celery) -> Vec<u8> {
-    pack(4, 0, celery.max_len, &celery.list(), "", &celery.template(namespace, id))
+    pack(1, 4, 0, celery.max_len, &celery.list(), "", &celery.template(namespace, id))
 }
 
-fn pack(form: u8, flags: u8, max_len: u64, target: &str, names: &str, tail: &[u8]) -> Vec<u8> {
-    let mut message = vec![1, form, flags];
+fn pack(version: u8, form: u8, flags: u8, max_len: u64, target: &str, names: &str, tail: &[u8]) -> Vec<u8> {
+    let mut message = vec![version, form, flags];
     message.extend(u32::try_from(max_len).unwrap_or(u32::MAX).to_be_bytes());
     message.extend(u16::try_from(target.len()).unwrap_or(u16::MAX).to_be_bytes());
     message.push(u8::try_from(names.len()).unwrap_or(u8::MAX));
@@ -369,17 +328,5 @@ mod tests {
         let delays: std::collections::HashSet<i64> =
             (0..1_000).map(|number| with(&entry, &format!("e-{number}"), |registered| registered.delay_ms())).collect();
         assert!(delays.iter().all(|delay| (0..30_000).contains(delay)) && delays.len() > 900);
-    }
-
-    #[test]
-    fn the_delay_and_the_limit_of_fires_stand_behind_the_period() {
-        let mut entry = entry();
-        entry.spread = Some(Span(30_000));
-        entry.max_fires = Some(7);
-        let plan = with(&entry, "a", |registered| registered.compile(Timestamp(0), 8)).plan;
-        let number = |at: std::ops::Range<usize>| plan[at].iter().fold(0_i64, |sum, byte| sum << 8 | i64::from(*byte));
-        assert_eq!(number(24..30), 10_000);
-        assert_eq!(number(30..36), with(&entry, "a", |registered| registered.delay_ms()));
-        assert_eq!(number(36..40), 7);
     }
 }

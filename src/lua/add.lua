@@ -22,7 +22,7 @@
 -- ARGV[4] release of the caller's zone data
 -- ARGV[5] who asks
 -- ARGV[6] why, or empty
--- ARGV[7] answer to keep, JSON as `put` keeps it
+-- ARGV[7] answer to keep, JSON
 -- ARGV[8] lines of the event, as `put` writes them
 -- ARGV[9] the first fire time of all, ms; it must be to come
 -- ARGV[10] when they were made ready, ms; the shard's clock may not be behind it
@@ -49,12 +49,12 @@ zones.read(redis.call('HMGET', clock_key, 'zone', 'zone_at', 'zone_done'))
 -- Redis' clock may have been set back since: then there are fire times before those first ones.
 if soonest <= now or made_at > now or release < zones.greatest then return 'put' end
 local ids, definitions, plans, due, finished = {}, {}, {}, {}, {}
-local stamp, instant = string.format('%.0f,"created":%.0f', now, now), string.format('%.0f', now)
+local instant = string.format('%.0f', now)
 for i = 1, count do
   local at, n = first + 5 * i - 5, 2 * i
   local id, score = given[at], given[at + 4]
   ids[i], definitions[n - 1], plans[n - 1], plans[n] = id, id, id, given[at + 3]
-  definitions[n] = given[at + 1] .. stamp .. given[at + 2]
+  definitions[n] = given[at + 1] .. instant .. given[at + 2]
   if score == '' then append(finished, instant, id) else append(due, score, id) end
 end
 local standing = redis.call('HMGET', entries_key, unpack(ids))

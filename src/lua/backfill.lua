@@ -32,14 +32,14 @@ local backfilling_key, requests_key, requested_key, events_key = KEYS[5], KEYS[6
 local request, digest, channel, id, birth = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local old, new, batch, most, said = ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9]), ARGV[10]
 local count, from, till, actor, reason = ARGV[11], ARGV[12], ARGV[13], ARGV[14], ARGV[15]
--- use words clock log requests nudge
+-- use words clock log requests definition nudge
 local before = answered(request, digest)
 if before == 'other' then return { 'other' } end
 if before then return before end
 local definition = redis.call('HGET', entries_key, id)
 if not definition then return { 'gone' } end
 local text = redis.call('HGET', ledger_key, id) or ''
-if not string.match(definition, '^{"v":%d+,"birth":' .. birth .. ',') or string.sub(text, 1, #old) ~= old then return { 'changed' } end
+if definitions.identity(definition) ~= birth or string.sub(text, 1, #old) ~= old then return { 'changed' } end
 local waiting = redis.call('HGET', backfills_key, id) or ''
 if #waiting + #batch > most and waiting ~= '' then return { 'full' } end
 redis.call('ZCARD', backfilling_key)

@@ -72,7 +72,7 @@ for i = 1, list_count do
   lists[name], hints[name] = KEYS[37 + i], KEYS[37 + list_count + i]
   serves[name] = string.sub(ARGV[9], i, i) == '1'
 end
--- use words clock asleep lease plan live log history ledger limits waits overlap fire cursor skips settle instant celery deliver flush lanes delayed expire zones pauses usual gates take backfills claimed nudge
+-- use words clock asleep lease plan definition live log history ledger limits waits overlap fire cursor skips settle instant celery deliver flush lanes delayed expire zones pauses usual gates take backfills claimed nudge
 if behind_ms > 5000 then return { 'behind', now, behind_ms } end
 if tonumber(marks_of_clock[1] or 0) > now and marks_of_clock[2] ~= holder then return { 'later', now, tonumber(marks_of_clock[1]) } end
 if number > 0 then

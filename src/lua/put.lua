@@ -68,7 +68,7 @@ for i = 1, list_count do
   lists[ARGV[8 + i]], hints[ARGV[8 + i]] = KEYS[34 + i], KEYS[34 + list_count + i]
 end
 local first = 9 + list_count
--- use words clock lease plan live log history ledger limits waits overlap fire cursor skips settle instant celery deliver flush requests nudge zones pauses backfills change
+-- use words clock lease plan definition live log history ledger limits waits overlap fire cursor skips settle instant celery deliver flush requests nudge zones pauses backfills change
 local before = answered(request, digest)
 if before == 'other' then return { 'other' } end
 if before then return { 'done', now, before } end

@@ -36,7 +36,7 @@ local messages_key, queues_key, stale_key, events_key = KEYS[10], KEYS[11], KEYS
 local id, birth, revision, place, cursor = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local seen_plan, new_plan, message, list = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local new_cursor, passed, channel, release, anew = tonumber(ARGV[10]), ARGV[11], ARGV[12], ARGV[13], tonumber(ARGV[14])
--- use words clock log plan paused cursor nudge zones
+-- use words clock log plan definition paused cursor nudge zones
 local keys = { due = due_key, parked = parked_key, broken = broken_key, paused = paused_key }
 local score = tonumber(redis.call('ZSCORE', keys[place], id) or nil)
 if not score then return 'changed' end
@@ -48,7 +48,8 @@ if not definition then
   redis.call('ZREM', stale_key, id)
   return 'forgotten'
 end
-if string.match(definition, '^{"v":%d+,"birth":' .. birth .. ',"revision":' .. revision .. '[,}]') == nil then return 'changed' end
+local stands_birth, stands_revision = definitions.identity(definition)
+if stands_birth ~= birth or stands_revision ~= revision then return 'changed' end
 load_cursors({ id })
 local stands = cursors[id] or { cursor = place == 'due' and score or cursor, pace_at = 0, back = {} }
 if place ~= 'broken' and (stands.cursor ~= cursor or (redis.call('HGET', plans_key, id) or '') ~= seen_plan) then return 'changed' end

@@ -25,13 +25,14 @@ local request, digest, id, birth, revision = ARGV[1], ARGV[2], ARGV[3], ARGV[4],
 local verb, words, next_before, next_after = ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
 local most, count, times = tonumber(ARGV[10]), tonumber(ARGV[11]), {}
 for i = 1, count do times[i] = tonumber(ARGV[11 + i]) end
--- use words clock log requests skips
+-- use words clock log requests definition skips
 local before = answered(request, digest)
 if before == 'other' then return { 'other' } end
 if before then return before end
 local definition = redis.call('HGET', entries_key, id)
 if not definition then return { 'gone' } end
-if not string.match(definition, '^{"v":%d+,"birth":' .. birth .. ',"revision":' .. revision .. '[,}]') then return { 'changed' } end
+local stands_birth, stands_revision = definitions.identity(definition)
+if stands_birth ~= birth or stands_revision ~= revision then return { 'changed' } end
 local list = skipping.read(redis.call('HGET', skips_key, id))
 local changed = false
 for i = 1, #times do

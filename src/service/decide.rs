@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::domain::calendar::Calendars;
-use crate::domain::definition::{DEFINITION_VERSION, Definition, Paused, Removed};
+use crate::domain::definition::{Definition, Paused, REMOVED_VERSION, Removed};
 use crate::domain::entry::{Entry, FIELDS};
 use crate::domain::id::{CalendarName, EntryId};
 use crate::domain::revision;
@@ -119,7 +119,6 @@ pub(super) fn added(
     now: Timestamp,
 ) -> Decided {
     let definition = Definition {
-        v: DEFINITION_VERSION,
         birth: 0,
         revision: 1,
         at: now,
@@ -268,7 +267,7 @@ pub(super) fn removed(
     now: Timestamp,
 ) -> Decided {
     let left = Removed {
-        v: DEFINITION_VERSION,
+        v: REMOVED_VERSION,
         birth,
         revision: revision + 1,
         at: now,
@@ -301,7 +300,8 @@ fn stands(
 fn next_revision(request: &Request, old: &Definition, now: Timestamp) -> Definition {
     Definition {
         revision: old.revision + 1,
-        at: now,
+        // The script writes its own instant; `created` must stand beside it in the text.
+        at: now.max(Timestamp(old.created.0 + 1)),
         actor: request.actor.clone(),
         reason: request.reason.clone(),
         paused: old.paused_at(now).cloned(),

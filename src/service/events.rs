@@ -16,7 +16,7 @@ use crate::store::{Log, LogLine, Position};
 
 /// Lines that are read first, and at a time at most; each stands for up to 500 events.
 const LINES_FIRST: usize = 20;
-const LINES_MOST: usize = 320;
+const LINES_MOST: usize = 80;
 /// How often the streams are read by those who follow.
 const POLL: Duration = Duration::from_millis(250);
 /// How far the ids of lines may be from the times that they tell.

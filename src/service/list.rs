@@ -1,4 +1,4 @@
-//! Entries as people see them: lists, and one entry whole.
+//! Entries as people see them: a line of a list, and one entry whole.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::domain::calendar::Calendars;
 use crate::domain::definition::Definition;
 use crate::domain::entry::Entry;
-use crate::domain::id::{CalendarName, EntryId};
+use crate::domain::id::{CalendarName, EntryId, IdList};
 use crate::domain::record::LiveRun;
 use crate::domain::run::State;
 use crate::domain::span::Span;
@@ -19,50 +19,13 @@ use crate::service::calendars::named;
 use crate::service::nodes::Fleet;
 use crate::service::stuck::usual;
 use crate::service::view::{At, EntryDetail, EntryView, LastRun, RunView, SkipView};
-use crate::service::{Select, Service, run_views};
+use crate::service::{Select, Service};
 use crate::store::{Place, StoredEntry};
 
-/// Which entries are wanted; what is `None` restricts nothing.
-#[derive(Debug, Clone, Default)]
-pub struct ListFilter {
-    /// Whose id begins so.
-    pub prefix: Option<String>,
-    /// That are selected.
-    pub select: Option<Select>,
-    /// That have warnings.
-    pub only_warnings: bool,
-}
+/// Entries whose zones are read at a time.
+const ZONES_PAGE: usize = 200;
 
 impl Service {
-    /// Entries that match, by id.
-    pub async fn list(&self, filter: &ListFilter) -> Result<Vec<EntryView>> {
-        let (fleet, live) = tokio::try_join!(self.fleet(), self.live_runs(|_| true))?;
-        let stuck = self.oldest_stuck(&live).await?;
-        let mut last = newest_live(live, &fleet);
-        let mut views = Vec::new();
-        for shard in self.store.shards() {
-            let now = self.store.now(shard).await?;
-            let ids: Vec<EntryId> = self.ids(shard, filter).await?.into_iter().collect();
-            let stored = self.store.entries(&ids).await?;
-            let stored: Vec<StoredEntry> = stored
-                .into_iter()
-                .flatten()
-                .filter(|stored| filter.select.as_ref().is_none_or(|select| select.has(stored)))
-                .collect();
-            let calendars = self.calendars_of(&stored).await?;
-            let ids: Vec<EntryId> = stored.iter().map(|stored| stored.id.clone()).collect();
-            for (stored, ended) in stored.iter().zip(self.store.last_ended(shard, &ids).await?) {
-                let ended = ended.map(RunView::from);
-                let trouble = trouble(&stored.id, stuck.get(stored.id.as_str()), ended.as_ref(), &fleet, now);
-                let newest = newest(last.remove(stored.id.as_str()), ended);
-                views.push(view(stored, &fleet, &calendars, newest, trouble, now));
-            }
-        }
-        views.retain(|view| !filter.only_warnings || !view.warnings.is_empty());
-        views.sort_by(|a, b| a.id.cmp(&b.id));
-        Ok(views)
-    }
-
     /// One entry whole.
     ///
     /// # Errors
@@ -78,7 +41,7 @@ impl Service {
         let ended =
             runs.iter().filter(|run| run.finished_at.is_some()).max_by_key(|run| (run.last_fire_at, run.finished_at));
         let trouble = trouble(id, stuck.get(id.as_str()), ended, &fleet, now);
-        let last = runs.iter().find(|run| run.state != State::Waiting.word()).cloned();
+        let last = runs.iter().find(|run| run.state != State::Waiting.word()).cloned().map(LastRun::from);
         let calendars = self.calendars_of(std::slice::from_ref(&stored)).await?;
         let definition = stored.definition.as_ref().ok();
         let paused = definition.and_then(|definition| definition.paused_at(now));
@@ -107,7 +70,7 @@ impl Service {
     }
 
     /// The calendars that these entries name, as far as they exist.
-    async fn calendars_of(&self, stored: &[StoredEntry]) -> Result<Calendars> {
+    pub(super) async fn calendars_of(&self, stored: &[StoredEntry]) -> Result<Calendars> {
         let mut names: Vec<CalendarName> =
             stored.iter().flat_map(|one| one.definition.iter().flat_map(named)).collect();
         names.sort();
@@ -141,47 +104,31 @@ impl Service {
     pub async fn zones(&self, ids: &BTreeSet<String>) -> Result<HashMap<String, Zone>> {
         let ids: Vec<EntryId> = ids.iter().filter_map(|id| EntryId::parse("entry", id).ok()).collect();
         let stored = self.store.entries(&ids).await?;
-        let zone = |stored: StoredEntry| {
-            let definition = stored.definition.ok()?;
-            let zone = Zone::parse("tz", definition.entry.get("tz")?.as_str()?).ok()?;
-            Some((stored.id.to_string(), zone))
-        };
-        Ok(stored.into_iter().flatten().filter_map(zone).collect())
+        Ok(stored.into_iter().flatten().filter_map(|one| Some((one.id.to_string(), zone_of(&one)?))).collect())
     }
 
-    async fn ids(&self, shard: u16, filter: &ListFilter) -> Result<BTreeSet<EntryId>> {
-        if let Some(Select::Ids(ids)) = &filter.select {
-            self.select(&Select::Ids(ids.clone())).await?;
-            return Ok(ids.iter().filter(|id| self.store.shard_of(id) == shard).cloned().collect());
-        }
-        let prefix = filter.prefix.as_deref().unwrap_or_default();
-        let mut ids = BTreeSet::new();
-        let mut cursor = None;
-        loop {
-            let (page, next) = self.store.entry_ids(shard, cursor).await?;
-            ids.extend(page.into_iter().filter(|id| id.as_str().starts_with(prefix)));
-            cursor = next;
-            if cursor.is_none() {
-                return Ok(ids);
+    /// The zones that these entries have, each once, in the order of the ids; UTC for those without one, or gone.
+    pub async fn zones_among(&self, ids: &IdList) -> Result<Vec<Zone>> {
+        let mut zones: Vec<Zone> = Vec::new();
+        for from in (0..ids.len()).step_by(ZONES_PAGE) {
+            for stored in self.store.entries(&ids.page(from, ZONES_PAGE)).await? {
+                let zone = stored.as_ref().and_then(zone_of).unwrap_or_else(Zone::utc);
+                if !zones.iter().any(|known| known.to_string() == zone.to_string()) {
+                    zones.push(zone);
+                }
             }
         }
+        Ok(zones)
     }
 }
 
-/// The newest live run of each entry that has one.
-fn newest_live(runs: Vec<LiveRun>, fleet: &Fleet) -> HashMap<String, RunView> {
-    let mut newest: HashMap<String, RunView> = HashMap::new();
-    for run in runs {
-        let known = newest.get(&run.entry_id).map(|known| known.fire_at);
-        if known.is_none_or(|known| known < At(run.fire_at)) {
-            newest.insert(run.entry_id.clone(), run_views::live(&run, fleet));
-        }
-    }
-    newest
+fn zone_of(stored: &StoredEntry) -> Option<Zone> {
+    let definition = stored.definition.as_ref().ok()?;
+    Zone::parse("tz", definition.entry.get("tz")?.as_str()?).ok()
 }
 
 /// What is wrong with its runs: one that is stuck, and a last one that failed.
-fn trouble(
+pub(super) fn trouble(
     id: &EntryId,
     stuck: Option<&LiveRun>,
     ended: Option<&RunView>,
@@ -202,18 +149,19 @@ fn trouble(
     warnings
 }
 
-fn newest(live: Option<RunView>, ended: Option<RunView>) -> Option<RunView> {
+/// The newer of the two.
+pub(super) fn newest(live: Option<LastRun>, ended: Option<LastRun>) -> Option<LastRun> {
     match (live, ended) {
-        (Some(live), Some(ended)) if ended.last_fire_at > live.fire_at => Some(ended),
+        (Some(live), Some(ended)) if ended.fire_at > live.fire_at => Some(ended),
         (live, ended) => live.or(ended),
     }
 }
 
-fn view(
+pub(super) fn view(
     stored: &StoredEntry,
     fleet: &Fleet,
     calendars: &Calendars,
-    last_run: Option<RunView>,
+    last_run: Option<LastRun>,
     trouble: Vec<String>,
     now: Timestamp,
 ) -> EntryView {
@@ -264,13 +212,7 @@ fn view(
         owner: definition.map(|definition| definition.owner.clone()).unwrap_or_default(),
         next_fire_at: next_fire_at(stored, entry.as_ref().ok()).map(At),
         paused_until: until.map(At),
-        last_run: last_run.map(|run| LastRun {
-            run_id: run.run_id,
-            fire_at: run.last_fire_at,
-            state: run.state,
-            reason: run.reason,
-            finished_at: run.finished_at,
-        }),
+        last_run,
         revision: definition.map_or(0, |definition| definition.revision),
         warnings,
     }

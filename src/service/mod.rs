@@ -2,6 +2,7 @@
 //!
 //! Doors (the command line, later HTTP) translate a request into one call here and print the answer. Nothing here prints.
 
+mod ahead;
 mod apply;
 mod attempts;
 mod audit;
@@ -13,6 +14,7 @@ mod dead;
 mod decide;
 mod doctor;
 mod each;
+mod each_selected;
 mod events;
 mod export;
 mod file_queues;
@@ -20,6 +22,8 @@ mod follow;
 mod forecast;
 mod foresight;
 mod list;
+mod listing;
+mod many;
 mod namespaces;
 mod nodes;
 mod once;
@@ -42,6 +46,7 @@ mod stuck;
 mod trigger;
 mod view;
 mod wanted;
+mod where_to_run;
 mod why;
 mod write;
 
@@ -53,14 +58,16 @@ pub use calendars::{CalendarChange, CalendarDetail, CalendarView};
 pub use change::AddOptions;
 pub use dead::{LetterChange, LetterVerb, Letters};
 pub use doctor::{Check, CheckState, DoctorView};
+pub use each::Each;
 pub use events::{EventFilter, EventList, EventView, FollowEvents};
-pub use export::{Exported, WhereToRun};
+pub use export::{Export, Exported};
 pub use follow::Follow;
 pub use forecast::{
     EntryRuns, ForecastOptions, ForecastView, KindForecast, LeftOut, MinuteForecast, MinuteRuns, QueueForecast,
     SkipForecast, SpreadChange, SpreadView, WorstMinute,
 };
-pub use list::ListFilter;
+pub use listing::{ListFilter, Listing};
+pub use many::ManyChanges;
 pub use namespaces::{NamespaceList, NamespaceView};
 pub use once::{AskedRun, OnceWhen, OnlyOne};
 pub use outages::Outage;
@@ -81,6 +88,7 @@ pub use select::Select;
 pub use trigger::TriggerOptions;
 pub use view::{At, ChangeView, Changes, EntryDetail, EntryView, LastRun, NodeView, QueueView, RunView};
 pub use wanted::{FilesOptions, OwnedFile};
+pub use where_to_run::WhereToRun;
 pub use why::{Answer, Fact, WhyView};
 
 use crate::store::Store;

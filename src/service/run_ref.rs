@@ -9,7 +9,7 @@ use crate::service::view::RunView;
 use crate::service::{RunFilter, Service, run_views};
 
 /// Lines of the log that are read at a time.
-const LOG_LINES: usize = 100;
+const LOG_LINES: usize = 40;
 
 /// What stands for a run.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -20,9 +20,9 @@ use crate::store::{EndedLine, StoredEntry};
 const AT_ONCE: usize = 16;
 /// Entries whose history is read at least before a limited list may end early: so many are counted exactly.
 const COUNTED_ENTRIES: usize = 200;
-/// Lines of the log that are read first, and at a time at most; each stands for up to 500 runs.
+/// Lines of the log that are read first, and at a time at most; each stands for up to 500 runs, and has up to 60 KB.
 const LOG_LINES_FIRST: usize = 10;
-const LOG_LINES_MOST: usize = 160;
+const LOG_LINES_MOST: usize = 40;
 /// How far Redis' clock, which may date the log, may be behind the shard's, which dates the records.
 const CLOCK_SLACK_MS: i64 = 10_000;
 

@@ -100,7 +100,7 @@ impl Service {
         let payload = options.payload.as_ref().or(entry.payload.as_ref());
         let namespace = self.store.namespace();
         let (message, own) = match &entry.action {
-            Action::Direct(direct) => (pack_message(namespace, id, direct, payload), None),
+            Action::Direct(direct) => (pack_message(namespace, direct, payload), None),
             Action::Celery(celery) if entry.action.is_direct() => {
                 let given = payload.and_then(|payload| celery.given(payload));
                 (pack_celery(namespace, id, given.as_ref().unwrap_or(celery)), None)

@@ -94,6 +94,13 @@ pub struct LastRun {
     pub finished_at: Option<At>,
 }
 
+impl From<RunView> for LastRun {
+    fn from(run: RunView) -> Self {
+        let RunView { run_id, last_fire_at, state, reason, finished_at, .. } = run;
+        Self { run_id, fire_at: last_fire_at, state, reason, finished_at }
+    }
+}
+
 /// An entry in a list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EntryView {

@@ -14,7 +14,7 @@ use crate::store::change::packed;
 use crate::store::keys::{self, Key};
 use crate::store::reply::text;
 use crate::store::scripts::digest;
-use crate::store::{Change, ChangeCall, ChangeWord, Changed, PutAnswer, Store, Verb};
+use crate::store::{Change, ChangeCall, ChangeWord, Changed, PutAnswer, Store, Verb, added};
 
 const KEYS: &[Key] = &[
     Key::Clock,
@@ -70,12 +70,6 @@ impl<'a> Addition<'a> {
             fields: Vec::new(),
         }
     }
-
-    /// As `put` keeps and reads its answers.
-    fn answer(&self) -> serde_json::Value {
-        let next = self.beginning.first.map_or(-1, |first| first.0);
-        serde_json::json!([self.change.id.as_str(), "added", -1, next, self.text.revision, ""])
-    }
 }
 
 impl Store {
@@ -98,7 +92,7 @@ impl Store {
 
     fn args(&self, call: &ChangeCall<'_>, new: &[Addition<'_>], now: Timestamp) -> Vec<Value> {
         let by = By::of_json(&new[0].change.definition);
-        let answers: Vec<serde_json::Value> = new.iter().map(Addition::answer).collect();
+        let answer = added::kept(&new.iter().map(Addition::changed).collect::<Vec<_>>());
         let line = |one: &Addition| format!("added\n{}\n{}\n", one.change.id, one.text.revision);
         let lines: Vec<String> = new.iter().map(line).collect();
         let soonest = new.iter().filter_map(|one| one.beginning.first).min().unwrap_or(NEVER);
@@ -127,7 +121,7 @@ impl Store {
             self.zone_data().into(),
             by.actor.into(),
             by.reason.into(),
-            serde_json::Value::Array(answers).to_string().into(),
+            answer.to_string().into(),
             lines.join("\n").into(),
             soonest.0.into(),
             now.0.into(),

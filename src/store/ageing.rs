@@ -257,7 +257,10 @@ impl Store {
 
 /// A number of a definition, a removal or a calendar, as it is written.
 fn json(text: &[u8], field: &str) -> Option<i64> {
-    serde_json::from_slice::<Json>(text).ok()?.get(field)?.as_i64()
+    let text = serde_json::from_slice::<Json>(text).ok()?;
+    // Definitions of version 2 have it in their list.
+    let place = if field == "revision" { 2 } else { 3 };
+    text.get(field).or_else(|| text["v"].get(place))?.as_i64()
 }
 
 /// When it was written.

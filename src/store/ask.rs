@@ -26,15 +26,18 @@ pub struct Asked<'a> {
 pub(super) struct By {
     #[serde(default)]
     pub actor: String,
+    #[serde(default)]
+    owner: String,
     /// Empty without one.
     #[serde(default)]
     pub reason: String,
 }
 
 impl By {
-    /// Of a JSON object with these fields among others; nobody where it has none.
+    /// Of a JSON object with these fields among others; nobody where it has none. A definition without `actor` is its owner's.
     pub fn of_json(text: &str) -> Self {
-        serde_json::from_str(text).unwrap_or_default()
+        let by: Self = serde_json::from_str(text).unwrap_or_default();
+        Self { actor: if by.actor.is_empty() { by.owner.clone() } else { by.actor }, ..by }
     }
 }
 

@@ -11,13 +11,11 @@ use crate::error::Result;
 use crate::store::Store;
 use crate::store::calendars;
 use crate::store::keys::Key;
-use crate::store::read::{Place, sixes};
+use crate::store::read::{PAGE, Place, sixes};
 use crate::store::reply::{Reply, bytes, maybe_bytes};
 
 /// Entries in one snapshot, at most; a ledger has up to 6 KB.
 pub const SNAPSHOT_ENTRIES: usize = 100;
-/// Fields that are read in one call.
-const FIELDS: usize = 500;
 /// The shard that keeps the calendars of a namespace.
 const CALENDAR_SHARD: u16 = 0;
 
@@ -116,7 +114,7 @@ impl Store {
 
     pub(super) async fn fields(&self, shard: u16, key: Key, fields: Vec<String>) -> Result<Vec<Option<Vec<u8>>>> {
         let mut found = Vec::with_capacity(fields.len());
-        for page in fields.chunks(FIELDS) {
+        for page in fields.chunks(PAGE) {
             let mut args: Vec<Value> = vec![self.key(shard, key).into()];
             args.extend(page.iter().map(|field| Value::from(field.as_str())));
             for text in Reply::list(self.inner.client.command("HMGET", args).await?)?.rest() {

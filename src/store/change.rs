@@ -6,13 +6,13 @@ use crate::domain::id::EntryId;
 use crate::domain::plan::Compiled;
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Result};
-use crate::store::Store;
 use crate::store::ask::By;
 use crate::store::kept::Kept;
 use crate::store::keys::{self, Key};
 use crate::store::read::Place;
 use crate::store::reply::{Reply, text};
 use crate::store::scripts::digest;
+use crate::store::{Store, added};
 
 /// What a change does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -357,12 +357,19 @@ fn pack_passed(passed: Passed) -> Vec<u8> {
 }
 
 fn read_done(results: Reply) -> Result<PutAnswer> {
-    results.rest().into_iter().map(read_changed).collect::<Result<_>>().map(PutAnswer::Done)
+    let mut done = Vec::new();
+    for value in results.rest() {
+        let mut reply = Reply::list(value)?;
+        let id = reply.text()?;
+        match id.as_str() {
+            added::MANY => done.extend(added::read(reply)?),
+            _ => done.push(read_changed(id, reply)?),
+        }
+    }
+    Ok(PutAnswer::Done(done))
 }
 
-fn read_changed(value: Value) -> Result<Changed> {
-    let mut reply = Reply::list(value)?;
-    let id = reply.text()?;
+fn read_changed(id: String, mut reply: Reply) -> Result<Changed> {
     let word = match reply.text()?.as_str() {
         "added" => ChangeWord::Added,
         "changed" => ChangeWord::Changed,

@@ -95,11 +95,25 @@ const PURGE_KEYS: &[Key] = &[Key::Clock, Key::Dead, Key::Letters, Key::Requests,
 impl Store {
     /// Run ids of dead letters of a shard, the newest first, with the instant at which each failed for good.
     pub async fn dead(&self, shard: u16) -> Result<Vec<(String, Timestamp)>> {
-        let args =
-            vec![self.key(shard, Key::Dead).into(), 0.into(), (-1_i64).into(), "REV".into(), "WITHSCORES".into()];
-        let found = texts(self.inner.client.command("ZRANGE", args).await?)?;
-        let pairs = found.chunks_exact(2);
-        Ok(pairs.filter_map(|pair| Some((pair[0].clone(), Timestamp(pair[1].parse::<f64>().ok()? as i64)))).collect())
+        let key = self.key(shard, Key::Dead);
+        let mut dead: Vec<(String, Timestamp)> = Vec::new();
+        let (mut newest, mut skip) = ("+inf".to_owned(), 0);
+        loop {
+            // By when they failed and not by place: places move when others are retried meanwhile.
+            let mut args: Vec<Value> = vec![key.as_str().into(), newest.as_str().into(), "-inf".into()];
+            args.extend(["BYSCORE", "REV", "LIMIT"].map(Value::from));
+            args.extend([Value::from(skip as i64), Value::from(PAGE as i64), "WITHSCORES".into()]);
+            let found = texts(self.inner.client.command("ZRANGE", args).await?)?;
+            let pairs = found.chunks_exact(2);
+            let read = |pair: &[String]| Some((pair[0].clone(), Timestamp(pair[1].parse::<f64>().ok()? as i64)));
+            dead.extend(pairs.filter_map(read));
+            let Some(last) = found.chunks_exact(2).next_back().filter(|_| found.len() == 2 * PAGE) else {
+                return Ok(dead);
+            };
+            newest = last[1].clone();
+            let at = dead.last().map(|(_, at)| *at);
+            skip = dead.iter().rev().take_while(|(_, other)| Some(*other) == at).count();
+        }
     }
 
     /// These dead letters; `None` where there is none, or none that this program can read.

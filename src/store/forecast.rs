@@ -12,7 +12,7 @@ use crate::store::keys::Key;
 use crate::store::reply::{Reply, maybe_bytes};
 
 /// Chunks of rings that are read in one call; each has up to about 2 KB.
-const CHUNKS: usize = 500;
+const CHUNKS: usize = 200;
 
 impl Store {
     /// How long the runs of these entries of one shard took that succeeded and were no messages, of the last `keep` of each.
@@ -49,10 +49,8 @@ impl Store {
     /// Fire times of these entries of one shard since they were created, as far as they are counted.
     pub async fn counted_fires(&self, shard: u16, ids: &[EntryId]) -> Result<Vec<Option<u64>>> {
         let mut counts = Vec::with_capacity(ids.len());
-        for page in ids.chunks(CHUNKS) {
-            for count in self.many("HMGET", shard, Key::Fires, page).await? {
-                counts.push(maybe_bytes(count)?.and_then(|text| String::from_utf8_lossy(&text).parse().ok()));
-            }
+        for count in self.many("HMGET", shard, Key::Fires, ids).await? {
+            counts.push(maybe_bytes(count)?.and_then(|text| String::from_utf8_lossy(&text).parse().ok()));
         }
         Ok(counts)
     }

@@ -10,6 +10,9 @@ use crate::store::is_refused;
 use crate::store::keys::Key;
 use crate::store::reply::{Reply, pairs, text};
 
+/// Members of a sorted set that are read in one call.
+const RANGE: usize = 1_000;
+
 /// What was asked, or why it could not be seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen<T> {
@@ -200,12 +203,22 @@ impl Store {
 
     /// The first entries of a place that is looked at from time to time, each with when.
     pub async fn first_of(&self, shard: u16, place: super::Place, count: usize) -> Result<Vec<(EntryId, Timestamp)>> {
-        let args = vec![self.key(shard, place.key()).into(), 0.into(), (count as i64 - 1).into(), "WITHSCORES".into()];
-        let found = pairs(self.inner.client.command("ZRANGE", args).await?)?;
+        let key = self.key(shard, place.key());
         let read = |(id, at): &(String, Vec<u8>)| {
             let at = String::from_utf8_lossy(at).parse::<f64>().ok()?;
             Some((EntryId::parse("entry", id).ok()?, Timestamp(at as i64)))
         };
-        Ok(found.iter().filter_map(read).collect())
+        let mut first = Vec::new();
+        for from in (0..count).step_by(RANGE) {
+            let last = count.min(from + RANGE) - 1;
+            let args = vec![key.as_str().into(), (from as i64).into(), (last as i64).into(), "WITHSCORES".into()];
+            let found = pairs(self.inner.client.command("ZRANGE", args).await?)?;
+            let is_end = found.len() < RANGE;
+            first.extend(found.iter().filter_map(read));
+            if is_end {
+                break;
+            }
+        }
+        Ok(first)
     }
 }

@@ -168,7 +168,7 @@ impl Store {
 
     /// Runs that ended, forwards from `after` (exclusive).
     pub async fn ended_after(&self, shard: u16, after: Position) -> Result<EndedPage> {
-        self.log_after(shard, Log::Ended, after, 500).await.map(ended_page)
+        self.log_after(shard, Log::Ended, after, 40).await.map(ended_page)
     }
 }
 

@@ -4,6 +4,7 @@
 //! every change names what it was decided on and is refused where that no longer holds.
 
 mod add;
+mod added;
 mod age_runs;
 mod ageing;
 mod ask;

@@ -87,6 +87,11 @@ pub struct StoredEntry {
 
 /// Revisions behind the current one that may still be kept; `lua/parts/change.lua` has the same number.
 pub const REVISIONS_KEPT: u64 = 200;
+/// Fields that one command reads, and that a step of a scan looks at, at most. 500 took up to 5 ms where the processor was shared;
+/// smaller pages than this cost more in round trips than they free Redis earlier: 200 lookups among 1,000,000 take 0.2 ms.
+pub(super) const PAGE: usize = 200;
+/// How often entries are looked at again that stand nowhere: they were on their way from one place to another.
+const LOOKS: usize = 3;
 /// Later than any fire time.
 const NEVER_MS: i64 = 281_474_976_710_655;
 
@@ -98,18 +103,7 @@ impl StoredEntry {
 
     /// Birth and revision as scripts read them, also where the rest of the definition is damaged; else 0.
     pub fn birth_and_revision(&self) -> (u64, u64) {
-        let text = String::from_utf8_lossy(&self.text);
-        let number = |text: &str| {
-            let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-            Some((text[..end].parse::<u64>().ok()?, text[end..].to_owned()))
-        };
-        let read = || {
-            let (_, rest) = number(text.strip_prefix(r#"{"v":"#)?)?;
-            let (birth, rest) = number(rest.strip_prefix(r#","birth":"#)?)?;
-            let (revision, _) = number(rest.strip_prefix(r#","revision":"#)?)?;
-            Some((birth, revision))
-        };
-        read().unwrap_or_default()
+        Definition::birth_and_revision_in(&self.text).unwrap_or_default()
     }
 
     /// The next fire time, as far as a plan knows it.
@@ -129,7 +123,7 @@ impl Store {
         let mut found: Vec<Option<StoredEntry>> = vec![None; ids.len()];
         for shard in self.shards() {
             let mine: Vec<usize> = (0..ids.len()).filter(|at| self.shard_of(&ids[*at]) == shard).collect();
-            for page in mine.chunks(500) {
+            for page in mine.chunks(PAGE) {
                 let names: Vec<EntryId> = page.iter().map(|at| ids[*at].clone()).collect();
                 for (at, entry) in page.iter().zip(self.page(shard, &names).await?) {
                     found[*at] = entry;
@@ -144,6 +138,7 @@ impl Store {
         Ok(self.entries(std::slice::from_ref(id)).await?.pop().flatten())
     }
 
+    /// What a command that takes any number of fields says of each id; in pages.
     pub(super) async fn many(
         &self,
         command: &'static str,
@@ -151,12 +146,33 @@ impl Store {
         key: Key,
         ids: &[EntryId],
     ) -> Result<Vec<Value>> {
-        let mut args: Vec<Value> = vec![self.key(shard, key).into()];
-        args.extend(ids.iter().map(|id| Value::from(id.as_str())));
-        Ok(Reply::list(self.inner.client.command(command, args).await?)?.rest())
+        let mut all = Vec::with_capacity(ids.len());
+        for page in ids.chunks(PAGE) {
+            let mut args: Vec<Value> = vec![self.key(shard, key).into()];
+            args.extend(page.iter().map(|id| Value::from(id.as_str())));
+            all.append(&mut Reply::list(self.inner.client.command(command, args).await?)?.rest());
+        }
+        Ok(all)
     }
 
+    /// Up to [`PAGE`] entries. Their places are read one after the other: who stands nowhere may have moved meanwhile.
     async fn page(&self, shard: u16, ids: &[EntryId]) -> Result<Vec<Option<StoredEntry>>> {
+        let mut entries = self.look_at(shard, ids).await?;
+        for _ in 1..LOOKS {
+            let is_nowhere = |entry: &Option<StoredEntry>| entry.as_ref().is_some_and(|entry| entry.place.is_none());
+            let nowhere: Vec<usize> = (0..ids.len()).filter(|at| is_nowhere(&entries[*at])).collect();
+            if nowhere.is_empty() {
+                break;
+            }
+            let names: Vec<EntryId> = nowhere.iter().map(|at| ids[*at].clone()).collect();
+            for (at, entry) in nowhere.into_iter().zip(self.look_at(shard, &names).await?) {
+                entries[at] = entry;
+            }
+        }
+        Ok(entries)
+    }
+
+    async fn look_at(&self, shard: u16, ids: &[EntryId]) -> Result<Vec<Option<StoredEntry>>> {
         let definitions = self.many("HMGET", shard, Key::Entries, ids).await?;
         if definitions.iter().all(Value::is_null) {
             // As with most of what a file adds.
@@ -214,6 +230,12 @@ impl Store {
         Ok(entries)
     }
 
+    /// How many entries a shard has.
+    pub async fn entry_count(&self, shard: u16) -> Result<usize> {
+        let count = number(self.inner.client.command("HLEN", vec![self.key(shard, Key::Entries).into()]).await?)?;
+        Ok(usize::try_from(count).unwrap_or(0))
+    }
+
     /// Ids of all entries of a shard, a page at a time; give the cursor back until it is `None`.
     pub async fn entry_ids(&self, shard: u16, cursor: Option<String>) -> Result<(Vec<EntryId>, Option<String>)> {
         let (pairs, next) = self.scan(shard, Key::Entries, cursor).await?;
@@ -241,7 +263,7 @@ impl Store {
         cursor: Option<String>,
     ) -> Result<(Vec<(String, Vec<u8>)>, Option<String>)> {
         let cursor = cursor.unwrap_or_else(|| "0".to_owned());
-        let args = vec![self.key(shard, key).into(), cursor.into(), "COUNT".into(), 500_i64.into()];
+        let args = vec![self.key(shard, key).into(), cursor.into(), "COUNT".into(), (PAGE as i64).into()];
         let mut reply = Reply::list(self.inner.client.command("HSCAN", args).await?)?;
         let next = Some(reply.text()?).filter(|cursor| cursor != "0");
         Ok((pairs(reply.next()?)?, next))

@@ -8,6 +8,7 @@ use crate::domain::run::State;
 use crate::error::Result;
 use crate::store::Store;
 use crate::store::keys::Key;
+use crate::store::read::PAGE;
 use crate::store::reply::{Reply, maybe_bytes};
 
 /// Bytes of a cursor without a back-log behind it.
@@ -50,7 +51,8 @@ impl Store {
     /// The newest record of an entry that ended, of both rings.
     pub async fn last_ended(&self, shard: u16, ids: &[EntryId]) -> Result<Vec<Option<EndedRun>>> {
         let mut last = Vec::with_capacity(ids.len());
-        for page in ids.chunks(250) {
+        // Two fields each, and a ring begins with up to 2 KB.
+        for page in ids.chunks(PAGE / 2) {
             let mut args: Vec<Value> = vec![self.key(shard, Key::History).into()];
             for id in page {
                 args.extend([Value::from(id.as_str()), Value::from(format!("{id}!"))]);

@@ -10,6 +10,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::error::Result;
 use crate::store::Store;
 use crate::store::keys::Key;
+use crate::store::read::PAGE;
 use crate::store::reply::{Reply, number, pairs, texts};
 
 /// What a rebuild did.
@@ -22,6 +23,11 @@ pub struct Rebuilt {
     /// Runs put back.
     pub runs: u64,
 }
+
+/// Entries that one script looks at: six places each.
+const PLACED: usize = 100;
+/// Ids of a list that are read in one call.
+const LISTED: i64 = 1_000;
 
 const ENTRY_KEYS: &[Key] =
     &[Key::Clock, Key::Entries, Key::Due, Key::Parked, Key::Paused, Key::Broken, Key::Finished, Key::Events];
@@ -50,7 +56,7 @@ impl Store {
         for key in [Key::Due, Key::Parked, Key::Paused, Key::Broken, Key::Finished] {
             let mut cursor = "0".to_owned();
             loop {
-                let args = vec![self.key(shard, key).into(), cursor.into(), "COUNT".into(), 500_i64.into()];
+                let args = vec![self.key(shard, key).into(), cursor.into(), "COUNT".into(), (PAGE as i64).into()];
                 let mut reply = Reply::list(self.inner.client.command("ZSCAN", args).await?)?;
                 cursor = reply.text()?;
                 let members = texts(reply.next()?)?;
@@ -71,7 +77,7 @@ impl Store {
 
     async fn place(&self, keys: &[String], ids: impl Iterator<Item = String>, rebuilt: &mut Rebuilt) -> Result<()> {
         let args: Vec<Value> = ids.map(Value::from).collect();
-        for page in args.chunks(500) {
+        for page in args.chunks(PLACED) {
             let mut reply = Reply::list(self.eval(&self.scripts().rebuild_entries, keys, page.to_vec()).await?)?;
             rebuilt.entries += reply.number()?.max(0).cast_unsigned();
             rebuilt.taken_off += reply.number()?.max(0).cast_unsigned();
@@ -83,8 +89,19 @@ impl Store {
         let lists = self.lists(shard);
         let mut seen = HashSet::new();
         for list in lists.iter() {
-            let args = vec![self.keys(shard).list(list).into(), 0.into(), (-1_i64).into()];
-            seen.extend(texts(self.inner.client.command("LRANGE", args).await?)?);
+            let key = self.keys(shard).list(list);
+            // From its end, where runs are put: those that are fetched meanwhile move none of the others out of sight.
+            let mut end = -1_i64;
+            loop {
+                let args = vec![key.as_str().into(), (end - LISTED + 1).into(), end.into()];
+                let page = texts(self.inner.client.command("LRANGE", args).await?)?;
+                let is_first = page.len() < LISTED as usize;
+                seen.extend(page);
+                if is_first {
+                    break;
+                }
+                end -= LISTED;
+            }
         }
         let mut lost: HashMap<String, Vec<(Timestamp, String)>> = HashMap::new();
         let mut cursor = None;

@@ -52,6 +52,7 @@ const SENT: &[(&str, &[Role])] = &[
     ("hget", &[Node, Operator, Viewer]),
     ("hgetall", &[Node, Operator, Viewer]),
     ("hkeys", &[Node, Operator, Viewer]),
+    ("hlen", &[Node, Operator, Viewer]),
     ("hmget", &[Node, Operator, Viewer]),
     ("hscan", &[Node, Operator, Viewer]),
     ("llen", &[Node, Operator, Viewer]),

@@ -66,6 +66,7 @@ parts![
     "log",
     "lease",
     "plan",
+    "definition",
     "live",
     "history",
     "ledger",

@@ -62,7 +62,7 @@ fn stands(server: &RedisServer, user: &Upbeat) -> Stands {
     };
     let timeless = |text: String| {
         let mut definition: Value = serde_json::from_str(&text).unwrap();
-        for field in ["birth", "at", "created", "actor"] {
+        for field in ["v", "created", "actor"] {
             definition.as_object_mut().unwrap().remove(field);
         }
         definition
@@ -94,7 +94,7 @@ fn lists(server: &RedisServer, key: &str) -> Vec<(String, String)> {
         return found";
     let found = server.ask(&["EVAL", script, "1", key]);
     let texts: Vec<String> = found.list().iter().map(crate::support::resp::Reply::text).collect();
-    let plan = |pair: &[String]| (format!("plan of {}", pair[0]), format!("{} {}", &pair[1][..84], &pair[1][138..]));
+    let plan = |pair: &[String]| (format!("plan of {}", pair[0]), format!("{} {}", &pair[1][..8], &pair[1][62..]));
     texts.chunks(2).map(plan).collect()
 }
 

@@ -93,7 +93,7 @@ async fn what_can_t_be_as_it_was_is_refused_with_the_reason() {
     bed.set("newer", json!({"shell": "y"})).await;
     let key = bed.key(0, "revisions");
     let text = bed.redis.ask(&["HGET", &key, "newer\x001"]).text();
-    bed.redis.ask(&["HSET", &key, "newer\x001", &text.replacen("{\"v\":1", "{\"v\":99", 1)]);
+    bed.redis.ask(&["HSET", &key, "newer\x001", &text.replacen("{\"v\":[2", "{\"v\":[99", 1)]);
     let error = refused("newer", 1).await;
     assert!(matches!(error, Error::Conflict(_)) && error.to_string().contains("newer upbeat"), "{error}");
     assert_eq!(bed.service.revisions(&id("newer")).await.unwrap()[1].change, "unreadable");

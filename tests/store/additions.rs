@@ -131,13 +131,18 @@ fn what_is_added_the_short_way_is_what_put_would_have_written() {
                 let AddAnswer::Done(added) = world.store.add(0, &call(&changes), now).await.unwrap() else { panic!() };
                 let kept = world.store.put_before(0, "r", "c").await.unwrap();
                 assert_eq!(kept, Some(PutAnswer::Done(added.clone())), "as a repeated request is answered");
-                let short = without_instants(contents(&world), now);
+                let again = world.store.put(0, &call(&changes)).await.unwrap();
+                assert_eq!(again, PutAnswer::Done(added.clone()), "whoever asks again");
+                let mut short = without_instants(contents(&world), now);
                 flush();
                 world.store.reserve_births(0, entries.len()).await.unwrap();
                 let PutAnswer::Done(put) = world.store.put(0, &call(&changes)).await.unwrap() else { panic!() };
-                let long = without_instants(contents(&world), now);
+                let mut long = without_instants(contents(&world), now);
                 flush();
                 assert_eq!(added, put);
+                // The same answer, kept in another way.
+                let requests = world.key("requests");
+                assert!(short.remove(&requests).is_some() && long.remove(&requests).is_some());
                 assert_eq!(short, long);
             });
             Ok(())

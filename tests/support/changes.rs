@@ -19,7 +19,7 @@ pub async fn change_of(store: &Store, name: &str, verb: Verb, fields: &Value) ->
     let mut definition = stored.definition.unwrap();
     let (birth, revision) = (definition.birth, definition.revision);
     definition.revision += 1;
-    definition.at = now;
+    definition.at = now.max(Timestamp(definition.created.0 + 1));
     definition.paused = match verb {
         Verb::Pause => Some(Paused { until: None, at: now, actor: "test".to_owned(), reason: None }),
         Verb::Resume => None,

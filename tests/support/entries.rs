@@ -33,7 +33,6 @@ pub fn addition(store: &Store, name: &str, fields: Value, birth: u64, now: Times
     }
     let entry = Entry::parse(fields).unwrap();
     let definition = Definition {
-        v: 1,
         birth,
         revision: 1,
         at: now,

@@ -54,7 +54,7 @@ function backfilling.take(id, p, text)
   runs_made, claimed = runs_made + 1, claimed + 1
   if p[P_IS_DIRECT] then
     directs[#directs + 1] = { id, p[P_TEXT], run_id, fire_at, BACKFILL }
-    bytes_made = bytes_made + p[P_BYTES]
+    bytes_made = bytes_made + #(templates[id] or '')
   else
     backfilling.place(id, p, run_id, fire_at, extras)
   end

@@ -12,7 +12,7 @@ for i = 1, #places do removes.places[places[i]] = {} end
 
 -- Whether fire times up to now may lie beyond what the plan lists.
 local function is_short(p, t)
-  return not p[P_IS_ARITHMETIC] and not p[P_IS_FINAL] and (p[P_PHASE] == 0 or struct.unpack('>I6', p[P_TEXT], #p[P_TEXT] - 5) <= t)
+  return not p[P_IS_ARITHMETIC] and not p[P_IS_FINAL] and (p[P_PHASE] == 0 or list_end(p) <= t)
 end
 
 -- The changes that are asked for, from the arguments from `first` on.
@@ -36,7 +36,7 @@ end
 -- Reads the entry as it stands. Returns why it can't be changed yet, or nil.
 local function read_item(item, definition, plan)
   if not definition then return nil end
-  local birth, revision = string.match(definition, '^{"v":%d+,"birth":(%d+),"revision":(%d+)')
+  local birth, revision = definitions.identity(definition)
   local old = { definition = definition, birth = tonumber(birth) or 0, revision = tonumber(revision) or 0 }
   item.old = old
   for i = 1, #places do
@@ -94,12 +94,12 @@ local function read_items(items)
   local ids, again, wanted = {}, {}, {}
   for i = 1, #items do ids[i] = items[i].id end
   load_cursors(ids)
-  local definitions = redis.call('HMGET', entries_key, unpack(ids))
+  local standing = redis.call('HMGET', entries_key, unpack(ids))
   local plans = redis.call('HMGET', plans_key, unpack(ids))
   local settled, with_message = {}, {}
   for i = 1, #items do
     local item = items[i]
-    local why = read_item(item, definitions[i], plans[i])
+    local why = read_item(item, standing[i], plans[i])
     item.new = item.verb ~= 'remove' and read_plan(item.plan) or nil
     if not why and item.new then
       item.first, item.left = time_after(item.new, (item.from or now + 1) - 1)
@@ -247,13 +247,11 @@ local function first_time(item, pending)
 end
 
 -- The text of a definition or of what is left of one, with this step's instant in it: from then on it holds. With it its revision.
-local function stamped(text, is_new)
-  local revision, from, to = string.match(text, '^{"v":%d+,"birth":%d+,"revision":(%d+),"at":()%d+()')
+local function stamped(text)
+  local revision, from, to = string.match(text, '^{"v":%[%d+,%d+,(%d+),()%d+()')
+  if not from then revision, from, to = string.match(text, '^{"v":%d+,"birth":%d+,"revision":(%d+),"at":()%d+()') end
   if not from then return text, tonumber(string.match(text, '"revision":(%d+)')) end
-  local instant = score(now)
-  if is_new then to = string.match(text, '^,"created":%d+()', to) or to end
-  local created = is_new and ',"created":' .. instant or ''
-  return string.sub(text, 1, from - 1) .. instant .. created .. string.sub(text, to), tonumber(revision)
+  return string.sub(text, 1, from - 1) .. score(now) .. string.sub(text, to), tonumber(revision)
 end
 
 -- Decides one change and gathers its writes. Returns { id, word, next before, next after, revision, fields that differ }.
@@ -264,7 +262,7 @@ local function change(item)
     return { id, item.revision == 0 and 'exists' or 'conflict', -1, -1, old.revision, '' }
   end
   local revision
-  item.definition, revision = stamped(item.definition, not old)
+  item.definition, revision = stamped(item.definition)
   local next_before, back, pace_at, look, pending
   if old then
     next_before, back, pace_at, look, pending = settle_old(item)

@@ -43,7 +43,7 @@ end
 -- Returns the next fire time for people, or nil.
 local function put_in_place(id, p, t, left, back, pace_at, look, was_due)
   if left == 'dry' then
-    local cursor = t or (struct.unpack('>I6', p[P_TEXT], #p[P_TEXT] - 5) + 1)
+    local cursor = t or list_end(p) + 1
     append(cursor_writes, id, pack_cursor(cursor, pace_at, back))
     append(parked_writes, now + HAND_OUT_MS, id)
     if was_due then due_removes[#due_removes + 1] = id end

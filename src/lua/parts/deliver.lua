@@ -1,12 +1,13 @@
--- Direct actions: messages that Rust has rendered but for run id, fire time and trigger. Needs `messages_key`, `history`,
+-- Direct actions: messages that Rust has rendered but for what is the run's; of version 2 it left out entry id and namespace, too, since
+-- they need more room in Redis than the rest. Needs `messages_key`, `history`,
 -- `celery`.
-local MESSAGE = '>BBBI4I2B'  -- version, form, flags, max_len, length of the target, length of the namespace (streams)
+local MESSAGE = '>BBBI4I2B'  -- version, form, flags, max_len, length of the target, length of the namespace (streams, version 2)
 local STREAM, LIST, PUBLISH, CELERY = 1, 2, 3, 4
 local RAW, TRIM = 1, 2
 -- `RECORD` of the history in two, around birth and revision.
 local RECORD_HEAD, RECORD_END = '>BBBBI2BBI6I6I6I6I6', '>I2I4I6'
 local MESSAGE_MIN = 10
-local templates, delivered, betweens, ways = {}, {}, {}, {}
+local delivered, betweens, ways = {}, {}, {}, {}
 local last_head, last_way, least
 
 -- Returns the message's way and what stands behind run id, fire time and trigger, or nil where it is damaged; cannot raise.
@@ -17,12 +18,13 @@ local function read_message(text)
   local version, form, flags, max_len, target_len, names_len, at = struct.unpack(MESSAGE, text)
   local tail_at = at + target_len + names_len
   local shortest_text = tail_at - 1 + (form == CELERY and TEMPLATE_MIN or 0)
-  if version ~= 1 or #text < shortest_text then return nil end
+  if (version ~= 1 and version ~= 2) or #text < shortest_text then return nil end
   local head = string.sub(text, 1, tail_at - 1)
   local way = ways[head]
   if not way then
     way = { head = head, form = form, flags = flags, max_len = max_len, target = string.sub(text, at, at + target_len - 1),
       namespace = string.sub(text, at + target_len, tail_at - 1), runs = {} }
+    if version == 2 then way.behind_id = '","namespace":"' .. way.namespace .. '","payload":' end
     ways[head] = way
   end
   last_head, last_way, least = head, way, shortest_text
@@ -47,12 +49,14 @@ end
 
 local function render(way, d)
   if way.flags % 2 == RAW then return d[D_TAIL] end
-  return '{"run_id":"' .. d[D_RUN_ID] .. between(d[D_FIRE_AT], d[D_TRIGGER]) .. d[D_TAIL]
+  if not way.behind_id then return '{"run_id":"' .. d[D_RUN_ID] .. between(d[D_FIRE_AT], d[D_TRIGGER]) .. d[D_TAIL] end
+  return '{"run_id":"' .. d[D_RUN_ID] .. between(d[D_FIRE_AT], d[D_TRIGGER]) .. ',"entry_id":"' .. d[D_ID] .. way.behind_id .. d[D_TAIL] .. '}'
 end
 
 -- The same for many, most of them of one fire time.
 local function render_all(way, group, from, till)
   local texts, fire_at, trigger, middle = {}, nil, nil, nil
+  local behind_id = way.behind_id
   for i = from, till do
     local d = group[i]
     if way.form == CELERY then
@@ -62,9 +66,13 @@ local function render_all(way, group, from, till)
     else
       if d[D_FIRE_AT] ~= fire_at or d[D_TRIGGER] ~= trigger then
         fire_at, trigger = d[D_FIRE_AT], d[D_TRIGGER]
-        middle = between(fire_at, trigger)
+        middle = between(fire_at, trigger) .. (behind_id and ',"entry_id":"' or '')
       end
-      texts[i - from + 1] = '{"run_id":"' .. d[D_RUN_ID] .. middle .. d[D_TAIL]
+      if behind_id then
+        texts[i - from + 1] = '{"run_id":"' .. d[D_RUN_ID] .. middle .. d[D_ID] .. behind_id .. d[D_TAIL] .. '}'
+      else
+        texts[i - from + 1] = '{"run_id":"' .. d[D_RUN_ID] .. middle .. d[D_TAIL]
+      end
     end
   end
   return texts
@@ -138,9 +146,10 @@ end
 
 local function record_delivery(d, why)
   local text, fire_at, trigger = d[D_PLAN], d[D_FIRE_AT], d[D_TRIGGER]
-  if not why and trigger == SCHEDULED and string.byte(text, FLAGS_AT) < FLAG_SPECIAL then
-    local parts, keep = delivered_parts(fire_at), byte(text, KEEP_AT) * 256 + byte(text, KEEP_AT + 1)
-    local ring = parts[1] .. cut(text, PLAN_TAIL, PLAN_TAIL + 7) .. parts[2]
+  local keep = d[D_KEEP]
+  if keep and not why then
+    local parts = delivered_parts(fire_at)
+    local ring = parts[1] .. cut(text, 28, 35) .. parts[2]
     if d[D_RING] and keep > 0 then
       local n, m = #ended, #chunks
       ended[n + 1], ended[n + 2], ended[n + 3] = d[D_ID], d[D_RUN_ID], parts[3]

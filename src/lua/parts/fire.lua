@@ -5,6 +5,10 @@ local start_bys = {}
 local runs_made, bytes_made, claimed = 0, 0, 0
 -- Places in a direct delivery that waits for `deliver.lua`.
 local D_ID, D_PLAN, D_RUN_ID, D_FIRE_AT, D_TRIGGER, D_TAIL, D_WAY, D_RING, D_LIVE = 1, 2, 3, 4, 5, 6, 7, 8, 9
+-- How many records are kept: only where the usual case fires it.
+local D_KEEP = 10
+-- Messages of direct actions, by entry.
+local templates = {}
 local heads, queued_heads = {}, {}
 
 local function id_head(fire_at)
@@ -103,7 +107,7 @@ local function fire(id, p, fire_at, trigger, is_entered)
   local run_id = run_id_of(p, fire_at)
   if p[P_IS_DIRECT] then
     directs[#directs + 1] = { id, p[P_TEXT], run_id, fire_at, trigger }
-    bytes_made = bytes_made + p[P_BYTES]
+    bytes_made = bytes_made + #(templates[id] or '')
   else
     place(id, p, run_id, fire_at, trigger, nil, verdict == 'wait')
   end

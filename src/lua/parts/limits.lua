@@ -3,9 +3,7 @@
 
 -- Fire times of an entry on record, of its present birth.
 function limits.on_record(id, definition)
-  local head = '^{"v":%d+,"birth":%d+,"revision":%d+,"at":%d+,"created":'
-  local since = string.match(definition or '', head .. '%d+,"since":(%d+)') or string.match(definition or '', head .. '(%d+)')
-  since = tonumber(since) or NEVER
+  local since = definitions.counts_since(definition or '')
   local text, count = ledgers[id] or '', 0
   for at = 2, #text - STRETCH_LEN + 1, STRETCH_LEN do
     local first, _, fires = struct.unpack(STRETCH, text, at)

@@ -1,38 +1,105 @@
--- Plans as `domain/plan.rs` packs them: read, and asked for the next fire time.
-local PLAN = '>BBBBI2I2I4I6I6I6I6I4I2c23I4I4I6I2BB'
-local PLAN_TAIL = 66  -- from here on it is the tail of a live record
-local PLAN_MIN = 83
-local KEEP_AT, FLAGS_AT = 80, 82
-local ARITHMETIC, FINAL = 1, 128
+-- Plans as `domain/plan/packed.rs` packs them: read, and asked for the next fire time. What most entries have alike stands in them
+-- only where it is not (WIDE). Those of version 3, with all of it, are read, too.
+local PLAN_MIN, PLAN_REST = 41, 36
+local ARITHMETIC, LISTED, UNIT, FINAL = 1, 2, 4, 128
+-- By the unit in the form: bytes of a number, how it is packed, ms that it counts.
+local STEPS, NUMBERS, UNITS = { [0] = 2, 3, 6, 1 }, { [0] = '>I2', '>I3', '>I6' }, { [0] = 60000, 1000, 1 }
+local WIDE, OVERLAPS = 128, 16
 -- Places in a plan that was read: a list, since a table with names costs four times as much to make.
-local P_TEXT, P_OVERLAP, P_CATCH_UP, P_MAX_RUNS, P_PER_MINUTE, P_BYTES, P_STOP, P_PHASE = 1, 2, 3, 4, 5, 6, 7, 8
+local P_TEXT, P_OVERLAP, P_CATCH_UP, P_MAX_RUNS, P_PER_MINUTE, P_STEP, P_STOP, P_PHASE = 1, 2, 3, 4, 5, 6, 7, 8
 local P_PERIOD, P_SUFFIX, P_BIRTH, P_REVISION, P_START_WITHIN, P_KEEP, P_IS_FINAL = 9, 10, 11, 12, 13, 14, 15
 local P_IS_ARITHMETIC, P_FIRST, P_IS_DIRECT, P_NEEDS_MARKS, P_LIST, P_TAIL = 16, 17, 18, 19, 20, 21
 -- How long after its fire time it is due, ms; fire times in all, active runs (0 for no limit); fire times that are left.
 local P_DELAY, P_MAX_FIRES, P_MAX_RUNNING, P_LEFT = 22, 23, 24, 25
 -- The entry's own limit of active runs, where a request follows another rule.
 local P_OWN_LIMIT = 26
+-- The first time of a list whose others are distances from it.
+local P_BASE, P_NUMBER, P_UNIT = 27, 28, 29
 local FLAG_MARKS, FLAG_SPECIAL = 2, 4
 local ALLOW, SKIP, BUFFER_ONE, BUFFER_ALL, CANCEL_OTHERS = 0, 1, 2, 3, 4
 local CATCH_UP_LATEST, CATCH_UP_ALL = 1, 2
-local VERSION = 3
+local VERSION = 4
+-- What is alike in many plans, by the bytes that say it: their list, the end of the tail of their live records, where their times
+-- begin, start_within, stop, keep; then max_runs, per_minute, delay, max_fires, max_running.
+local S_LIST, S_TAIL, S_AT, S_START_WITHIN, S_STOP, S_KEEP = 1, 2, 3, 4, 5, 6
+local S_MAX_RUNS, S_PER_MINUTE, S_DELAY, S_MAX_FIRES, S_MAX_RUNNING = 7, 8, 9, 10, 11
+local shapes, LIST_NAMES = {}, { '', 'default:exec', 'default:shell', 'default:http' }
+local KEEP_RUNS, MAX_RUNS, PER_MINUTE = 100, 100, 60  -- as `domain/policy.rs` has them
+
+-- What a plan of at least PLAN_MIN bytes has like others, or nil where it is damaged.
+local function shape_of(text, rules, code)
+  local is_wide, at, name = rules >= WIDE, PLAN_REST, LIST_NAMES[code]
+  if is_wide then at = at + 30 end
+  if code == 0 then
+    local length = byte(text, at)
+    if not length then return nil end
+    at = at + 1 + length
+    name = cut(text, at - length, at - 1)
+  end
+  if not name or #text < at + 5 then return nil end
+  local key = at > PLAN_REST and cut(text, 3, 4) .. cut(text, PLAN_REST, at - 1) or rules * 256 + code
+  local shape = shapes[key]
+  if shape then return shape end
+  local max_runs, per_minute, stop, delay, max_fires, max_running, start_within, keep = MAX_RUNS, PER_MINUTE, 0, 0, 0, 0, 0, KEEP_RUNS
+  if is_wide then
+    max_runs, per_minute, stop, delay, max_fires, max_running, start_within, keep = unpack_text('>I2I2I6I6I4I2I6I2', text, PLAN_REST)
+  end
+  shape = { name, struct.pack('>I6I2BB', start_within, keep, rules % OVERLAPS, #name) .. name, at, start_within, stop, keep,
+    max_runs, per_minute, delay, max_fires, max_running }
+  shapes[key] = shape
+  return shape
+end
+
+-- A plan of version 3.
+local function read_old(text)
+  if #text < 83 then return nil, 'damaged' end
+  local version, form, overlap, catch_up, max_runs, per_minute, _, stop, phase, period, delay, max_fires,
+    max_running, suffix, birth, revision, start_within, keep, flags, list_len, at = unpack_text('>BBBBI2I2I4I6I6I6I6I4I2c23I4I4I6I2BB', text)
+  local is_arithmetic = form % FINAL == ARITHMETIC
+  local first = at + list_len
+  local rest = #text - first + 1
+  if version ~= 3 or (overlap > ALLOW and flags == 0) or overlap > CANCEL_OTHERS or (is_arithmetic and (period < 1 or rest ~= 0)) or (not is_arithmetic and rest ~= phase * 6) then
+    return nil, 'damaged'
+  end
+  return { text, overlap, catch_up, max_runs, per_minute, 6, stop, phase, period, suffix, birth, revision, start_within, keep,
+    form >= FINAL, is_arithmetic, first, flags % 2 == 1, flags % FLAG_SPECIAL >= FLAG_MARKS, cut(text, at, first - 1),
+    cut(text, 66, first - 1), delay, max_fires, max_running, NEVER, false, 0 }
+end
 
 -- Returns the plan, or nil and 'damaged' | 'newer'. Cannot raise: lengths are checked before anything is unpacked.
 local function read_plan(text)
   if not text or #text < PLAN_MIN then return nil, 'damaged' end
-  if string.byte(text) > VERSION then return nil, 'newer' end
-  local version, form, overlap, catch_up, max_runs, per_minute, bytes, stop, phase, period, delay, max_fires,
-    max_running, suffix, birth, revision, start_within, keep, flags, list_len, at = struct.unpack(PLAN, text)
-  local is_arithmetic = form % FINAL == ARITHMETIC
-  local first = at + list_len
-  local rest = #text - first + 1
-  if version < VERSION or (overlap > ALLOW and flags == 0) or overlap > CANCEL_OTHERS or (is_arithmetic and (period < 1 or rest ~= 0)) or (not is_arithmetic and rest ~= phase * 6) then
+  if byte(text) > VERSION then return nil, 'newer' end
+  if byte(text) < VERSION then return read_old(text) end
+  local form, rules, code, suffix, birth, revision = unpack_text('>xBBBc23I4I4', text)
+  local shape = shape_of(text, rules, code)
+  if not shape then return nil, 'damaged' end
+  local at, kind, unit, flags, overlap = shape[S_AT], form % UNIT, math.floor(form % 16 / UNIT), rules % OVERLAPS, math.floor(rules % WIDE / OVERLAPS)
+  local is_arithmetic, step = kind == ARITHMETIC, STEPS[unit]
+  local base, rest, phase, period = unpack_text('>I6', text, at), (#text - at - 5) / step, 0, 0
+  if rest % 1 ~= 0 or kind == 0 or unit > 2 or (kind ~= LISTED and rest ~= (is_arithmetic and 1 or 0)) or (overlap > ALLOW and flags == 0) or overlap > CANCEL_OTHERS then
     return nil, 'damaged'
   end
-  return { text, overlap, catch_up, max_runs, per_minute, bytes, stop, phase, period, suffix, birth, revision, start_within, keep,
-    form >= FINAL, is_arithmetic, first, flags % 2 == 1, flags % FLAG_SPECIAL >= FLAG_MARKS, string.sub(text, at, first - 1),
-    string.sub(text, PLAN_TAIL, first - 1), delay, max_fires, max_running, NEVER }
+  if is_arithmetic then
+    phase, period = base, unpack_text(NUMBERS[unit], text, at + 6) * UNITS[unit]
+    if period < 1 then return nil, 'damaged' end
+  elseif kind == LISTED then
+    phase = rest + 1
+  end
+  return { text, overlap, math.floor(form % FINAL / 16), shape[S_MAX_RUNS], shape[S_PER_MINUTE], step, shape[S_STOP], phase, period,
+    suffix, birth, revision, shape[S_START_WITHIN], shape[S_KEEP], form >= FINAL, is_arithmetic, at, flags % 2 == 1,
+    flags % FLAG_SPECIAL >= FLAG_MARKS, shape[S_LIST], cut(text, 28, 35) .. shape[S_TAIL], shape[S_DELAY], shape[S_MAX_FIRES],
+    shape[S_MAX_RUNNING], NEVER, false, base, NUMBERS[unit], UNITS[unit] }
 end
+
+-- The i-th time of a list, from 0 on.
+local function listed(p, i)
+  if p[P_STEP] == 6 or i == 0 then return (unpack_text('>I6', p[P_TEXT], p[P_FIRST] + i * 6)) end
+  return p[P_BASE] + unpack_text(p[P_NUMBER], p[P_TEXT], p[P_FIRST] + 6 + (i - 1) * p[P_STEP]) * p[P_UNIT]
+end
+
+-- The last time of a list that has any.
+local function list_end(p) return listed(p, p[P_PHASE] - 1) end
 
 -- The least fire time after `t` and how many the plan knows behind it; or nil and 'dry' (Rust must go on) | 'over' (there is none).
 local function time_after(p, t)
@@ -46,10 +113,10 @@ local function time_after(p, t)
   local low, high = 0, p[P_PHASE]
   while low < high do
     local middle = math.floor((low + high) / 2)
-    if struct.unpack('>I6', p[P_TEXT], p[P_FIRST] + middle * 6) > t then high = middle else low = middle + 1 end
+    if listed(p, middle) > t then high = middle else low = middle + 1 end
   end
   if low == p[P_PHASE] then return nil, p[P_IS_FINAL] and 'over' or 'dry' end
-  return struct.unpack('>I6', p[P_TEXT], p[P_FIRST] + low * 6), p[P_IS_FINAL] and 1000 or p[P_PHASE] - low - 1
+  return listed(p, low), p[P_IS_FINAL] and 1000 or p[P_PHASE] - low - 1
 end
 
 -- Runs that may be active beside each other; 0 for any number.

@@ -117,7 +117,7 @@ local function settle(id, p, cursor, back)
   t, left = settle_many(id, p, cursor, back)
   if skipping.of[id] then
     local is_dry = not t and left == 'dry'
-    skipping.done(id, p, t or (is_dry and struct.unpack('>I6', p[P_TEXT], #p[P_TEXT] - 5) + 1) or NEVER)
+    skipping.done(id, p, t or (is_dry and list_end(p) + 1) or NEVER)
     -- The last one of all was to be skipped.
     if p[P_LEFT] <= 0 then return nil, 'over' end
   end

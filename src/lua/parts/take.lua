@@ -131,7 +131,8 @@ local function take(limit)
   if count == 0 then return ids, is_full end
   local with_marks, with_message, flags_of = {}, {}, {}
   for i = 1, count do
-    local flags = byte(plans[i], FLAGS_AT)
+    local text = plans[i]
+    local flags = byte(text) == VERSION and byte(text, 3) % OVERLAPS or byte(text, 82) or 0
     flags_of[i] = flags
     if flags % FLAG_SPECIAL >= FLAG_MARKS then with_marks[#with_marks + 1] = ids[i] end
     if flags % 2 == 1 then with_message[#with_message + 1] = ids[i] end

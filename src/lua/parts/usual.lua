@@ -1,7 +1,7 @@
 -- The usual case of a claim, flat: one fire time of the entry is due, it is not late, and nothing else is to be decided. It does
 -- in one go, without a table per plan, what `settle`, `fire` and `put_in_place` do for any other; what it does not do changes nothing.
 -- Needs every part before it. Most of what it writes is the same for all entries of one fire time and made once.
-local USUAL = '>xBxxxxxxxxxxI6I6I6xxxxxxxxxxxxc23xxxxI4I6xxBB'  -- form, stop, phase, period, suffix, revision, start_within, flags, length of the list's name
+local USUAL = '>xBBBc23xxxxI4I6'  -- form, rules, list, suffix, revision, the first time
 local id_lengths = {}
 -- What is the same for all of one fire time, and how much is gathered: `take` fires the usual ones before any other.
 local usual_at, usual_head, usual_id, usual_stretches
@@ -28,32 +28,43 @@ end
 local function take_usual(id, text, fire_at, ledger, needs_mark, way, tail, ring)
   local age = now - fire_at
   if age < 0 or age > LATE_WITH_NEWER_MS then return false end
-  local form, stop, phase, period, suffix, revision, start_within, _, list_len, at = unpack_text(USUAL, text)
+  if byte(text) ~= VERSION then return false end
+  local form, rules, code, suffix, revision, base = unpack_text(USUAL, text)
+  local shape = shapes[rules * 256 + code] or shape_of(text, rules, code)
+  if not shape then return false end
+  local at, stop, start_within = shape[S_AT], shape[S_STOP], shape[S_START_WITHIN]
   if start_within > 0 and age > start_within then return false end
-  local first = at + list_len
-  local t, is_low
-  if form == ARITHMETIC then
-    if period < 1 or first <= #text or fire_at < phase then return false end
-    t = fire_at - (fire_at - phase) % period + period
+  if at > PLAN_REST then base = unpack_text('>I6', text, at) end
+  local unit = math.floor(form % 16 / UNIT)
+  if unit > 2 then return false end
+  local step, number, counts = STEPS[unit], NUMBERS[unit], UNITS[unit]
+  local more, t, is_low = (#text - at - 5) / step, nil, nil
+  if form % UNIT == ARITHMETIC then
+    if more ~= 1 or fire_at < base then return false end
+    local period = unpack_text(number, text, at + 6) * counts
+    if period < 1 then return false end
+    t = fire_at - (fire_at - base) % period + period
     if t <= now or (stop > 0 and t >= stop) then return false end
   else
-    if #text ~= first + phase * 6 - 1 then return false end
-    local low, high = 0, phase
-    while low < high do
+    if form % UNIT ~= LISTED or more % 1 ~= 0 then return false end
+    -- Distances from the first time, or the times themselves.
+    local since = counts > 1 and base or 0
+    local low, high, over = base > fire_at and 0 or 1, more + 1, (fire_at - since) / counts
+    while low > 0 and low < high do
       local middle = math.floor((low + high) / 2)
-      if unpack_text('>I6', text, first + middle * 6) > fire_at then high = middle else low = middle + 1 end
+      if unpack_text(number, text, at + 6 - step + middle * step) > over then high = middle else low = middle + 1 end
     end
-    if low < phase then
-      t = unpack_text('>I6', text, first + low * 6)
+    if low <= more then
+      t = low == 0 and base or since + unpack_text(number, text, at + 6 - step + low * step) * counts
       if t <= now then return false end
-      is_low = form < FINAL and phase - low - 1 <= LOW
+      is_low = form < FINAL and more - low <= LOW
     elseif form < FINAL then
       return false
     end
   end
   local name
   if not way then
-    name = cut(text, at, first - 1)
+    name = shape[S_LIST]
     if not lists[name] or (slots > 0 and serves[name] and empty[name]) then return false end
   end
 
@@ -61,10 +72,10 @@ local function take_usual(id, text, fire_at, ledger, needs_mark, way, tail, ring
   runs_made, claimed = runs_made + 1, claimed + 1
   local run_id = usual_id .. suffix
   if way then
-    directs[#directs + 1] = { id, text, run_id, fire_at, SCHEDULED, tail, way, ring }
+    directs[#directs + 1] = { id, text, run_id, fire_at, SCHEDULED, tail, way, ring, false, shape[S_KEEP] }
     bytes_made = bytes_made + #tail
   else
-    live_writes[live_count + 1], live_writes[live_count + 2] = run_id, usual_head .. cut(text, PLAN_TAIL, first - 1) .. (id_lengths[#id] or id_length(#id)) .. id
+    live_writes[live_count + 1], live_writes[live_count + 2] = run_id, usual_head .. cut(text, 28, 35) .. shape[S_TAIL] .. (id_lengths[#id] or id_length(#id)) .. id
     local fired = logged.fired[SCHEDULED]
     fired[live_count + 1], fired[live_count + 2] = id, run_id
     live_count = live_count + 2
