@@ -20,7 +20,7 @@ pub use packed::PackedEntry;
 pub use places::Places;
 pub use places_of::PlacesOf;
 
-/// Greatest file, bytes: five million entries of 100 bytes each. A node and `apply` hold the text and about 300 bytes an entry.
+/// Greatest file, bytes: five million entries of 100 bytes each. Who reads one holds the text and about 300 bytes an entry.
 pub const FILE_MAX_BYTES: usize = 512 * 1024 * 1024;
 
 /// What `apply` reads and `export` writes; its entries are taken apart, or packed where they may be many.

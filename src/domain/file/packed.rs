@@ -1,5 +1,5 @@
 //! One entry of many, as its text: about 300 bytes where an entry that is taken apart has ten times as many. Of a file that is not
-//! long it is kept as it was read, too: to read it once more takes a processor 4 us.
+//! long it is kept as it was read, too, so that it is not read twice.
 
 use std::borrow::Cow;
 use std::sync::Arc;
