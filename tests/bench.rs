@@ -5,10 +5,14 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use support::cli::Upbeat;
 use support::redis::RedisServer;
+use support::wait::{DEADLINE, wait_for};
 
 /// Measures, and looks at what every bench owes: whole figures, verdicts where there is a budget, and a clean server.
 fn measured(what: &str, args: &[&str]) -> Vec<Value> {
@@ -66,7 +70,9 @@ fn bench_life_works_off_every_run() {
 #[test]
 fn bench_lag_sees_every_fire_begin() {
     let figures = measured("lag", &["--rate", "20", "--nodes", "2", "--seconds", "2"]);
-    assert!(values(&figures, "begun")[0] >= 30.0, "{figures:?}");
+    let begun = values(&figures, "begun")[0];
+    assert!(begun >= 30.0, "{figures:?}");
+    assert_eq!((begun + values(&figures, "fires lost or doubled")[0]) % 20.0, 0.0, "of whole seconds: {figures:?}");
     assert!(values(&figures, "p99")[0] >= values(&figures, "p50")[0]);
 }
 
@@ -135,6 +141,58 @@ fn a_bench_is_bounded_and_touches_nothing_that_is_in_use() {
     assert_eq!(error["field"], json!("namespace"));
     assert_eq!(error["value"], json!("test-bench-claim-list-1"));
     assert_eq!(server.keys(), before, "what stands there stays");
+}
+
+#[test]
+fn a_bench_that_is_interrupted_removes_what_it_has_written_and_takes_its_nodes_with_it() {
+    let server = RedisServer::fresh();
+    let user = Upbeat::at(server.url());
+    let mut bench = user.command();
+    bench.args(["bench", "failover", "--kills", "1000", "--nodes", "2", "--rate", "5"]);
+    let mut bench = bench.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let pid = bench.id();
+    let target = "test-bench-failover-claims:out";
+    wait_for("fires", DEADLINE, || server.keys().iter().any(|key| key == target));
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let children: Vec<String> = threads
+        .filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok())
+        .flat_map(|pids| pids.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    assert!(!children.is_empty(), "nodes of their own");
+    kill(Pid::from_raw(pid.cast_signed()), Signal::SIGINT).unwrap();
+    assert_eq!(bench.wait().unwrap().code(), Some(130));
+    let runs =
+        |pid: &String| std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+    wait_for("the nodes to end", DEADLINE, || !children.iter().any(runs));
+    assert!(server.keys().is_empty(), "{:?}", server.keys());
+}
+
+#[test]
+fn a_node_whose_parent_had_gone_before_it_came_up_stops() {
+    let server = RedisServer::fresh();
+    let mut parent = Command::new("true").spawn().unwrap();
+    parent.wait().unwrap();
+    let node = ["node", "--drain-timeout", "1s", "--stop-with-parent", &parent.id().to_string()];
+    Upbeat::at(server.url()).run(&node).expect_code(0);
+}
+
+#[test]
+fn what_a_bench_left_that_was_killed_is_refused_with_the_command_that_removes_it_and_nothing_else() {
+    let server = RedisServer::fresh();
+    let user = Upbeat::at(server.url());
+    let bench = ["bench", "apply", "--entries", "10"];
+    server.ask(&["RPUSH", "test-bench-apply:out", "a"]);
+    let error = user.error(4, &bench);
+    assert!(error["hint"].as_str().unwrap().ends_with(" unlink test-bench-apply:out"), "{error}");
+    for namespace in ["test-bench-apply-2", "test-bench-apply"] {
+        user.ok(&["-n", namespace, "add", "a", "--every", "1h", "--", "true"]);
+    }
+    let error = user.error(4, &bench);
+    let pattern = error["hint"].as_str().unwrap().split('\'').nth(1).unwrap().to_owned();
+    let named = server.cli(&["KEYS", &pattern]);
+    let left: Vec<String> = server.keys().into_iter().filter(|key| !named.lines().any(|one| one == key)).collect();
+    assert!(named.lines().count() > 5 && left.iter().any(|key| key.contains("apply-2")), "{named}");
+    assert!(left.iter().all(|key| key.contains("apply-2") || key == "test-bench-apply:out"), "{left:?}");
 }
 
 #[test]

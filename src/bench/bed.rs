@@ -1,6 +1,7 @@
 //! Where a bench lies: a server, namespaces of its own on it, and how a program of ours is started beside it.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use crate::config::Connection;
 use crate::domain::id::Namespace;
@@ -8,7 +9,7 @@ use crate::error::{Error, Problem, Result};
 use crate::store::Store;
 
 /// A server to measure on.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Bed {
     /// How to reach it.
     pub connection: Connection,
@@ -16,6 +17,8 @@ pub struct Bed {
     pub namespace: Namespace,
     /// Variables for programs that are started beside it: where Redis is, and the password.
     pub variables: Vec<(&'static str, String)>,
+    /// The namespace that was opened last.
+    last: Mutex<Option<Namespace>>,
 }
 
 /// A namespace of a bench; [`Ground::clear`] removes it.
@@ -27,6 +30,11 @@ pub struct Ground {
 }
 
 impl Bed {
+    /// A server on which nothing is measured yet.
+    pub fn new(connection: Connection, namespace: Namespace, variables: Vec<(&'static str, String)>) -> Self {
+        Self { connection, namespace, variables, last: Mutex::default() }
+    }
+
     /// A new namespace, which must be unused.
     ///
     /// # Errors
@@ -35,14 +43,31 @@ impl Bed {
     pub async fn ground(&self, name: &str) -> Result<Ground> {
         let namespace = Namespace::parse("namespace", &format!("{}-bench-{name}", self.namespace))?;
         let store = Store::open(self.connection.clone(), namespace.clone()).await?;
-        if store.is_used() {
+        let ground = Ground { store, connection: self.connection.clone() };
+        let store = &ground.store;
+        if store.is_used() || store.exists(&ground.target()).await? {
             let why = format!("namespace {namespace} is in use: a bench that was cut off, or another that runs now");
-            let hint =
-                format!("name another with -n, or remove its keys: redis-cli --scan --pattern 'upbeat:{{{namespace}*'");
+            let target = ground.target();
+            let hint = format!(
+                "name another with -n, or remove its keys: redis-cli --scan --pattern 'upbeat:{{{namespace}[:}}]*' | xargs redis-cli unlink {target}"
+            );
             store.quit().await;
             return Err(Error::Conflict(Problem::new("namespace", why).value(namespace.to_string()).hint(hint)));
         }
-        Ok(Ground { store, connection: self.connection.clone() })
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(namespace);
+        Ok(ground)
+    }
+
+    /// Removes what a bench has written that was given up half way.
+    ///
+    /// # Errors
+    ///
+    /// What [`Store::open`] says.
+    pub async fn clear(&self) -> Result<()> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(namespace) = last else { return Ok(()) };
+        let store = Store::open(self.connection.clone(), namespace).await?;
+        Ground { store, connection: self.connection.clone() }.clear().await
     }
 
     /// The program that runs now, with the words `args`, over a namespace of this server.

@@ -41,6 +41,7 @@ impl NodeProcess {
             "--drain-timeout",
             "1s",
             "--stop-with-parent",
+            &std::process::id().to_string(),
             "-q",
         ];
         let mut command = bed.program(ground.store.namespace(), &args)?;

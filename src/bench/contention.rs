@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::bench::bed::{Bed, Ground};
 use crate::bench::figure::{Case, Figure};
 use crate::bench::fleet::{Fleet, nothing};
-use crate::bench::instants::Fires;
+use crate::bench::instants::{Fires, LATE, whole_second};
 use crate::bench::load::{Load, When};
 use crate::domain::timestamp::Timestamp;
 use crate::error::Result;
@@ -62,20 +62,20 @@ impl ContentionBench {
         let first = Timestamp((store.now(0).await?.0 / 1_000 + 1) * 1_000 + WRITING_MS);
         ground.write(Load::Stream, rate, When::InTurn(first, rate)).await?;
         let fleet = Fleet::start(ground, nodes, 16, nothing()).await?;
-        let from = Timestamp(store.now(0).await?.0.max(first.0) + SETTLING_MS);
+        let from = Timestamp(whole_second(store.now(0).await?.0.max(first.0) + SETTLING_MS));
         ground.wait_for(from).await?;
         let before = store.spent().await?;
         tokio::time::sleep(Duration::from_secs(self.seconds)).await;
         let after = store.spent().await?;
         // The answer of `INFO` has its place among the claims; the time beside it has not.
         let to = store.now(0).await?;
+        tokio::time::sleep(LATE).await;
         fleet.stop().await?;
         let fires = Fires::of(ground).await?;
         let seconds = (to.0 - from.0) as f64 / 1_000.0;
         let commands = (after.commands - before.commands) as f64 / seconds;
         let most = rate as f64 + 1.0 / LOOK_IN.as_secs_f64() + nodes as f64 / POLL.as_secs_f64();
-        // Whole seconds: every entry has its fire times in them.
-        let (from, to) = ((from.0 / 1_000 + 1) * 1_000, to.0 / 1_000 * 1_000);
+        let (from, to) = (from.0, to.0 / 1_000 * 1_000);
         let lags = fires.lags(from, to);
         let (lost, doubled) = fires.lost_and_doubled(rate, from, to);
         let cpu = (after.cpu_s - before.cpu_s) / seconds;

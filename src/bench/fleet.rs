@@ -15,7 +15,7 @@ use crate::shutdown::{self, Trigger};
 /// Nodes have to be seen within this time.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Running nodes; stop them with [`Fleet::stop`].
+/// Running nodes; stop them with [`Fleet::stop`]. Those of one that is dropped end at once.
 pub struct Fleet(Vec<(Trigger, JoinHandle<Result<()>>)>);
 
 impl Fleet {
@@ -53,9 +53,8 @@ impl Fleet {
     }
 
     /// Stops all and waits for them.
-    pub async fn stop(self) -> Result<()> {
-        let nodes: Vec<_> = self
-            .0
+    pub async fn stop(mut self) -> Result<()> {
+        let nodes: Vec<_> = std::mem::take(&mut self.0)
             .into_iter()
             .map(|(trigger, node)| {
                 trigger.drain();
@@ -66,6 +65,13 @@ impl Fleet {
             node.await.map_err(|why| Error::internal(format!("a node of the bench panicked: {why}")))??;
         }
         Ok(())
+    }
+}
+
+/// A bench that was given up: its nodes must not write into what is removed now.
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|(_, node)| node.abort());
     }
 }
 

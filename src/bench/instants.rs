@@ -1,11 +1,20 @@
 //! What a fleet made of fire times that came one after the other: how late each was, and whether all came once.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::bench::bed::Ground;
 use crate::bench::figure::Sample;
 use crate::domain::timestamp::Timestamp;
 use crate::error::Result;
+
+/// What is due by the end of a measurement may come so much later: what is late is not lost.
+pub const LATE: Duration = Duration::from_millis(300);
+
+/// The next whole second, or this instant where it is one: in whole seconds every entry has its fire times.
+pub fn whole_second(ms: i64) -> i64 {
+    (ms + 999) / 1_000 * 1_000
+}
 
 /// Fires that a claim delivered, by Redis' own clock.
 pub struct Fires(Vec<Fire>);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::bench::bed::{Bed, Ground};
 use crate::bench::figure::{Case, Figure, Sample};
 use crate::bench::fleet::Fleet;
+use crate::bench::instants::{LATE, whole_second};
 use crate::bench::load::{Load, When};
 use crate::domain::timestamp::Timestamp;
 use crate::error::Result;
@@ -52,22 +53,26 @@ impl LagBench {
         let fleet = Fleet::start(ground, self.nodes, 256, instead).await?;
         let first = Timestamp((store.now(0).await?.0 / 1_000 + 2) * 1_000);
         ground.write(Load::Plain, self.rate, When::InTurn(first, self.rate)).await?;
-        let from = Timestamp(store.now(0).await?.0.max(first.0) + SETTLING_MS);
+        let from = Timestamp(whole_second(store.now(0).await?.0.max(first.0) + SETTLING_MS));
         ground.wait_for(from).await?;
         let before = store.spent().await?;
         tokio::time::sleep(Duration::from_secs(self.seconds)).await;
         let after = store.spent().await?;
         let to = store.now(0).await?;
+        tokio::time::sleep(LATE).await;
         fleet.stop().await?;
         let begun = begun.lock().unwrap_or_else(PoisonError::into_inner);
-        let within = begun.iter().filter(|(fire_at, _)| (from.0..to.0 - 100).contains(fire_at));
+        let end = to.0 / 1_000 * 1_000;
+        let within = begun.iter().filter(|(fire_at, _)| (from.0..end).contains(fire_at));
         let lags = Sample::of(within.map(|(fire_at, us)| (us - fire_at * 1_000) as f64 / 1_000.0).collect());
+        let expected = self.rate * usize::try_from((end - from.0) / 1_000).unwrap_or(0);
         let seconds = (to.0 - from.0) as f64 / 1_000.0;
         Ok(Case::new("lag", format!("{} fires a second, {} nodes, until the work begins", self.rate, self.nodes))
             .at_most(BUDGET_MS.0, "p50", lags.median(), "ms")
             .at_most(BUDGET_MS.1, "p99", lags.quantile(0.99), "ms")
             .told("worst", lags.most(), "ms")
             .told("begun", lags.len() as f64, "")
+            .at_most(0.0, "fires lost or doubled", expected.abs_diff(lags.len()) as f64, "")
             .told("commands a fire", (after.commands - before.commands) as f64 / seconds / self.rate as f64, "")
             .told("Redis CPU per fire", (after.cpu_s - before.cpu_s) * 1e6 / seconds / self.rate as f64, "us")
             .figures())

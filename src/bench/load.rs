@@ -11,7 +11,7 @@ use crate::domain::id::EntryId;
 use crate::domain::plan::{LIST_TIMES, Registered};
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Problem, Result};
-use crate::store::{Change, ChangeCall, PutAnswer, Store, Verb};
+use crate::store::{AddAnswer, Change, ChangeCall, PutAnswer, Store, Verb};
 
 /// Entries in a call.
 pub const BATCH: usize = 250;
@@ -124,7 +124,10 @@ impl Ground {
                     .collect::<Result<Vec<_>>>()?;
                 let request = format!("{prefix}/{shard}/{page}");
                 let call = ChangeCall { request: &request, content: "bench", changes: &changes, is_dry_run: false };
-                if !matches!(self.store.put(shard, &call).await?, PutAnswer::Done(_)) {
+                // As `apply` writes what is new.
+                let now = self.store.now(shard).await?;
+                let is_added = matches!(self.store.add(shard, &call, now).await?, AddAnswer::Done(_));
+                if !is_added && !matches!(self.store.put(shard, &call).await?, PutAnswer::Done(_)) {
                     return Err(Error::internal("the bench could not write its entries"));
                 }
             }
@@ -176,6 +179,17 @@ fn change(store: &Store, id: &EntryId, birth: u64, first: Timestamp, fields: Map
     })
 }
 
+/// With a second word of the command that makes the definition 95 bytes long.
+fn long_enough(mut fields: Value) -> Value {
+    const BYTES: usize = 95;
+    // A comma and two quotes come with the word.
+    let missing = BYTES.saturating_sub(fields.to_string().len() + 3);
+    if let Some(argv) = fields["exec"].as_array_mut() {
+        argv.push("x".repeat(missing).into());
+    }
+    fields
+}
+
 /// Definitions of about 95 bytes. The mixed queue's have arithmetic and listed plans, overlap and catch-up of every kind.
 fn fields(load: Load, number: usize, when: When, target: &str) -> Map<String, Value> {
     let (start, every) = match when {
@@ -191,12 +205,10 @@ fn fields(load: Load, number: usize, when: When, target: &str) -> Map<String, Va
         (Load::Plain, _) => {
             json!({"every": every, "start": text, "exec": ["true"], "overlap": "allow", "keep_runs": 500})
         }
-        (Load::Interval, _) => {
-            json!({"every": every, "start": text, "exec": ["run-job", "--number", number.to_string()], "note": "a"})
-        }
+        (Load::Interval, _) => long_enough(json!({"every": every, "start": text, "exec": ["run"]})),
         (Load::Listed, _) => {
             let cron = format!("{} {} * * mon-fri", number % 60, number % 24);
-            json!({"cron": cron, "tz": "Europe/Berlin", "exec": ["run-job", "-n", number.to_string()], "timeout": "10m"})
+            long_enough(json!({"cron": cron, "tz": "Europe/Berlin", "exec": ["run"]}))
         }
         (Load::Queue, 0) => json!({"every": every, "start": text, "exec": ["true"]}),
         (Load::Queue, 1) => {

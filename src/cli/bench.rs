@@ -6,6 +6,7 @@ use super::App;
 use super::fields::whole;
 use super::hints;
 use super::output::{self, Cell, Ended};
+use super::waiting::{INTERRUPTED, unless_interrupted};
 use crate::bench::{
     ApplyBench, Bed, Budget, BurstBench, ClaimBench, ContentionBench, FailoverBench, Figure, IdleBench, LagBench,
     LifeBench, MemoryBench,
@@ -152,7 +153,12 @@ pub async fn run(app: &App, args: BenchArgs) -> Ended {
     let mut figures = Vec::new();
     for (number, bench) in benches.into_iter().enumerate() {
         app.printer.note(format!("{} of {count}: {}", number + 1, bench.name()));
-        figures.extend(bench.run(&bed).await.map_err(|why| in_plain_words(why, &bed))?);
+        let Some(measured) = unless_interrupted(bench.run(&bed)).await else {
+            app.printer.note("interrupted: what was measured so far is not told, what it had written is removed");
+            bed.clear().await.map_err(|why| in_plain_words(why, &bed))?;
+            return Ok(INTERRUPTED);
+        };
+        figures.extend(measured.map_err(|why| in_plain_words(why, &bed))?);
     }
     app.printer.list(&figures, |figure| figure.bench.to_owned(), || table(&figures));
     Ok(0)
@@ -259,7 +265,7 @@ impl Bench {
 fn bed(app: &App) -> Result<Bed> {
     let (connection, namespace) = super::connect::target(&app.common, app.printer)?;
     let variables = super::connect::variables(&app.common)?;
-    Ok(Bed { connection, namespace, variables })
+    Ok(Bed::new(connection, namespace, variables))
 }
 
 fn table(figures: &[Figure]) -> String {

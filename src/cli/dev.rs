@@ -152,6 +152,7 @@ impl NodeChild {
             "--redis",
             redis,
             "--stop-with-parent",
+            &std::process::id().to_string(),
         ]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         // Ctrl-C goes to the whole group of a terminal: nodes are stopped in order.

@@ -71,9 +71,9 @@ pub struct NodeArgs {
     /// Least level that is logged
     #[arg(long, env = "UPBEAT_LOG_LEVEL", hide_env_values = true, value_enum, default_value_t = LogLevel::Info)]
     log_level: LogLevel,
-    /// Stop when the process that started this one is gone.
-    #[arg(long, hide = true)]
-    stop_with_parent: bool,
+    /// Stop when the process that started this one, of that number, is gone.
+    #[arg(long, hide = true, value_name = "PID")]
+    stop_with_parent: Option<i32>,
 }
 
 /// How log lines look.
@@ -113,7 +113,7 @@ pub async fn run(app: &App, args: NodeArgs) -> Ended {
 }
 
 /// SIGTERM, SIGINT and, where asked for, the end of the parent process.
-async fn stop_on_signal(trigger: Trigger, stop_with_parent: bool) {
+async fn stop_on_signal(trigger: Trigger, stop_with_parent: Option<i32>) {
     let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
         tracing::error!("signals can't be waited for; only SIGKILL stops this node");
         return std::future::pending().await;
@@ -128,13 +128,11 @@ async fn stop_on_signal(trigger: Trigger, stop_with_parent: bool) {
     std::future::pending::<()>().await;
 }
 
-async fn parent_is_gone(is_wanted: bool) {
-    let parent = nix::unistd::getppid();
-    loop {
+/// Its number is told: it may have gone before this process could ask who it is.
+async fn parent_is_gone(parent: Option<i32>) {
+    let Some(parent) = parent else { return std::future::pending().await };
+    while nix::unistd::getppid().as_raw() == parent {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        if is_wanted && nix::unistd::getppid() != parent {
-            return;
-        }
     }
 }
 

@@ -65,7 +65,7 @@ pub async fn of(shared: &Shared, shard: u16, run: &LiveRun) -> Result<Brief> {
     Ok(shared.store.briefs(shard, &[id]).await?.pop().unwrap_or_default())
 }
 
-/// Briefs of runs, in their order; `None` for each where Redis did not answer: it is asked for them one by one.
+/// Briefs of runs, one for each, in their order; `None` for each where Redis did not answer: it is asked for them one by one.
 pub async fn of_all(shared: &Shared, shard: u16, started: &[Started]) -> Vec<Option<Brief>> {
     let ids: Result<Vec<EntryId>> = started.iter().map(|one| EntryId::parse("entry", &one.run.entry_id)).collect();
     let briefs = match ids {

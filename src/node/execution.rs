@@ -46,7 +46,9 @@ pub fn start_all(shared: &Arc<Shared>, shard: u16, started: Vec<Started>) {
         .collect();
     let shared = shared.clone();
     tokio::spawn(async move {
-        let briefs = briefing::of_all(&shared, shard, &started).await;
+        let briefs = std::panic::AssertUnwindSafe(briefing::of_all(&shared, shard, &started)).catch_unwind().await;
+        // A panic must not keep their slots: each asks again, alone.
+        let briefs = briefs.unwrap_or_else(|_| vec![None; started.len()]);
         let mut all = started.into_iter().zip(held).zip(briefs);
         // The last of them needs no task of its own, and most replies bring one run.
         let last = all.next_back();

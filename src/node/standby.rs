@@ -58,6 +58,10 @@ impl Standby {
             Duration::from_millis(ms).saturating_sub(Duration::from_micros(claim.now_micros))
         };
         let due = claim.next_due.map(until);
+        // With whom it shares the looks: those that have gone since are none of them.
+        let others = claim.live_nodes.saturating_sub(1);
+        let most = LOOK_IN * u32::try_from(others.max(1)).unwrap_or(u32::MAX);
+        self.back_off = self.back_off.min(most);
         if claim.settled > 0 {
             // Found by chance, an instant before the node that aimed at it: that one is well.
             if claim.late_ms >= MISSED_MS {
@@ -68,8 +72,7 @@ impl Standby {
             // Somebody else may have come by chance.
             self.losses += 1;
         } else if has_lost {
-            let others = u32::try_from(claim.live_nodes.saturating_sub(1).max(1)).unwrap_or(u32::MAX);
-            self.back_off = (self.back_off * 2).clamp(LOOK_IN, LOOK_IN * others);
+            self.back_off = (self.back_off * 2).clamp(LOOK_IN, most);
         }
         // A little longer than it on average, so that all together stay below one look in `LOOK_IN`.
         let spread = self.back_off.mul_f64(0.75 + fastrand::f64());
@@ -148,6 +151,16 @@ mod tests {
         }
         let wait = losing(LOSSES + 30, 16).after(&claim(5_000, 0, 1_000, 16));
         assert!(wait >= 1_002 * MS && wait <= 1_004 * MS, "{wait:?}");
+    }
+
+    #[test]
+    fn one_that_stood_back_beside_many_looks_at_once_when_they_have_gone() {
+        let mut standby = losing(LOSSES + 30, 64);
+        assert_eq!(standby.back_off, LOOK_IN * 63);
+        // A poll, long after the last instant.
+        let wait = standby.after(&claim(60_000, 0, 100, 1));
+        assert!(wait <= 104 * MS, "{wait:?}");
+        assert_eq!(standby.back_off, LOOK_IN);
     }
 
     #[test]

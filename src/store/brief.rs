@@ -6,7 +6,7 @@ use crate::domain::id::EntryId;
 use crate::domain::record::EndedRun;
 use crate::domain::run::State;
 use crate::domain::timestamp::Timestamp;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::store::keys::Key;
 use crate::store::reply::{Reply, maybe_bytes};
@@ -43,7 +43,9 @@ impl Store {
             let rings = page.iter().flat_map(|id| [Value::from(id.as_str()), Value::from(format!("{id}!"))]).collect();
             let asked = vec![ask(Key::Entries, names()), ask(Key::History, rings), ask(Key::Results, names())];
             let mut answers = self.inner.client.each(asked).await?.into_iter();
-            let mut answer = || answers.next().map_or_else(|| Ok(Vec::new()), |one| Ok(Reply::list(one?)?.rest()));
+            // One that is missing must not look like an entry that was removed.
+            let missing = || Err(Error::internal("Redis answered less than it was asked"));
+            let mut answer = || answers.next().map_or_else(missing, |one| Ok(Reply::list(one?)?.rest()));
             let (definitions, rings, results): (Vec<Value>, Vec<Value>, Vec<Value>) = (answer()?, answer()?, answer()?);
             let rings = rings.chunks(2).map(<[Value]>::to_vec);
             for (((id, definition), ring), result) in page.iter().zip(definitions).zip(rings).zip(results) {

@@ -6,7 +6,7 @@ use fred::types::Value;
 
 use crate::error::{Error, Result};
 use crate::store::Store;
-use crate::store::keys;
+use crate::store::keys::{self, Key};
 use crate::store::reply::{Reply, number, text};
 
 /// What a server has spent since it started.
@@ -98,6 +98,18 @@ impl Store {
         bytes.ok_or_else(|| Error::internal("INFO memory names no used_memory"))
     }
 
+    /// Bytes of the namespace's events, of all shards (`MEMORY USAGE`).
+    pub async fn memory_of_events(&self) -> Result<u64> {
+        let mut sum = 0;
+        for shard in self.shards() {
+            let key = self.key(shard, Key::Events);
+            let args: Vec<Value> = vec!["USAGE".into(), key.into(), "SAMPLES".into(), 0.into()];
+            let bytes = self.inner.client.command("MEMORY", args).await?;
+            sum += if bytes.is_null() { 0 } else { number(bytes)?.max(0).cast_unsigned() };
+        }
+        Ok(sum)
+    }
+
     /// The messages of a stream whose fields name an entry and a fire time, oldest first.
     pub async fn delivered(&self, stream: &str) -> Result<Vec<Delivered>> {
         let (mut all, mut from) = (Vec::new(), "-".to_owned());
@@ -119,6 +131,11 @@ impl Store {
                 return Ok(all);
             }
         }
+    }
+
+    /// Whether there is such a key.
+    pub async fn exists(&self, key: &str) -> Result<bool> {
+        Ok(number(self.inner.client.command("EXISTS", vec![key.into()]).await?)? > 0)
     }
 
     /// How long a list is.

@@ -243,6 +243,7 @@ async fn a_repeated_retry_is_answered_as_the_first_time_and_leaves_what_failed_a
         let all = ["dead", verb, "--all", "-y", "--request-id", verb];
         let first = bed.user.json(&all);
         assert_eq!(changes(&first).len(), 1);
+        bed.world.pass(1);
         bed.user.ok(&["trigger", "a"]);
         bed.fail_all().await;
         let left = bed.dead();

@@ -27,6 +27,8 @@ const FILTERS: &[(&str, &str)] = &[
     (r"(in )?\b\d+(\.\d+)? (ms|min|s|h|d)\b( \d+ (min|s|h))?( ago)?", "[span]"),
     (r"(unix://\S+|redis://\S+)", "[url]"),
     (r" {2,}", "  "),
+    // The relative time stands behind the first, or behind all where they are of one day: the hour decides.
+    (r"\[time\]( \[span\]| \(\[span\]\))?(, \[time\]){2}( \(\[span\]\))?", "[times]"),
     // Where a run stood when it was asked for: how fast the node was decides.
     (r"! run \[run id\] is (queued|running on web-1)\n", ""),
 ];

@@ -113,8 +113,8 @@ impl<'a> Packed<'a> {
         };
         let mut plan = Vec::with_capacity(REST_AT + 64);
         plan.push(PLAN_VERSION);
-        plan.push(form | unit * UNIT | self.catch_up * CATCH_UP | bit(self.is_final, FINAL));
-        plan.push(self.flags | self.overlap * OVERLAP | bit(is_wide, WIDE));
+        plan.push(form | (unit * UNIT) | (self.catch_up * CATCH_UP) | bit(self.is_final, FINAL));
+        plan.push(self.flags | (self.overlap * OVERLAP) | bit(is_wide, WIDE));
         plan.push(code.map_or(0, |code| u8::try_from(code + 1).unwrap_or(0)));
         plan.extend(self.suffix.as_bytes());
         plan.extend(self.birth.to_be_bytes());

@@ -32,7 +32,7 @@ local function answer_asleep()
   local look = first_look(NEVER)
   if look <= now then return nil end
   local kept = number > 0 and redis.call('HGET', lanes_key, holder .. ':claim')
-  if kept and tonumber(string.match(kept, '^%d+')) >= number then return nil end
+  if kept and (tonumber(string.match(kept, '^%d+')) or 0) >= number then return nil end
   local live_nodes = redis.call('ZCOUNT', seen_key, now - 10000, '+inf')
   redis.call('HSET', clock_key, 't', now, 'last', now, 'hold', hold, 'fence', fence, 'claimed', now)
   -- As `keep_lane` does it: an older call that comes late must find that it is.
