@@ -141,7 +141,7 @@ impl Service {
         let mut lists = BTreeSet::new();
         let mut early: BTreeMap<usize, PlannedChange> = BTreeMap::new();
         let mut next = 0;
-        let mut planned = stream::iter(in_order(batches)).map(work).buffered(PAGES_AT_ONCE);
+        let mut planned = stream::iter(batches).map(work).buffered(PAGES_AT_ONCE);
         while let Some((batch, over)) = planned.try_next().await? {
             early.extend(batch);
             while let Some(change) = early.remove(&next) {
@@ -300,12 +300,6 @@ impl Service {
         }
         Ok(planned)
     }
-}
-
-/// Batches of several shards, so that those with the first entries come first.
-fn in_order(mut batches: Vec<Batch>) -> Vec<Batch> {
-    batches.sort_by_key(|batch| batch.places.first().copied());
-    batches
 }
 
 impl PlannedChange {

@@ -237,7 +237,7 @@ impl Service {
         Ok((standing, calendars))
     }
 
-    /// The entries in steps.
+    /// The entries in steps; of several shards those with the first entries come first.
     pub(super) fn batches(&self, entries: &[WantedEntry], clocks: &[Timestamp]) -> Vec<Batch> {
         let mut of_shards: Vec<Vec<Batch>> = clocks.iter().map(|_| Vec::new()).collect();
         let mut bytes = vec![0; clocks.len()];
@@ -256,7 +256,9 @@ impl Service {
                 }
             }
         }
-        of_shards.into_iter().flatten().collect()
+        let mut batches: Vec<Batch> = of_shards.into_iter().flatten().collect();
+        batches.sort_by_key(|batch| batch.places.first().copied());
+        batches
     }
 
     /// From when new entries count where they owe something: their ledgers may have settled some of it before they were removed.
