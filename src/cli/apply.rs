@@ -1,7 +1,5 @@
 //! `upbeat apply`: makes the entries of files so, and says in a line what that did.
 
-use std::collections::HashMap;
-
 use clap::Args;
 
 use crate::cli::args::Changing;
@@ -11,7 +9,8 @@ use crate::cli::schedule_files::placed_files;
 use crate::cli::selection::agree;
 use crate::cli::summed::Summed;
 use crate::cli::times::Wall;
-use crate::cli::{App, calendars, entry_words, moments, queues};
+use crate::cli::{App, calendars, entry_words, moments, progress, queues};
+use crate::domain::file::PackedEntry;
 use crate::domain::moment::Direction;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
@@ -57,10 +56,15 @@ pub struct FilesArgs {
 
 impl FilesArgs {
     /// How they are applied, with instants read in the zone of their entries.
-    pub async fn options(&self, app: &App, service: &Service, files: &[OwnedFile]) -> Result<FilesOptions> {
+    pub async fn options(
+        &self,
+        app: &App,
+        service: &Service,
+        files: &[OwnedFile<PackedEntry>],
+    ) -> Result<FilesOptions> {
         let from: Option<Said> = match &self.from {
             Some(text) => {
-                let zones: Vec<Zone> = entries_of(files).map(|(_, zone)| zone.clone()).collect();
+                let zones = zones_of(files)?;
                 let now = service.store().now(0).await?;
                 Some(moments::read(app, "from", text, &zones, now, Direction::Past)?)
             }
@@ -72,7 +76,7 @@ impl FilesArgs {
 
 /// `upbeat apply -f FILE|DIR|-`.
 pub async fn apply(app: &App, args: ApplyArgs) -> Ended {
-    let (files, ids) = placed_files(&args.of.files)?;
+    let (files, ids) = placed_files(&args.of.files, &progress::watched(app.printer))?;
     let service = app.service().await?;
     let request = request(&args.changing);
     let mut options = args.of.options(app, &service, &files).await?;
@@ -95,6 +99,7 @@ pub async fn write(
     options: &FilesOptions,
     changing: &Changing,
 ) -> Ended {
+    let files = files.into_iter().map(Into::into).collect();
     write_placed(app, service, files, options, &request(changing), |why| why).await
 }
 
@@ -102,7 +107,7 @@ pub async fn write(
 async fn write_placed(
     app: &App,
     service: &Service,
-    files: Vec<OwnedFile>,
+    files: Vec<OwnedFile<PackedEntry>>,
     options: &FilesOptions,
     request: &Request,
     placed: impl Fn(Error) -> Error,
@@ -124,12 +129,9 @@ async fn write_placed(
     }
     let refused: Vec<&ChangeView> = changes.changes.iter().filter(|one| one.change == "refused").collect();
     if !app.printer.is_quiet {
-        let zones = entries_of(&files).collect();
         let now = service.store().now(0).await?;
-        print(&printable(&summary(&changes, &zones, now, request.is_dry_run)));
+        print(&printable(&summary(&changes, |id| zone_of(&files, id), now, request.is_dry_run)));
     }
-    // To free what a large file held takes longer than the rest.
-    tokio::task::spawn_blocking(move || drop(files));
     for one in refused.iter().take(TOLD) {
         let why = one.message.as_deref().unwrap_or("it changed meanwhile");
         complain(&format!("refused {}: {}", one.id, printable(why)));
@@ -141,15 +143,29 @@ async fn write_placed(
     Ok(if refused.is_empty() { has_told_calendars } else { 4 })
 }
 
-/// The ids of all entries with their zones.
-pub fn entries_of(files: &[OwnedFile]) -> impl Iterator<Item = (&str, &Zone)> {
-    files.iter().flat_map(|one| &one.file.entries).map(|one| (one.id.as_str(), &one.entry.schedule.zone))
+/// The zones of the entries, each once.
+fn zones_of(files: &[OwnedFile<PackedEntry>]) -> Result<Vec<Zone>> {
+    let mut zones: Vec<Zone> = Vec::new();
+    for one in files.iter().flat_map(|one| &one.file.entries) {
+        let zone = if one.has_offset_changes() { one.entry()?.schedule.zone.clone() } else { Zone::utc() };
+        if !zones.iter().any(|known| known.name() == zone.name()) {
+            zones.push(zone);
+        }
+    }
+    Ok(zones)
+}
+
+/// The zone of one of the entries.
+pub fn zone_of(files: &[OwnedFile<PackedEntry>], id: &str) -> Zone {
+    let mut entries = files.iter().flat_map(|one| &one.file.entries);
+    let entry = entries.find(|one| one.id().as_str() == id).and_then(|one| one.entry().ok());
+    entry.map_or_else(Zone::utc, |entry| entry.schedule.zone.clone())
 }
 
 /// What became of many entries: each, where they are few, then all in one line.
 ///
 /// `37 added · revision 1 each · first fire 03:01:00 CST (heartbeat), in 12 s`
-fn summary(changes: &Changes, zones: &HashMap<&str, &Zone>, now: Timestamp, is_dry_run: bool) -> String {
+fn summary(changes: &Changes, zone_of: impl Fn(&str) -> Zone, now: Timestamp, is_dry_run: bool) -> String {
     let would = if is_dry_run { "would be " } else { "" };
     let changed: Vec<&ChangeView> =
         changes.changes.iter().filter(|one| matches!(one.change, "added" | "changed" | "removed")).collect();
@@ -177,7 +193,7 @@ fn summary(changes: &Changes, zones: &HashMap<&str, &Zone>, now: Timestamp, is_d
     }
     let first = changed.iter().filter_map(|one| Some((one.next_after?.0, one.id.as_str()))).min();
     if let Some((at, id)) = first {
-        let wall = Wall { zone: zones.get(id).map_or_else(Zone::utc, |zone| (*zone).clone()), now };
+        let wall = Wall { zone: zone_of(id), now };
         parts.push(format!("first fire {} ({id}), {}", wall.at(at), wall.relative(at)));
     }
     text + &format!("{would}{}\n", parts.join(" · "))
@@ -209,7 +225,7 @@ mod tests {
     #[test]
     fn many_additions_are_one_line_and_what_is_changed_is_named() {
         let all = |changes: Vec<ChangeView>| {
-            summary(&Changes { changes, ..Changes::default() }, &HashMap::new(), Timestamp(988_000), false)
+            summary(&Changes { changes, ..Changes::default() }, |_| Zone::utc(), Timestamp(988_000), false)
         };
         let ids: Vec<String> = (0..1_500).map(|number| format!("e{number:04}")).collect();
         let added: Vec<ChangeView> = ids.iter().map(|id| change(id, "added")).collect();

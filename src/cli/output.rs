@@ -304,7 +304,10 @@ pub fn complain(text: &str) {
 }
 
 fn document<T: Serialize + ?Sized>(value: &T) {
-    print(&format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default()));
+    // A long one is never held whole.
+    let mut out = BufWriter::new(Printed);
+    let _ = serde_json::to_writer_pretty(&mut out, value);
+    let _ = out.write_all(b"\n");
 }
 
 fn line<T: Serialize>(value: &T) {
