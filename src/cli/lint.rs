@@ -56,7 +56,7 @@ pub fn run(app: &App, args: &LintArgs) -> Ended {
     for path in &args.files {
         groups.push(sources(path, &progress)?);
     }
-    let mut ids = Ids::default();
+    let mut ids = Ids::of(&args.files);
     let errors: Vec<Error> = groups.iter_mut().flat_map(|group| complaints(group, &mut ids)).collect();
     drop(ids);
     let now = clock::now();

@@ -304,10 +304,7 @@ pub fn complain(text: &str) {
 }
 
 fn document<T: Serialize + ?Sized>(value: &T) {
-    // A long one is never held whole.
-    let mut out = BufWriter::new(Printed);
-    let _ = serde_json::to_writer_pretty(&mut out, value);
-    let _ = out.write_all(b"\n");
+    print(&format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default()));
 }
 
 fn line<T: Serialize>(value: &T) {

@@ -57,7 +57,7 @@ pub async fn plan(app: &App, args: PlanArgs) -> Ended {
     let tell = |change: PlannedChange| told.add(&change);
     let plan = service.plan_each(&asking(), files.clone(), &options, tell).await.map_err(|why| ids.placed(why))?;
     match app.printer.format {
-        Format::Json | Format::Jsonl => app.printer.one(&told.document(&plan), |_| String::new(), String::new),
+        Format::Json | Format::Jsonl => app.printer.long(&told.document(&plan)),
         Format::Id => told.texts.iter().for_each(|id| print(&format!("{id}\n"))),
         Format::Table => {
             if !app.printer.is_quiet {

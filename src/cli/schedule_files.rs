@@ -47,7 +47,7 @@ pub fn owned_files(paths: &[String]) -> Ended<Vec<OwnedFile<PackedEntry>>> {
 ///
 /// All complaints about all of them.
 pub fn placed_files(paths: &[String], progress: &Progress) -> Ended<(Vec<OwnedFile<PackedEntry>>, Ids)> {
-    let (mut files, mut errors, mut ids) = (Vec::new(), Vec::new(), Ids::default());
+    let (mut files, mut errors, mut ids) = (Vec::new(), Vec::new(), Ids::of(paths));
     for path in paths {
         match sources(path, progress) {
             Ok(mut sources) => {
@@ -105,15 +105,22 @@ fn source(name: &str, path: &str, folder: &Path, progress: &Progress) -> Result<
     Ok(Source { name: name.to_owned(), file, errors, places: Rc::new(places) })
 }
 
-/// Where each entry, calendar, queue and namespace was met first; there may be millions of them.
+/// Where each entry, calendar, queue and namespace was met first. Of a text that is alone entries are not noted: it can't hold one
+/// twice, and there may be millions of them.
 #[derive(Default)]
 pub struct Ids {
     /// By field as complaints name it, the place among the texts.
     known: HashMap<Box<str>, u32>,
     texts: Vec<Rc<PlacesOf>>,
+    is_one_path: bool,
 }
 
 impl Ids {
+    /// Of these paths, none of which was looked at.
+    pub fn of(paths: &[String]) -> Self {
+        Self { is_one_path: paths.len() == 1, ..Self::default() }
+    }
+
     /// `error`, which names a field of an entry or the namespace, with the file and line of it.
     pub fn placed(&self, error: Error) -> Error {
         let Some(field) = error.problem().field.clone() else { return error };
@@ -127,6 +134,11 @@ impl Ids {
         let is_of = |known: &&Box<str>| {
             field.strip_prefix(known.as_ref()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
+        if let ([places], true) = (&self.texts[..], self.is_one_path)
+            && places.entry(&field).is_some()
+        {
+            return places.placed(error);
+        }
         // An id may have dots, and another one may begin with it.
         match self.known.keys().filter(is_of).max_by_key(|known| known.len()).and_then(|known| self.text(known)) {
             Some(places) => places.placed(error),
@@ -167,6 +179,7 @@ impl Ids {
 pub fn complaints(sources: &mut [Source], ids: &mut Ids) -> Vec<Error> {
     let mut errors = Vec::new();
     let (mut owner, mut namespace) = (None::<Owner>, None::<Namespace>);
+    let is_alone = ids.is_one_path && sources.len() == 1;
     for source in sources {
         errors.append(&mut source.errors);
         let file = &source.file;
@@ -176,7 +189,8 @@ pub fn complaints(sources: &mut [Source], ids: &mut Ids) -> Vec<Error> {
         }
         let twice = file.calendars.iter().map(|one| format!("calendars.{}", one.name));
         let twice = twice.chain(file.queues.iter().map(|one| format!("queues.{}", one.name)));
-        let twice = twice.chain(file.entries.iter().map(|one| format!("entries.{}", one.id())));
+        let entries = if is_alone { &[] } else { &file.entries[..] };
+        let twice = twice.chain(entries.iter().map(|one| format!("entries.{}", one.id())));
         errors.extend(twice.filter_map(|field| ids.twice(field, source)));
         let mut differs = |field: &str, one: String, other: String| {
             if one != other {

@@ -1,6 +1,6 @@
 //! apply: many entries at once, as files say; what stands as they say it stays as it is.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -62,6 +62,24 @@ impl Service {
         files: Vec<impl Into<OwnedFile<PackedEntry>>>,
         options: &FilesOptions,
     ) -> Result<Changes> {
+        let mut views = Vec::new();
+        let changes = self.apply_each(request, files, options, |view| views.push(view)).await?;
+        Ok(Changes { changes: views, ..changes })
+    }
+
+    /// The same; what became of the entries is told one by one, in the order of the files, then what was removed, and stands not in
+    /// the answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Service::apply_files`]; some may have been told then.
+    pub async fn apply_each(
+        &self,
+        request: &Request,
+        files: Vec<impl Into<OwnedFile<PackedEntry>>>,
+        options: &FilesOptions,
+        mut tell: impl FnMut(ChangeView),
+    ) -> Result<Changes> {
         request.check()?;
         let wanted = Arc::new(Wanted::new(self.store.namespace(), files)?);
         let mut against = self.against(request, options, &wanted).await?;
@@ -80,14 +98,17 @@ impl Service {
         let against = Arc::new(against);
         let batches = self.batches(&wanted.entries, &against.clocks);
         self.progress.begin(wanted.entries.len(), "entries written");
-        let mut views: Vec<Option<ChangeView>> = Vec::new();
-        views.resize_with(wanted.entries.len(), || None);
+        let (mut next, mut early) = (0, BTreeMap::new());
         let mut warnings = Vec::new();
         let mut lists = BTreeSet::new();
         let work = |batch| self.begin_batch(&against, &wanted, batch);
         let mut written = stream::iter(batches).map(work).buffered(STEPS_AT_ONCE);
         while let Some(done) = written.try_next().await? {
-            done.views.into_iter().for_each(|(place, view)| views[place] = Some(view));
+            early.extend(done.views);
+            while let Some(view) = early.remove(&next) {
+                tell(view);
+                next += 1;
+            }
             warnings.extend(done.warnings);
             lists.extend(done.lists);
         }
@@ -96,14 +117,13 @@ impl Service {
         warnings.extend(self.unserved_lists(lists).await?);
         let has_offset_changes = wanted.entries.iter().any(|one| one.packed.has_offset_changes());
         warnings.extend(self.older_zone_data(has_offset_changes).await?);
-        let mut changes: Vec<ChangeView> = views.into_iter().flatten().collect();
         // Before they are gone: what they name is read from them.
         warnings.extend(self.left_behind(&wanted, &pruned).await?);
         let removal = Removal { request, wanted: &wanted };
         for pruned in &pruned {
-            changes.extend(self.prune(&removal, pruned).await?);
+            self.prune(&removal, pruned).await?.into_iter().for_each(&mut tell);
         }
-        Ok(Changes { changes, calendars, queues, warnings })
+        Ok(Changes { changes: Vec::new(), calendars, queues, warnings })
     }
 
     /// Writes one batch as a task of its own: to plan thousands of entries takes as many processors as there are.

@@ -50,11 +50,11 @@ pub(super) fn read(
     seen: &(dyn Fn(usize) + Sync),
 ) -> Option<(ScheduleFile<PackedEntry>, Vec<Error>, Pieces)> {
     let texts = toml_text::pieces(text, piece_bytes)?;
-    let (defaults, home) = defaults(name, &texts)?;
-    let read = pieces_in_threads(texts.iter().enumerate().collect(), |(at, text)| {
-        let piece = read_piece(name, text, &defaults, pack)?;
+    let defaults = defaults(name, &texts)?;
+    let read = pieces_in_threads(texts.clone(), |text| {
+        let piece = read_piece(name, text, &defaults, pack);
         seen(text.len());
-        (piece.others.contains_key(DEFAULTS) == (home == Some(at))).then_some(piece)
+        piece
     });
     let mut pieces = Pieces::of(&texts);
     let (mut file, mut entries, mut complaints) = (Map::new(), Vec::new(), Vec::new());
@@ -90,22 +90,19 @@ pub(super) fn read(
     Some((ScheduleFile { owner, namespace, calendars, queues, entries }, errors, pieces))
 }
 
-/// What the entries have in common, and the piece that says so; `None` where two do.
-fn defaults(name: &str, texts: &[&str]) -> Option<(Defaults, Option<usize>)> {
+/// What the entries have in common, wherever that stands; the pieces with it are read twice. `None` where one is no TOML.
+fn defaults(name: &str, texts: &[&str]) -> Option<Defaults> {
     let may_have = |(at, text): &(usize, &&str)| *at == 0 || text.lines().any(may_open_defaults);
     let mut found = Map::new();
-    let mut home = None;
-    for (at, text) in texts.iter().enumerate().filter(may_have) {
+    for (_, text) in texts.iter().enumerate().filter(may_have) {
         if let Some(value) = toml_text::parse(name, text).ok()?.shift_remove(DEFAULTS) {
-            if home.replace(at).is_some() {
-                return None;
-            }
+            // Of two, the file is read whole.
             found.insert(DEFAULTS.to_owned(), value);
         }
     }
     // What is wrong with them is told with the other sections.
     let (_, defaults, _) = sections(found, &mut Complaints::default());
-    Some((defaults, home))
+    Some(defaults)
 }
 
 fn may_open_defaults(line: &str) -> bool {
