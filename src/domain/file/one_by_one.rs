@@ -149,6 +149,5 @@ impl<'de> Visitor<'de> for Entries<'_> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 #[path = "one_by_one_tests.rs"]
 mod tests;

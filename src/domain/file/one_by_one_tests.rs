@@ -19,7 +19,7 @@ fn entry_by_entry_it_is_what_it_is_as_a_whole() {
         format!("{{\"entries\": {{{entries}}}, \"queues\": {{\"q\": {{\"max_running\": 1}}}}}}"),
         "{\"owner\": \"x\"}".to_owned(),
     ] {
-        assert_eq!(read_one_by_one(&text), Some(ScheduleFile::parse("x.json", &text).unwrap().packed()));
+        assert_eq!(read_one_by_one(&text), Some(ScheduleFile::parse("x.json", &text).expect("it is valid").packed()));
     }
 }
 
