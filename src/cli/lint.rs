@@ -65,11 +65,13 @@ pub fn run(app: &App, args: &LintArgs) -> Ended {
         false => Vec::new(),
     };
     let all: Vec<&Source> = groups.iter().flatten().collect();
+    // Of a million entries most may have a note; people read their words.
+    let for_programs = if app.printer.format == Format::Table { &[] } else { &noted[..] };
     let found = Found {
         files: all.iter().map(|source| source.name.clone()).collect(),
         entries: all.iter().map(|source| source.file.entries.len()).sum(),
         errors: errors.iter().map(|error| of_error(error, &all)).collect(),
-        notes: noted.iter().map(of_note).collect(),
+        notes: for_programs.iter().map(of_note).collect(),
     };
     match app.printer.format {
         Format::Json => app.printer.one(&found, |_| String::new(), String::new),
@@ -120,6 +122,10 @@ impl Listed for Known<'_> {
             one.entry = entry;
         }
         Cow::Owned(one)
+    }
+
+    fn may_name_zone(&self) -> bool {
+        self.packed.text().contains("\"tz\":")
     }
 }
 

@@ -54,6 +54,11 @@ impl Note {
 pub trait Listed {
     /// The entry, with the dates of its calendars as far as they are known.
     fn listed(&self) -> Cow<'_, FileEntry>;
+
+    /// Whether it may be worth a look for the zone that it names.
+    fn may_name_zone(&self) -> bool {
+        true
+    }
 }
 
 impl Listed for FileEntry {
@@ -65,6 +70,10 @@ impl Listed for FileEntry {
 impl<E: Listed> Listed for &E {
     fn listed(&self) -> Cow<'_, FileEntry> {
         (*self).listed()
+    }
+
+    fn may_name_zone(&self) -> bool {
+        (*self).may_name_zone()
     }
 }
 

@@ -79,6 +79,19 @@ fn very_many_entries_are_applied_and_no_command_holds_redis() {
     let told = user.json(&["apply", "-f", "big.toml"]);
     let changes = told["changes"].as_array().unwrap();
     assert!(changes.len() == count && changes.iter().all(|one| one["change"] == "changed"));
+    let judged = holds::none_held(&server);
+    assert!(judged >= count / 100, "{judged} calls of scripts");
+}
+
+#[test]
+#[should_panic(expected = "the middle one of 10 calls took")]
+fn a_script_that_holds_redis_is_noticed() {
+    let server = holds::watched();
+    let digest =
+        server.ask(&["SCRIPT", "LOAD", "local sum = 0; for i = 1, 5e6 do sum = sum + i end; return 'done'"]).text();
+    for _ in 0..10 {
+        assert_eq!(server.ask(&["EVALSHA", &digest, "0"]).text(), "done");
+    }
     holds::none_held(&server);
 }
 

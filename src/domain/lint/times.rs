@@ -111,7 +111,7 @@ impl Zones {
     /// Those of these entries.
     pub fn of(entries: &[impl Listed]) -> Self {
         let mut counts: Vec<(Zone, usize)> = Vec::new();
-        let all = entries.iter().map(Listed::listed);
+        let all = entries.iter().filter(|one| one.may_name_zone()).map(Listed::listed);
         for one in all.filter(|one| one.entry.fields().contains_key("tz")) {
             let zone = &one.entry.schedule.zone;
             match counts.iter_mut().find(|(known, _)| known.name() == zone.name()) {

@@ -33,7 +33,12 @@ struct Group {
 /// is spread; what fires each minute is left out, no minute is worse than the others for it.
 pub fn together(entries: &[impl Listed], now: Timestamp) -> Vec<Note> {
     let mut groups: HashMap<String, Group> = HashMap::new();
-    for one in entries.iter().map(Listed::listed).filter(|one| one.entry.spread.is_none()) {
+    let mut tasks = tasks::Often::default();
+    for one in entries.iter().map(Listed::listed) {
+        tasks.look(&one, now);
+        if one.entry.spread.is_some() {
+            continue;
+        }
         let first = || Group { first: one.clone().into_owned(), ids: Vec::new() };
         groups.entry(key(&one)).or_insert_with(first).ids.push(one.id.clone());
     }
@@ -42,7 +47,7 @@ pub fn together(entries: &[impl Listed], now: Timestamp) -> Vec<Note> {
     let (counted, fixed): (Vec<Group>, Vec<Group>) = groups.into_iter().partition(counts_from_apply);
     let mut notes: Vec<Note> = at_a_minute(&fixed, now).into_iter().collect();
     notes.extend(counted.iter().filter_map(from_one_instant));
-    notes.extend(tasks::note(entries, now));
+    notes.extend(tasks.note());
     notes
 }
 
