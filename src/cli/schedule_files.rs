@@ -110,7 +110,7 @@ fn source(name: &str, path: &str, folder: &Path, progress: &Progress) -> Result<
 #[derive(Default)]
 pub struct Ids {
     /// By field as complaints name it, the place among the texts.
-    known: HashMap<Box<str>, u32>,
+    known: HashMap<String, u32>,
     texts: Vec<Rc<PlacesOf>>,
     is_one_path: bool,
 }
@@ -131,8 +131,8 @@ impl Ids {
                 None => error,
             };
         }
-        let is_of = |known: &&Box<str>| {
-            field.strip_prefix(known.as_ref()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        let is_of = |known: &&String| {
+            field.strip_prefix(known.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
         if let ([places], true) = (&self.texts[..], self.is_one_path)
             && places.entry(&field).is_some()
@@ -157,7 +157,7 @@ impl Ids {
 
     fn note(&mut self, field: String) {
         let at = self.texts.len().saturating_sub(1) as u32;
-        self.known.entry(field.into_boxed_str()).or_insert(at);
+        self.known.entry(field).or_insert(at);
     }
 
     /// The complaint about `field`, where it was met before: with both places.
