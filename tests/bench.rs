@@ -196,11 +196,13 @@ fn what_a_bench_left_that_was_killed_is_refused_with_the_command_that_removes_it
 }
 
 #[test]
-fn the_table_shows_budget_and_verdict_and_the_id_output_the_bench() {
+fn the_table_shows_budget_and_verdict_where_the_budget_is_made_for_that_size() {
     let server = RedisServer::fresh();
     let user = Upbeat::at(server.url());
-    let table = user.ok(&["bench", "claim", "--entries", "300", "--rounds", "1"]);
+    let table = user.ok(&["bench", "lag", "--rate", "5", "--nodes", "1", "--seconds", "1"]);
     let head = table.lines().next().unwrap();
     assert_eq!(head.split_whitespace().collect::<Vec<_>>(), ["BENCH", "CASE", "WHAT", "MEASURED", "BUDGET", "VERDICT"]);
-    assert!(table.contains(">= 0.5"), "{table}");
+    let line = |what: &str| table.lines().find(|line| line.contains(what)).unwrap().trim_end().to_owned();
+    assert!(line("p99").ends_with(" -"), "made for 1,000 a second: {table}");
+    assert!(line("fires lost or doubled").ends_with("<= 0    ok"), "holds at any: {table}");
 }

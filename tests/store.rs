@@ -8,6 +8,8 @@ mod support;
 mod additions;
 #[path = "store/beginning.rs"]
 mod beginning;
+#[path = "store/calm.rs"]
+mod calm;
 #[path = "store/celery.rs"]
 mod celery;
 #[path = "store/changes.rs"]

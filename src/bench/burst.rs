@@ -8,6 +8,7 @@ use crate::bench::bed::{Bed, Ground};
 use crate::bench::children::NodeProcess;
 use crate::bench::figure::{Case, Figure, Sample};
 use crate::bench::load::Load;
+use crate::bench::us_per;
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Result};
 use crate::store::Store;
@@ -31,6 +32,16 @@ pub struct BurstBench {
 }
 
 impl BurstBench {
+    /// The sizes of a whole run, or of a quick one.
+    pub fn sized(quick: bool) -> Self {
+        Self { entries: if quick { 50_000 } else { 1_000_000 }, nodes: 16 }
+    }
+
+    /// Whether the budgets hold for these sizes.
+    pub fn is_judged(self) -> bool {
+        [true, false].map(Self::sized).iter().any(|usual| (usual.entries, usual.nodes) == (self.entries, self.nodes))
+    }
+
     /// Measures.
     ///
     /// # Errors
@@ -71,20 +82,25 @@ impl BurstBench {
             })
         };
         ground.wait_for(instant).await?;
+        let before = ground.store.spent().await;
         let drained = self.drained(ground).await;
+        let after = ground.store.spent().await;
         is_over.store(true, Ordering::Relaxed);
         let pings = pinging.join().map_err(|_| Error::internal("the thread that sends PINGs panicked"))?;
         let (drained, pings): (Drained, Sample) = (drained?, pings?);
+        let cpu_s = after?.cpu_s - before?.cpu_s;
         let resident = nodes.iter().filter_map(NodeProcess::resident_mib).fold(0.0, f64::max);
         for node in nodes {
             node.kill().await;
         }
         let mut case = Case::new("burst", format!("{} due at once, {} nodes drain", self.entries, self.nodes))
+            .judged_if(self.is_judged())
             .at_most(PING_MS, "PING of another client, p99", pings.quantile(0.99), "ms")
             .told("PING of another client, worst", pings.most(), "ms")
             .told("fires a second", self.entries as f64 / drained.wall.as_secs_f64(), "")
             .told("slowest second, share of the mean", drained.slowest, "")
-            .at_most(0.0, "fires lost or doubled", drained.length.abs_diff(self.entries) as f64, "");
+            .told("Redis CPU per fire", us_per(cpu_s, self.entries), "us")
+            .none("fires lost or doubled", drained.length.abs_diff(self.entries));
         if resident > 0.0 {
             case = case.at_most(RESIDENT_MIB, "resident memory of the largest node", resident, "MiB");
         }

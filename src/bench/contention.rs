@@ -1,11 +1,9 @@
 //! bench contention: what many nodes cost that race for the same instants, and how late the fires are.
 
-use std::time::Duration;
-
 use crate::bench::bed::{Bed, Ground};
 use crate::bench::figure::{Case, Figure};
 use crate::bench::fleet::{Fleet, nothing};
-use crate::bench::instants::{Fires, LATE, whole_second};
+use crate::bench::instants::Fires;
 use crate::bench::load::{Load, When};
 use crate::domain::timestamp::Timestamp;
 use crate::error::Result;
@@ -13,12 +11,12 @@ use crate::node::{LOOK_IN, POLL};
 
 /// The same from 4 to 64 nodes, but for what a run leaves to chance.
 const SAME: f64 = 1.15;
-/// At this rate; where instants are so far apart that each node looks in between, more nodes send more.
-const SAME_AT: usize = 100;
+/// At this rate, from so many nodes on; where instants are so far apart that each node looks in between, more nodes send more.
+const SAME_AT: (usize, usize) = (100, 4);
+/// The budgets hold up to so many nodes and so many instants a second.
+const JUDGED: (usize, usize) = (64, 1_000);
 /// Entries are written by then.
 const WRITING_MS: i64 = 1_000;
-/// Until the nodes have found their pace.
-const SETTLING_MS: i64 = 2_000;
 
 /// So many nodes, each with so many instants a second.
 #[derive(Debug, Clone)]
@@ -32,6 +30,19 @@ pub struct ContentionBench {
 }
 
 impl ContentionBench {
+    /// Nodes and rates of a whole run, or of a quick one.
+    pub fn sized(quick: bool) -> Self {
+        match quick {
+            true => Self { nodes: vec![4, 64], rates: vec![100], seconds: 4 },
+            false => Self { nodes: vec![1, 4, 16, 64], rates: vec![1, 10, 100, 1_000], seconds: 10 },
+        }
+    }
+
+    /// Whether the budgets hold for so many nodes with so many instants a second.
+    pub fn is_judged(&self, nodes: usize, rate: usize) -> bool {
+        nodes <= JUDGED.0 && rate <= JUDGED.1 && self.seconds >= Self::sized(true).seconds
+    }
+
     /// Measures.
     ///
     /// # Errors
@@ -46,10 +57,10 @@ impl ContentionBench {
                 let measured = self.measure(&ground, nodes, rate).await;
                 ground.clear().await?;
                 let (mut case, commands) = measured?;
-                if nodes <= 4 {
+                if (rate, nodes) == SAME_AT {
                     of_few = Some(commands);
-                } else if let Some(few) = of_few.filter(|_| rate == SAME_AT) {
-                    case = case.at_most(SAME, "times the commands of few nodes", commands / few, "");
+                } else if let Some(few) = of_few.filter(|_| nodes > SAME_AT.1) {
+                    case = case.at_most(SAME, "times the commands of 4 nodes", commands / few, "");
                 }
                 figures.extend(case.figures());
             }
@@ -62,29 +73,19 @@ impl ContentionBench {
         let first = Timestamp((store.now(0).await?.0 / 1_000 + 1) * 1_000 + WRITING_MS);
         ground.write(Load::Stream, rate, When::InTurn(first, rate)).await?;
         let fleet = Fleet::start(ground, nodes, 16, nothing()).await?;
-        let from = Timestamp(whole_second(store.now(0).await?.0.max(first.0) + SETTLING_MS));
-        ground.wait_for(from).await?;
-        let before = store.spent().await?;
-        tokio::time::sleep(Duration::from_secs(self.seconds)).await;
-        let after = store.spent().await?;
-        // The answer of `INFO` has its place among the claims; the time beside it has not.
-        let to = store.now(0).await?;
-        tokio::time::sleep(LATE).await;
+        let stretch = ground.stretch(first, self.seconds).await?;
         fleet.stop().await?;
         let fires = Fires::of(ground).await?;
-        let seconds = (to.0 - from.0) as f64 / 1_000.0;
-        let commands = (after.commands - before.commands) as f64 / seconds;
         let most = rate as f64 + 1.0 / LOOK_IN.as_secs_f64() + nodes as f64 / POLL.as_secs_f64();
-        let (from, to) = (from.0, to.0 / 1_000 * 1_000);
-        let lags = fires.lags(from, to);
-        let (lost, doubled) = fires.lost_and_doubled(rate, from, to);
-        let cpu = (after.cpu_s - before.cpu_s) / seconds;
-        let case = Case::new("contention", format!("{} nodes, {rate} instants a second", nodes))
-            .at_most(most, "commands a second", commands, "")
+        let lags = fires.lags(stretch.from, stretch.to);
+        let (lost, doubled) = fires.lost_and_doubled(rate, stretch.from, stretch.to);
+        let case = Case::new("contention", format!("{nodes} nodes, {rate} instants a second"))
+            .judged_if(self.is_judged(nodes, rate))
+            .at_most(most, "commands a second", stretch.commands, "")
             .at_most(1.0, "lag until the claim, p99", lags.quantile(0.99), "ms")
             .told("lag until the claim, worst", lags.most(), "ms")
-            .at_most(0.0, "fires lost or doubled", (lost + doubled) as f64, "")
-            .told("Redis CPU per instant", cpu * 1e6 / rate as f64, "us");
-        Ok((case, commands))
+            .none("fires lost or doubled", lost + doubled)
+            .told("Redis CPU per instant", stretch.cpu * 1e6 / rate as f64, "us");
+        Ok((case, stretch.commands))
     }
 }

@@ -15,7 +15,7 @@ pub struct Figure {
     pub value: f64,
     /// Of what: `us`, `ms`, `B`; empty for a plain number.
     pub unit: &'static str,
-    /// What it is held against; null where it is told for its own sake.
+    /// What it is held against; null where it is told for its own sake, and where its budget was made for another size.
     pub budget: Option<Budget>,
     /// `ok` or `short`; null without a budget.
     pub verdict: Option<&'static str>,
@@ -45,13 +45,20 @@ impl Budget {
 pub struct Case {
     bench: &'static str,
     case: String,
+    is_judged: bool,
     figures: Vec<Figure>,
 }
 
 impl Case {
     /// A case of a bench, without figures.
     pub fn new(bench: &'static str, case: impl Into<String>) -> Self {
-        Self { bench, case: case.into(), figures: Vec::new() }
+        Self { bench, case: case.into(), is_judged: true, figures: Vec::new() }
+    }
+
+    /// Whether its budgets were made for its size; where they were not, figures stand alone.
+    #[must_use]
+    pub fn judged_if(self, is_judged: bool) -> Self {
+        Self { is_judged, ..self }
     }
 
     /// Adds a figure that is told for its own sake.
@@ -63,13 +70,21 @@ impl Case {
     /// Adds a figure that must not be more than `most`.
     #[must_use]
     pub fn at_most(self, most: f64, what: &'static str, value: f64, unit: &'static str) -> Self {
-        self.add(what, value, unit, Some(Budget::AtMost(rounded(most))))
+        let budget = self.is_judged.then_some(Budget::AtMost(rounded(most)));
+        self.add(what, value, unit, budget)
+    }
+
+    /// Adds a count of what must not be, at any size.
+    #[must_use]
+    pub fn none(self, what: &'static str, count: usize) -> Self {
+        self.add(what, count as f64, "", Some(Budget::AtMost(0.0)))
     }
 
     /// Adds a figure that must not be less than `least`.
     #[must_use]
     pub fn at_least(self, least: f64, what: &'static str, value: f64, unit: &'static str) -> Self {
-        self.add(what, value, unit, Some(Budget::AtLeast(rounded(least))))
+        let budget = self.is_judged.then_some(Budget::AtLeast(rounded(least)));
+        self.add(what, value, unit, budget)
     }
 
     /// The figures.
@@ -150,6 +165,15 @@ mod tests {
             Case::new("lag", "x").at_most(1.0, "p99", 1.004, "ms").at_least(2.0, "r", 1.9, "").told("n", 3.0, "");
         let verdicts: Vec<_> = figures.figures().into_iter().map(|figure| figure.verdict).collect();
         assert_eq!(verdicts, [Some("ok"), Some("short"), None], "what is judged is what is shown");
+    }
+
+    #[test]
+    fn a_budget_holds_for_the_size_that_it_was_made_for_and_what_is_lost_is_lost_at_any() {
+        let case = Case::new("lag", "x").judged_if(false);
+        let figures = case.at_most(1.0, "p99", 2.0, "ms").at_least(2.0, "r", 3.0, "").none("lost", 1).figures();
+        let verdicts: Vec<_> = figures.iter().map(|figure| figure.verdict).collect();
+        assert_eq!(verdicts, [None, None, Some("short")]);
+        assert_eq!(figures[0].budget, None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a fleet made of fire times that came one after the other: how late each was, and whether all came once.
+//! Fire times that come one after the other: a stretch of them, what it cost Redis, how late each was, and whether all came once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,10 +9,65 @@ use crate::domain::timestamp::Timestamp;
 use crate::error::Result;
 
 /// What is due by the end of a measurement may come so much later: what is late is not lost.
-pub const LATE: Duration = Duration::from_millis(300);
+const LATE: Duration = Duration::from_millis(300);
+/// Until the nodes have found their pace.
+const SETTLING_MS: i64 = 2_000;
+/// The two `INFO` of a reading are the bench's own.
+const OWN: u64 = 2;
 
-/// The next whole second, or this instant where it is one: in whole seconds every entry has its fire times.
-pub fn whole_second(ms: i64) -> i64 {
+/// Whole seconds of fire times: in each every entry has one.
+#[derive(Debug, Clone, Copy)]
+pub struct Stretch {
+    /// The first fire time that counts, ms.
+    pub from: i64,
+    /// The first that counts no more, ms.
+    pub to: i64,
+    /// Commands a second that a fleet sent.
+    pub commands: f64,
+    /// Calls of scripts a second.
+    pub script_calls: f64,
+    /// Redis CPU, s a second.
+    pub cpu: f64,
+}
+
+impl Stretch {
+    /// Fires of so many entries.
+    pub fn fires(&self, entries: usize) -> usize {
+        entries * usize::try_from((self.to - self.from) / 1_000).unwrap_or(0)
+    }
+
+    /// Whether a fire time lies in it.
+    pub fn has(&self, fire_at: i64) -> bool {
+        (self.from..self.to).contains(&fire_at)
+    }
+}
+
+impl Ground {
+    /// Waits until the nodes have found their pace after the first fire time, and then for so long; returns when what was due
+    /// has been fired, though late.
+    pub async fn stretch(&self, first: Timestamp, seconds: u64) -> Result<Stretch> {
+        let store = &self.store;
+        let from = Timestamp(whole_second(store.now(0).await?.0.max(first.0) + SETTLING_MS));
+        self.wait_for(from).await?;
+        let before = store.spent().await?;
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        let after = store.spent().await?;
+        // The answer of `INFO` has its place among the claims; the time beside it has not.
+        let to = store.now(0).await?;
+        tokio::time::sleep(LATE).await;
+        let seconds = (to.0 - from.0) as f64 / 1_000.0;
+        Ok(Stretch {
+            from: from.0,
+            to: to.0 / 1_000 * 1_000,
+            commands: (after.commands - before.commands).saturating_sub(OWN) as f64 / seconds,
+            script_calls: (after.script_calls - before.script_calls) as f64 / seconds,
+            cpu: (after.cpu_s - before.cpu_s) / seconds,
+        })
+    }
+}
+
+/// The next whole second, or this instant where it is one.
+fn whole_second(ms: i64) -> i64 {
     (ms + 999) / 1_000 * 1_000
 }
 

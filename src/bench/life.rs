@@ -4,7 +4,8 @@
 use crate::bench::bed::{Bed, Ground};
 use crate::bench::figure::{Case, Figure, Sample};
 use crate::bench::load::{BATCH, Load};
-use crate::bench::{saturation, scaled, us_per};
+use crate::bench::saturation::Saturation;
+use crate::bench::{scaled, us_per};
 use crate::domain::node::Serves;
 use crate::error::{Error, Result};
 use crate::store::{Ended, EndedAs, WorkCall, WorkReply};
@@ -30,6 +31,19 @@ struct Round {
 }
 
 impl LifeBench {
+    /// The sizes of a whole run, or of a quick one.
+    pub fn sized(quick: bool) -> Self {
+        match quick {
+            true => Self { runs: 30_000, rounds: 1 },
+            false => Self { runs: 100_000, rounds: 3 },
+        }
+    }
+
+    /// Whether the budgets hold for these sizes.
+    pub fn is_judged(self) -> bool {
+        [true, false].map(Self::sized).iter().any(|usual| usual.runs == self.runs)
+    }
+
     /// Measures.
     ///
     /// # Errors
@@ -46,13 +60,15 @@ impl LifeBench {
         let median = |of: fn(&Round) -> f64| Sample::of(rounds.iter().map(of).collect()).median();
         let native = median(|round| round.native);
         let case = Case::new("life", format!("claim, fetch, finish, {} runs", self.runs))
+            .judged_if(self.is_judged())
             .at_most(scaled(BUDGET_US, native), "Redis CPU per run", median(|round| round.claim + round.work), "us")
             .told("in native pairs, ZADD + XADD", median(|round| (round.claim + round.work) / round.native), "")
             .told("Redis CPU of the claim", median(|round| round.claim), "us")
             .told("Redis CPU of fetch and finish", median(|round| round.work), "us");
         let mut figures = case.figures();
         for slots in [256, 16] {
-            figures.extend(saturation::run(bed, self.runs, slots, native).await?);
+            let saturation = Saturation { runs: self.runs, slots, is_judged: self.is_judged() };
+            figures.extend(saturation.run(bed, native).await?);
         }
         Ok(figures)
     }

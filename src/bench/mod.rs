@@ -4,6 +4,9 @@
 //! server: on a Redis that others use its figures are too high. Where Redis has a limit of its own, it is measured in the same
 //! run, and the figure is told as a ratio, which holds on any machine; times of the clock do not.
 //!
+//! A budget holds for the size that it was made for: that of a whole run, or of a quick one. At others a figure stands alone; what
+//! must never be, such as a fire that is lost, is judged at any.
+//!
 //! Budgets that were made in microseconds of Redis' CPU stand for a machine where a pipelined pair of `ZADD` and `XADD` takes
 //! 2.1 us; on a slower one they grow with what a pair takes there.
 

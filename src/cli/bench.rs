@@ -168,11 +168,6 @@ fn in_plain_words(why: crate::error::Error, bed: &Bed) -> crate::error::Error {
     super::connect::in_plain_words(why, &bed.connection.address, "--redis URL, or UPBEAT_REDIS")
 }
 
-/// A size that was said, or the one that `--quick` or its absence means.
-fn size<T>(said: Option<T>, quick: bool, small: T, full: T) -> T {
-    said.unwrap_or(if quick { small } else { full })
-}
-
 fn all(quick: bool) -> Vec<Bench> {
     let whats = [
         BenchWhat::Claim { entries: None, rounds: None },
@@ -188,46 +183,60 @@ fn all(quick: bool) -> Vec<Bench> {
     whats.into_iter().filter_map(|what| one(what, quick)).collect()
 }
 
+/// With the sizes that were said; the others are those of a whole run, or of a quick one.
 fn one(what: BenchWhat, quick: bool) -> Option<Bench> {
-    let list = |said: Vec<usize>, small: &[usize], full: &[usize]| match said.is_empty() {
-        true => if quick { small } else { full }.to_vec(),
-        false => said,
-    };
+    let list = |said: Vec<usize>, usual: Vec<usize>| if said.is_empty() { usual } else { said };
     Some(match what {
         BenchWhat::All | BenchWhat::Other(_) => return None,
-        BenchWhat::Claim { entries, rounds } => Bench::Claim(ClaimBench {
-            entries: size(entries, quick, 30_000, 100_000),
-            rounds: size(rounds, quick, 1, 3),
-        }),
+        BenchWhat::Claim { entries, rounds } => {
+            let usual = ClaimBench::sized(quick);
+            Bench::Claim(ClaimBench {
+                entries: entries.unwrap_or(usual.entries),
+                rounds: rounds.unwrap_or(usual.rounds),
+            })
+        }
         BenchWhat::Life { runs, rounds } => {
-            Bench::Life(LifeBench { runs: size(runs, quick, 30_000, 100_000), rounds: size(rounds, quick, 1, 3) })
+            let usual = LifeBench::sized(quick);
+            Bench::Life(LifeBench { runs: runs.unwrap_or(usual.runs), rounds: rounds.unwrap_or(usual.rounds) })
         }
-        BenchWhat::Lag { rate, nodes, seconds } => Bench::Lag(LagBench {
-            rate: size(rate, quick, 1_000, 1_000),
-            nodes: size(nodes, quick, 3, 3),
-            seconds: size(seconds, quick, 4, 20),
-        }),
+        BenchWhat::Lag { rate, nodes, seconds } => {
+            let usual = LagBench::sized(quick);
+            Bench::Lag(LagBench {
+                rate: rate.unwrap_or(usual.rate),
+                nodes: nodes.unwrap_or(usual.nodes),
+                seconds: seconds.unwrap_or(usual.seconds),
+            })
+        }
         BenchWhat::Idle { nodes, seconds } => {
-            Bench::Idle(IdleBench { nodes: size(nodes, quick, 16, 64), seconds: size(seconds, quick, 10, 60) })
+            let usual = IdleBench::sized(quick);
+            Bench::Idle(IdleBench { nodes: nodes.unwrap_or(usual.nodes), seconds: seconds.unwrap_or(usual.seconds) })
         }
-        BenchWhat::Contention { nodes, rate, seconds } => Bench::Contention(ContentionBench {
-            nodes: list(nodes, &[4, 64], &[1, 4, 16, 64]),
-            rates: list(rate, &[100], &[1, 10, 100, 1_000]),
-            seconds: size(seconds, quick, 4, 10),
-        }),
-        BenchWhat::Burst { entries, nodes } => Bench::Burst(BurstBench {
-            entries: size(entries, quick, 50_000, 1_000_000),
-            nodes: size(nodes, quick, 16, 16),
-        }),
+        BenchWhat::Contention { nodes, rate, seconds } => {
+            let usual = ContentionBench::sized(quick);
+            Bench::Contention(ContentionBench {
+                nodes: list(nodes, usual.nodes),
+                rates: list(rate, usual.rates),
+                seconds: seconds.unwrap_or(usual.seconds),
+            })
+        }
+        BenchWhat::Burst { entries, nodes } => {
+            let usual = BurstBench::sized(quick);
+            Bench::Burst(BurstBench { entries: entries.unwrap_or(usual.entries), nodes: nodes.unwrap_or(usual.nodes) })
+        }
         BenchWhat::Memory { entries } => {
-            Bench::Memory(MemoryBench { entries: size(entries, quick, 50_000, 1_000_000) })
+            Bench::Memory(MemoryBench { entries: entries.unwrap_or(MemoryBench::sized(quick).entries) })
         }
-        BenchWhat::Failover { kills, nodes, rate } => Bench::Failover(FailoverBench {
-            kills: size(kills, quick, 10, 50),
-            nodes: size(nodes, quick, 4, 4),
-            rate: size(rate, quick, 100, 100),
-        }),
-        BenchWhat::Apply { entries } => Bench::Apply(ApplyBench { entries: size(entries, quick, 100_000, 100_000) }),
+        BenchWhat::Failover { kills, nodes, rate } => {
+            let usual = FailoverBench::sized(quick);
+            Bench::Failover(FailoverBench {
+                kills: kills.unwrap_or(usual.kills),
+                nodes: nodes.unwrap_or(usual.nodes),
+                rate: rate.unwrap_or(usual.rate),
+            })
+        }
+        BenchWhat::Apply { entries } => {
+            Bench::Apply(ApplyBench { entries: entries.unwrap_or(ApplyBench::sized(quick).entries) })
+        }
     })
 }
 
@@ -280,7 +289,7 @@ fn table(figures: &[Figure]) -> String {
             said(&figure.case).into(),
             figure.what.into(),
             with_unit(figure.value, figure.unit).into(),
-            figure.budget.map_or_else(String::new, |budget| in_words(budget, figure.unit)).into(),
+            figure.budget.map_or_else(|| "-".to_owned(), |budget| in_words(budget, figure.unit)).into(),
             Cell::state(figure.verdict.unwrap_or_default()),
         ]
     });
@@ -297,4 +306,56 @@ fn in_words(budget: Budget, unit: &str) -> String {
 fn with_unit(value: f64, unit: &str) -> String {
     let number = if value >= 10_000.0 { super::run_words::grouped(value as usize) } else { value.to_string() };
     if unit.is_empty() { number } else { format!("{number} {unit}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether all budgets are held against what it measures.
+    fn is_judged(bench: &Bench) -> bool {
+        match bench {
+            Bench::Claim(bench) => bench.is_judged(),
+            Bench::Life(bench) => bench.is_judged(),
+            Bench::Lag(bench) => bench.is_judged(),
+            Bench::Idle(bench) => bench.is_judged(),
+            Bench::Contention(bench) => {
+                bench.rates.iter().all(|rate| bench.nodes.iter().all(|nodes| bench.is_judged(*nodes, *rate)))
+            }
+            Bench::Burst(bench) => bench.is_judged(),
+            Bench::Memory(bench) => bench.is_judged(),
+            Bench::Failover(bench) => bench.is_judged(),
+            Bench::Apply(bench) => bench.is_judged(),
+        }
+    }
+
+    #[test]
+    fn every_budget_is_held_against_the_sizes_of_a_quick_run_and_of_a_whole_one() {
+        for quick in [true, false] {
+            let benches = all(quick);
+            assert_eq!(benches.len(), 9);
+            assert!(benches.iter().all(is_judged), "{benches:?}");
+        }
+    }
+
+    #[test]
+    fn no_budget_is_held_against_sizes_that_it_was_not_made_for() {
+        for what in [
+            BenchWhat::Claim { entries: Some(10), rounds: None },
+            BenchWhat::Life { runs: Some(10), rounds: None },
+            BenchWhat::Lag { rate: Some(10_000), nodes: None, seconds: None },
+            BenchWhat::Lag { rate: None, nodes: Some(1), seconds: None },
+            BenchWhat::Idle { nodes: Some(200), seconds: None },
+            BenchWhat::Idle { nodes: None, seconds: Some(2) },
+            BenchWhat::Contention { nodes: vec![256], rate: Vec::new(), seconds: None },
+            BenchWhat::Contention { nodes: Vec::new(), rate: Vec::new(), seconds: Some(1) },
+            BenchWhat::Burst { entries: Some(2_000), nodes: None },
+            BenchWhat::Memory { entries: Some(2_000) },
+            BenchWhat::Failover { kills: Some(1), nodes: None, rate: None },
+            BenchWhat::Apply { entries: Some(300) },
+        ] {
+            let bench = one(what, false).expect("a bench is named");
+            assert!(!is_judged(&bench), "{bench:?}");
+        }
+    }
 }

@@ -72,7 +72,7 @@ for i = 1, list_count do
   lists[name], hints[name] = KEYS[37 + i], KEYS[37 + list_count + i]
   serves[name] = string.sub(ARGV[9], i, i) == '1'
 end
--- use words clock asleep lease plan definition live log history ledger limits waits overlap fire cursor skips settle instant celery deliver flush lanes delayed expire zones pauses usual gates take backfills claimed nudge
+-- use words clock lease plan live log ledger calm rare definition history limits waits overlap fire cursor skips settle instant celery deliver flush lanes delayed expire zones pauses usual gates take backfills claimed nudge
 if behind_ms > 5000 then return { 'behind', now, behind_ms } end
 if tonumber(marks_of_clock[1] or 0) > now and marks_of_clock[2] ~= holder then return { 'later', now, tonumber(marks_of_clock[1]) } end
 if number > 0 then
@@ -82,38 +82,37 @@ if number > 0 then
 end
 zones.read({ unpack(marks_of_clock, 5, 8) })
 gates.load()
-gates.keep_out(serves)
+if gates.is_any then gates.keep_out(serves) end
 local ids, is_full = take(batch)
 if poison then return set_poison_aside() end
-pausing.wake_due(batch)
-backfilling.take_turns(batch)
-guard_keys()
+if rare.entries then
+  pausing.wake_due(batch)
+  backfilling.take_turns(batch)
+end
+local checked = tonumber(marks_of_clock[4]) or 0
+local is_check_due = now - checked >= RECOVER_MS
+guard_keys(is_check_due)
 
-keep_clock()
+keep_clock('claimed', now)
 flush_claim()
-expire_queued()
-delayed.move()
-waits.heal(tonumber(marks_of_clock[9]) or 0)
-gates.heal()
+if rare.runs then move_runs() end
+if gates.is_any then gates.heal() end
 local outage_ms = note_claim(tonumber(marks_of_clock[3]), is_full)
 is_full = is_full or #pausing.removes > 0 -- what a pause that ended owes is due at once
-local is_unbalanced = check_balance(tonumber(marks_of_clock[4]) or 0)
-backfilling.heal(tonumber(marks_of_clock[4]) or 0)
-hand_out(parked_key)
-hand_out(broken_key)
-note_beat(outage_ms > 0)
+local is_unbalanced = is_check_due and check_balance()
+if rare.entries or #broken_ids > 0 then hand_out_all(is_check_due) end
+if beat ~= '' then note_beat(outage_ms > 0) end
 zones.note()
-deliver_all()
+if #directs > 0 then deliver_all() end
 flush_history()
-flush_events()
+if #logged.events > 0 then flush_events() end
 find_waiting()
 leave_hints()
 if #overlap.asked > 0 then nudge(channel, 'cancel') end
 
-local next_due, look = next_times(is_full)
-local live_nodes = redis.call('ZCOUNT', seen_key, now - 10000, '+inf')
-local gone = now > hold and redis.call('ZRANGEBYSCORE', leases_key, '-inf', '(' .. now, 'LIMIT', 0, 10) or {}
-return { 'claimed', now, next_due, look, live_nodes, { claimed, #ids, is_full and 1 or 0, is_unbalanced and 1 or 0, outage_ms,
+local next_due, look, lease_end = next_times(is_full)
+local gone = lease_end and lease_end < now and now > hold and redis.call('ZRANGEBYSCORE', leases_key, '-inf', '(' .. now, 'LIMIT', 0, 10) or {}
+return { 'claimed', now, next_due, look, known.live_nodes, { claimed, #ids, is_full and 1 or 0, is_unbalanced and 1 or 0, outage_ms,
     behind_ms == 0 and micros % 1000 or 0, zones.ask() and 1 or 0, ask_to_age(marks_of_clock[10], marks_of_clock[11]), late_ms },
-  held_of(table.concat(started, ' ')), zones.share(to_plan), unknown_lists, waiting_lists, gone, long_ledgers,
-  zones.hand_out(), gates.to_count() }
+  given_out(), zones.share(to_plan), unknown_lists, waiting_lists, gone, long_ledgers,
+  zones.hand_out(), gates.is_any and gates.to_count() or {} }

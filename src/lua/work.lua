@@ -65,29 +65,44 @@ for i = 0, ended_count - 1 do
   attempts[i + 1] = { run_id = ARGV[at], fence = tonumber(ARGV[at + 1]), outcome = ARGV[at + 2], reason = tonumber(ARGV[at + 3]),
     exit = tonumber(ARGV[at + 4]), message = ARGV[at + 5], wait = tonumber(ARGV[at + 6]), left = tonumber(ARGV[at + 7]) }
 end
-read_attempts(attempts)
+local is_plain = read_attempts(attempts)
+-- What most installations do not have most of the time: a key that is not there is read by nobody, and of no wrong type.
+local has_rare = redis.call('EXISTS', waits_key, cancels_key, cursors_key, start_by_key, delayed_key) > 0
 gates.load()
-guard_history()
-for _, key in ipairs({ live_key, queues_key, cursors_key, cancels_key, active_key, waits_key }) do redis.call('HLEN', key) end
-for _, key in ipairs({ start_by_key, due_key, leases_key, delayed_key }) do redis.call('ZCARD', key) end
+is_plain = is_plain and not has_rare
+if not is_plain then
+  guard_history()
+  for _, key in ipairs({ cursors_key, cancels_key, active_key, waits_key }) do redis.call('HLEN', key) end
+  for _, key in ipairs({ start_by_key, due_key, delayed_key }) do redis.call('ZCARD', key) end
+  redis.call('XLEN', events_key)
+end
+redis.call('XLEN', ended_key)
 redis.call('SCARD', holds_key)
-for _, key in ipairs({ events_key, moves_key }) do redis.call('XLEN', key) end
-for _, key in pairs(lists) do redis.call('LLEN', key) end
-for _, key in pairs(hints) do redis.call('LLEN', key) end
+redis.call('ZCARD', leases_key)
+-- Where nothing goes into lists, as they are now is how they are below.
+local lengths, has_work = {}, not is_plain or gates.is_any
+for name, key in pairs(lists) do
+  lengths[name] = redis.call('LLEN', key)
+  has_work = has_work or lengths[name] > 0
+end
+if has_work then
+  for _, key in ipairs({ live_key, queues_key, history_key }) do redis.call('HLEN', key) end
+  redis.call('XLEN', moves_key)
+  for _, key in pairs(hints) do redis.call('LLEN', key) end
+end
 
 keep_clock()
-local words = finish(attempts)
-gates.free_attempts(attempts, words)
-local lengths = {}
-for i = 1, #served do lengths[served[i]] = redis.call('LLEN', lists[served[i]]) end
+local words = finish(attempts, has_rare)
+if gates.is_any then gates.free_attempts(attempts, words) end
+for i = 1, is_plain and 0 or #served do lengths[served[i]] = redis.call('LLEN', lists[served[i]]) end
 local fetched = fetch(wanted, served, lengths)
-gates.flush()
+if gates.is_any then gates.flush() end
 flush_history()
 flush_moves()
 if redis.call('SCARD', holds_key) == 0 then drop_lease(holder) else extend_lease(holder, lease_ms) end
 keep_lane(':work', table.concat(words, ' ') .. '\n' .. table.concat(fetched, ' '))
 local left, is_held = {}, 0
-for i = 1, #served do
+for i = 1, has_work and #served or 0 do
   local name = served[i]
   if redis.call('LLEN', lists[name]) > 0 then
     if gates.room(name) > 0 then
@@ -99,5 +114,5 @@ for i = 1, #served do
     end
   end
 end
-gates.hint_others(served)
+if gates.is_any then gates.hint_others(served) end
 return { 'done', now, words, fetched.given, left, is_held, gates.look < NEVER and math.max(gates.look - now, 1) or 0 }

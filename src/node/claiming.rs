@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::node::aim::Aim;
 use crate::node::caring;
 use crate::node::execution;
-use crate::node::standby::{Standby, poll};
+use crate::node::standby::Standby;
 use crate::node::state::Shared;
 use crate::store::{Claim, ClaimCall, ClaimReply, Nudge};
 
@@ -195,6 +195,6 @@ impl Claiming {
         if serves_waiting && !shared.shutdown.is_draining() {
             shared.lanes[usize::from(self.shard)].expect_work();
         }
-        self.standby.after(claim).min(poll())
+        self.standby.after(claim)
     }
 }

@@ -209,11 +209,10 @@ async fn prepare(shared: &Shared, shard: u16, run: &LiveRun, brief: Option<Brief
         None => entry.payload_bytes(),
     };
     let timeout = entry.effective_timeout();
-    let entry = entry.into_data();
     let attempt = Box::new(Attempt {
-        action: given(entry.action, run),
-        env: entry.env,
-        cwd: entry.cwd,
+        action: given(entry.action.clone(), run),
+        env: entry.env.clone(),
+        cwd: entry.cwd.clone(),
         extra_args: run.extras.args.clone(),
         payload,
         timeout,
@@ -221,7 +220,7 @@ async fn prepare(shared: &Shared, shard: u16, run: &LiveRun, brief: Option<Brief
         output: Output::default(),
         first_attempt: first_attempt(run),
     });
-    Ok(Prepared::Attempt(attempt, entry.retry))
+    Ok(Prepared::Attempt(attempt, entry.retry.clone()))
 }
 
 /// The action with what was asked for in the place of the entry's own: a task of Celery takes no payload, but arguments.

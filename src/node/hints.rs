@@ -60,11 +60,11 @@ async fn listen(shared: &Shared, reader: &HintReader) -> Result<()> {
             found = &mut wait => found,
             () = async { tokio::select! { _ = changes.changed() => {}, () = shutdown.draining() => {} } } => {
                 // The wait goes on in Redis, whoever gives it up here: it would take a hint that is another's.
-                let is_called = shared.store.hint(std::slice::from_ref(&shared.incarnation)).await.is_ok();
+                let _ = shared.store.hint(std::slice::from_ref(&shared.incarnation)).await;
                 let found = wait.await;
-                // Another hint came first: the call would stay behind.
-                if is_called && matches!(found, Ok(Some(_))) {
-                    reader.wait(&[]).await?;
+                // Another hint came first: the call would stay behind, and also one whose answer was lost.
+                if matches!(found, Ok(Some(_))) {
+                    reader.forget_call().await?;
                 }
                 found
             }

@@ -128,6 +128,10 @@ async fn run_with(
     }
     drain(&shared).await;
     loops.shutdown().await;
+    // Its wait for hints may have been called at the very end, and heard nothing of it.
+    if let Err(why) = shared.store.forget_call(&shared.incarnation).await {
+        tracing::debug!(why = %why, "a call to this node may stay behind");
+    }
     for shard in shared.store.shards() {
         if let Err(why) = shared.store.leave(shard, &shared.incarnation).await {
             tracing::warn!(why = %why, "could not leave in order: the node will be listed as lost");
@@ -193,7 +197,7 @@ fn begin(
     })?
     .with_store(store.clone())
     .with_instead(instead);
-    let timer = Timer::start().map_err(|why| Error::internal(format!("no thread for the timer: {why}")))?;
+    let timer = Timer::start().map_err(|why| Error::internal(format!("the system gives no timer: {why}")))?;
     let (to_plan, planning) = mpsc::channel(caring::TO_PLAN_MAX);
     let (lanes, ends): (Vec<Lane>, Vec<_>) = store
         .shards()

@@ -43,7 +43,7 @@ pub struct Standby {
 }
 
 impl Standby {
-    /// How long to wait after a claim.
+    /// How long to wait after a claim: never longer than a poll.
     pub fn after(&mut self, claim: &Claim) -> Duration {
         if claim.is_full || !claim.unknown_lists.is_empty() {
             self.back_off = Duration::ZERO;
@@ -95,7 +95,7 @@ impl Standby {
 }
 
 /// The poll with its spread of 10 %.
-pub fn poll() -> Duration {
+fn poll() -> Duration {
     POLL.mul_f64(0.9 + 0.2 * fastrand::f64())
 }
 

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -15,21 +15,35 @@ use crate::store::{Ended, FinishWord, WorkCall, WorkReply};
 
 /// Attempts in one call, ended or fetched; more gains nothing.
 const BATCH: usize = 250;
+/// Between two calls that only tell ends, from the start of one to that of the next: ends that come one by one in quick succession share
+/// a call, one alone is told at once. At 1,000 fires a second every run had a call of its own, nearly half of what a fire costs Redis,
+/// and the next claims waited behind them.
+const ENDS_EVERY: Duration = Duration::from_millis(3);
 /// After a call that Redis did not answer.
 const RETRY: Duration = Duration::from_millis(100);
+
+/// Half of the slots: while those runs begin and end, the call for the other half is on its way. All at once, node and Redis waited for
+/// each other in turn: where a run takes no time, 256 slots did 28,000 to 32,000 a second instead of 38,000, and 16 slots 12,000 instead
+/// of 15,600, at the same cost for Redis.
+fn fetched_at_most(concurrency: usize) -> usize {
+    concurrency.div_ceil(2).min(BATCH)
+}
 
 /// Works until every sender of `ended` is gone.
 pub async fn run(shared: Arc<Shared>, shard: u16, mut ended: mpsc::UnboundedReceiver<Ended>) {
     let lane = usize::from(shard);
+    let most = fetched_at_most(shared.config.concurrency);
     let mut number = 0_u64;
     let mut is_held = false;
     let mut batch: Vec<Ended> = Vec::new();
+    let mut called: Option<Instant> = None;
+    let mut shutdown = shared.shutdown.clone();
     loop {
         gather(&mut ended, &mut batch).await;
         // What ends here may make room in its queue: the same call fetches the next run.
         let is_freed = is_held && !batch.is_empty();
-        let wants = !shared.shutdown.is_draining() && (is_freed || shared.lanes[lane].has_work.load(Ordering::Acquire));
-        let promised = if wants { shared.slots.reserve(BATCH) } else { 0 };
+        let wants = !shutdown.is_draining() && (is_freed || shared.lanes[lane].has_work.load(Ordering::Acquire));
+        let promised = if wants { shared.slots.reserve(most) } else { 0 };
         if batch.is_empty() && promised == 0 {
             tokio::select! {
                 one = ended.recv() => match one {
@@ -40,6 +54,17 @@ pub async fn run(shared: Arc<Shared>, shard: u16, mut ended: mpsc::UnboundedRece
             }
             continue;
         }
+        let next = called.map(|at| at + ENDS_EVERY).filter(|next| *next > Instant::now());
+        let may_wait = promised == 0 && batch.len() < BATCH && !shutdown.is_draining();
+        if let Some(next) = next.filter(|_| may_wait) {
+            tokio::select! {
+                () = tokio::time::sleep_until(next.into()) => {}
+                () = shared.lanes[lane].wake.notified() => {}
+                () = shutdown.draining() => {}
+            }
+            continue;
+        }
+        called = Some(Instant::now());
         if promised > 0 {
             shared.lanes[lane].has_work.store(false, Ordering::Release);
         }

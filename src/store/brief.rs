@@ -41,12 +41,10 @@ impl Store {
             };
             let names = || page.iter().map(|id| Value::from(id.as_str())).collect();
             let rings = page.iter().flat_map(|id| [Value::from(id.as_str()), Value::from(format!("{id}!"))]).collect();
-            let asked = vec![ask(Key::Entries, names()), ask(Key::History, rings), ask(Key::Results, names())];
-            let mut answers = self.inner.client.each(asked).await?.into_iter();
-            // One that is missing must not look like an entry that was removed.
-            let missing = || Err(Error::internal("Redis answered less than it was asked"));
-            let mut answer = || answers.next().map_or_else(missing, |one| Ok(Reply::list(one?)?.rest()));
-            let (definitions, rings, results): (Vec<Value>, Vec<Value>, Vec<Value>) = (answer()?, answer()?, answer()?);
+            let asked = [ask(Key::Entries, names()), ask(Key::History, rings), ask(Key::Results, names())];
+            let [definitions, rings, results] = self.inner.client.beside(asked).await;
+            let list = |answer: Result<Value>| Ok::<_, Error>(Reply::list(answer?)?.rest());
+            let (definitions, rings, results) = (list(definitions)?, list(rings)?, list(results)?);
             let rings = rings.chunks(2).map(<[Value]>::to_vec);
             for (((id, definition), ring), result) in page.iter().zip(definitions).zip(rings).zip(results) {
                 let mut brief = Brief {

@@ -115,7 +115,7 @@ pub struct Claim {
     pub ages: bool,
 }
 
-const KEYS: &[Key] = &[
+pub(super) const KEYS: &[Key] = &[
     Key::Clock,
     Key::Due,
     Key::Plans,
@@ -136,6 +136,28 @@ const KEYS: &[Key] = &[
     Key::Leases,
 ];
 
+/// Behind that of what the caller holds.
+pub(super) const LATER_KEYS: &[Key] = &[
+    Key::Lanes,
+    Key::Nodes,
+    Key::Seen,
+    Key::Queues,
+    Key::Stale,
+    Key::Skips,
+    Key::Backfills,
+    Key::Backfilling,
+    Key::Waits,
+    Key::Cancels,
+    Key::Fires,
+    Key::Delayed,
+    Key::Dead,
+    Key::Letters,
+    Key::Moves,
+    Key::QueueRules,
+    Key::Occupied,
+    Key::Starts,
+];
+
 pub(super) fn read_started(at: Timestamp, pairs: Vec<(String, Vec<u8>)>) -> Vec<Started> {
     pairs.into_iter().filter_map(|(id, packed)| Some(Started { run: LiveRun::read(&id, &packed)?, at })).collect()
 }
@@ -143,30 +165,8 @@ pub(super) fn read_started(at: Timestamp, pairs: Vec<(String, Vec<u8>)>) -> Vec<
 impl Store {
     /// Claims what is due in a shard.
     pub async fn claim(&self, shard: u16, call: &ClaimCall<'_>) -> Result<ClaimReply> {
-        let lists = self.lists(shard);
-        let mut keys = self.keys(shard).all(KEYS);
-        keys.push(self.keys(shard).holds(call.incarnation));
-        keys.extend(self.keys(shard).all(&[
-            Key::Lanes,
-            Key::Nodes,
-            Key::Seen,
-            Key::Queues,
-            Key::Stale,
-            Key::Skips,
-            Key::Backfills,
-            Key::Backfilling,
-            Key::Waits,
-            Key::Cancels,
-            Key::Fires,
-            Key::Delayed,
-            Key::Dead,
-            Key::Letters,
-            Key::Moves,
-            Key::QueueRules,
-            Key::Occupied,
-            Key::Starts,
-        ]));
-        keys.extend(self.list_keys(shard, &lists));
+        let names = self.names(shard, call.incarnation);
+        let lists = &names.lists;
         let serves: String = lists.iter().map(|list| if call.serves.has(list) { '1' } else { '0' }).collect();
         let mut args: Vec<Value> = vec![
             call.incarnation.into(),
@@ -181,8 +181,8 @@ impl Store {
             self.zone_data().into(),
             keys::nudges(self.namespace()).into(),
         ];
-        args.extend(lists.iter().map(|list| Value::from(list.as_str())));
-        let mut reply = Reply::list(self.eval(&self.scripts().claim, &keys, args).await?)?;
+        args.extend(names.each.iter().map(|list| list.name.clone()));
+        let mut reply = Reply::list(self.eval(&self.scripts().claim, &names.claim, args).await?)?;
         match reply.text()?.as_str() {
             "behind" => {
                 reply.next()?;

@@ -15,6 +15,7 @@ use fred::types::config::{
     UnresponsiveConfig,
 };
 use fred::types::{Builder, ClusterHash, CustomCommand, Value};
+use futures_util::future::join_all;
 
 use crate::config::{Address, Connection, Tls};
 use crate::error::{Error, Problem, Result};
@@ -78,7 +79,7 @@ impl Client {
     /// # Errors
     ///
     /// As [`Client::command`]; [`Error::Corrupt`] where the script met keys of another type.
-    pub async fn eval(&self, script: &Script, keys: &[String], args: Vec<Value>) -> Result<Value> {
+    pub async fn eval<K: Word>(&self, script: &Script, keys: &[K], args: Vec<Value>) -> Result<Value> {
         let all = words(script.sha(), keys, args);
         let reply = match self.send("EVALSHA", all.clone()).await {
             // Proof that this call did not run: it can be sent again.
@@ -106,7 +107,7 @@ impl Client {
         self.answer(script, keys, reply).await
     }
 
-    async fn answer(&self, script: &Script, keys: &[String], reply: Result<Value, FredError>) -> Result<Value> {
+    async fn answer<K: Word>(&self, script: &Script, keys: &[K], reply: Result<Value, FredError>) -> Result<Value> {
         match reply {
             Err(why) if is_acl(why.details()) => {
                 let what = format!("run all that the script {} consists of", script.name);
@@ -121,16 +122,17 @@ impl Client {
     }
 
     /// The key that holds something else than the head of the script says; as far as this user may ask.
-    async fn mistyped(&self, script: &Script, keys: &[String]) -> String {
+    async fn mistyped<K: Word>(&self, script: &Script, keys: &[K]) -> String {
         for line in script.text().lines() {
             let Some((number, about)) = line.strip_prefix("-- KEYS[").and_then(|rest| rest.split_once(']')) else {
                 continue;
             };
             let key = number.parse::<usize>().ok().and_then(|number| keys.get(number.checked_sub(1)?));
+            let key = key.and_then(|key| key.clone().into().as_string());
             let (Some(key), Some(kind)) = (key, about.split_whitespace().nth(1)) else { continue };
             let held = self.command("TYPE", vec![key.as_str().into()]).await.ok().and_then(|held| held.as_string());
             if held.is_some_and(|held| held != "none" && held != kind) {
-                return key.clone();
+                return key;
             }
         }
         "a key of this namespace".to_owned()
@@ -161,6 +163,17 @@ impl Client {
         Ok(answers.into_iter().map(|answer| answer.map_err(|why| self.explain(&why))).collect())
     }
 
+    /// Sends a few commands at once and waits for all answers; each has its own. In fred's pipelines every command is a write of its
+    /// own, and Redis answers each by itself; what is sent side by side leaves in one.
+    pub async fn beside<const N: usize>(&self, commands: [(&'static str, Vec<Value>); N]) -> [Result<Value>; N] {
+        let answers = join_all(commands.map(|(name, args)| self.send(name, args))).await;
+        let mut answers = answers.into_iter();
+        std::array::from_fn(|_| {
+            let missing = || Err(Error::internal("a command has no answer"));
+            answers.next().map_or_else(missing, |answer| answer.map_err(|why| self.explain(&why)))
+        })
+    }
+
     /// Closes the connection in order.
     pub async fn quit(&self) {
         let _ = self.inner.quit().await;
@@ -189,12 +202,16 @@ impl Client {
     }
 }
 
+/// A key as text, or as it is sent.
+pub trait Word: Clone + Into<Value> + Send + Sync {}
+impl<K: Clone + Into<Value> + Send + Sync> Word for K {}
+
 /// A script, its keys and its arguments, as Redis takes them.
-fn words(script: &str, keys: &[String], args: Vec<Value>) -> Vec<Value> {
+fn words<K: Word>(script: &str, keys: &[K], args: Vec<Value>) -> Vec<Value> {
     let mut all = Vec::with_capacity(2 + keys.len() + args.len());
     all.push(Value::from(script));
     all.push(Value::from(keys.len() as i64));
-    all.extend(keys.iter().map(|key| Value::from(key.as_str())));
+    all.extend(keys.iter().cloned().map(Into::into));
     all.extend(args);
     all
 }

@@ -17,14 +17,12 @@ pub struct Spent {
     /// Commands that clients sent, by `INFO commandstats`. Those inside scripts are counted there under the same names, so
     /// these are the ones that no script of upbeat uses; nodes send nothing else while nothing is executed.
     pub commands: u64,
+    /// Those of them that call a script.
+    pub script_calls: u64,
 }
 
 /// Commands that scripts never send, as `INFO commandstats` names them; a subcommand stands behind `|`.
 const FROM_CLIENTS: &[&str] = &[
-    "evalsha",
-    "evalsha_ro",
-    "eval",
-    "eval_ro",
     "blpop",
     "brpop",
     "ping",
@@ -42,6 +40,9 @@ const FROM_CLIENTS: &[&str] = &[
     "acl",
     "memory",
 ];
+
+/// Commands that call a script; scripts don't call each other.
+const CALL_SCRIPTS: &[&str] = &["evalsha", "evalsha_ro", "eval", "eval_ro"];
 
 /// Pairs in one pipeline of the native limit.
 const PIPELINE: usize = 100;
@@ -88,7 +89,9 @@ impl Store {
         let main = field(&cpu, "used_cpu_user_main_thread").zip(field(&cpu, "used_cpu_sys_main_thread"));
         let all = field(&cpu, "used_cpu_user").zip(field(&cpu, "used_cpu_sys"));
         let (user, system) = main.or(all).unwrap_or_default();
-        Ok(Spent { cpu_s: user + system, commands: stats.lines().filter_map(calls).sum() })
+        let count = |names| stats.lines().filter_map(|line| calls(line, names)).sum::<u64>();
+        let script_calls = count(CALL_SCRIPTS);
+        Ok(Spent { cpu_s: user + system, commands: script_calls + count(FROM_CLIENTS), script_calls })
     }
 
     /// Bytes that the server holds for its data and itself (`used_memory`).
@@ -238,11 +241,11 @@ fn field(fields: &[String], name: &str) -> Option<String> {
     fields.chunks(2).find(|pair| pair[0] == name).and_then(|pair| pair.get(1)).cloned()
 }
 
-/// Calls in a line of `INFO commandstats`, where only clients send its command.
-fn calls(line: &str) -> Option<u64> {
+/// Calls in a line of `INFO commandstats`, where its command is one of these.
+fn calls(line: &str, names: &[&str]) -> Option<u64> {
     let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
     let name = name.split('|').next().unwrap_or(name);
-    FROM_CLIENTS.contains(&name).then(|| rest.split(',').next()?.parse().ok()).flatten()
+    names.contains(&name).then(|| rest.split(',').next()?.parse().ok()).flatten()
 }
 
 #[cfg(test)]
@@ -251,9 +254,10 @@ mod tests {
 
     #[test]
     fn what_clients_send_is_counted_and_what_scripts_send_is_not() {
-        assert_eq!(calls("cmdstat_evalsha:calls=7,usec=1,usec_per_call=0.14"), Some(7));
-        assert_eq!(calls("cmdstat_script|load:calls=3,usec=1"), Some(3));
-        assert_eq!(calls("cmdstat_hset:calls=3,usec=1"), None);
-        assert_eq!(calls("# Commandstats"), None);
+        assert_eq!(calls("cmdstat_evalsha:calls=7,usec=1,usec_per_call=0.14", CALL_SCRIPTS), Some(7));
+        assert_eq!(calls("cmdstat_evalsha:calls=7,usec=1,usec_per_call=0.14", FROM_CLIENTS), None, "counted once");
+        assert_eq!(calls("cmdstat_script|load:calls=3,usec=1", FROM_CLIENTS), Some(3));
+        assert_eq!(calls("cmdstat_hset:calls=3,usec=1", FROM_CLIENTS), None);
+        assert_eq!(calls("# Commandstats", FROM_CLIENTS), None);
     }
 }

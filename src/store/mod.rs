@@ -25,6 +25,7 @@ mod keys;
 mod lease;
 mod log;
 mod measure;
+mod names;
 mod namespaces;
 mod once;
 mod outputs;
@@ -32,6 +33,7 @@ mod planning;
 mod queues;
 mod read;
 mod read_runs;
+mod ready;
 mod rebuild;
 mod redbeat;
 mod reply;
@@ -45,7 +47,7 @@ mod work;
 mod zones;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use fred::types::Value;
 use tokio::sync::watch;
@@ -88,8 +90,9 @@ use crate::domain::id::{EntryId, Namespace};
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
 use crate::error::{Error, Problem, Result};
-use client::{Client, Use};
+use client::{Client, Use, Word};
 use keys::{Key, ShardKeys};
+use names::Names;
 use reply::{Reply, maybe_bytes};
 use scripts::{Script, Scripts};
 
@@ -124,6 +127,8 @@ struct Inner {
 struct Shard {
     keys: ShardKeys,
     lists: RwLock<Arc<Vec<String>>>,
+    /// Names for the node that uses this store.
+    names: Mutex<Option<Arc<Names>>>,
 }
 
 impl Store {
@@ -170,7 +175,11 @@ impl Store {
 
     fn with(client: Client, connection: Arc<Connection>, namespace: Namespace, shards: i64) -> Self {
         let shards = (0..u16::try_from(shards).unwrap_or(1).max(1))
-            .map(|number| Shard { keys: ShardKeys::new(&namespace, number), lists: RwLock::default() })
+            .map(|number| Shard {
+                keys: ShardKeys::new(&namespace, number),
+                lists: RwLock::default(),
+                names: Mutex::default(),
+            })
             .collect();
         let inner = Inner {
             client,
@@ -283,7 +292,7 @@ impl Store {
         self.keys(shard).key(key)
     }
 
-    async fn eval(&self, script: &Script, keys: &[String], args: Vec<Value>) -> Result<Value> {
+    async fn eval<K: Word>(&self, script: &Script, keys: &[K], args: Vec<Value>) -> Result<Value> {
         if !self.is_used() {
             self.begin_to_use().await?;
         }

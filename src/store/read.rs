@@ -309,13 +309,6 @@ impl Store {
         found.into_iter().map(|text| Ok(maybe_bytes(text)?.unwrap_or_default())).collect()
     }
 
-    /// What the last run of an entry left for the next.
-    pub async fn result(&self, shard: u16, id: &EntryId) -> Result<Option<String>> {
-        let args = vec![self.key(shard, Key::Results).into(), id.as_str().into()];
-        let found = maybe_bytes(self.inner.client.command("HGET", args).await?)?;
-        Ok(found.map(|text| String::from_utf8_lossy(&text).into_owned()))
-    }
-
     /// Nodes that any shard knows, each with the time of its last beat; one incarnation once.
     pub async fn nodes(&self) -> Result<Vec<(NodeInfo, Timestamp)>> {
         let mut nodes: Vec<(NodeInfo, Timestamp)> = Vec::new();

@@ -4,7 +4,6 @@ use fred::types::Value;
 
 use crate::domain::id::EntryId;
 use crate::domain::record::{CHUNK, EndedRun, LiveRun};
-use crate::domain::run::State;
 use crate::error::Result;
 use crate::store::Store;
 use crate::store::keys::Key;
@@ -73,14 +72,6 @@ impl Store {
             }
         }
         Ok(last)
-    }
-
-    /// The newest record of an entry that succeeded.
-    pub async fn last_success(&self, shard: u16, id: &EntryId) -> Result<Option<EndedRun>> {
-        let args = vec![self.key(shard, Key::History).into(), id.as_str().into()];
-        let chunk = maybe_bytes(self.inner.client.command("HGET", args).await?)?.unwrap_or_default();
-        let runs = EndedRun::read_chunk(self.namespace(), id, &chunk);
-        Ok(runs.into_iter().filter(|run| run.state == State::Succeeded).max_by_key(|run| run.finished_at))
     }
 
     /// Ids of entries with history, also of removed ones, a page at a time.

@@ -10,8 +10,9 @@ use crate::domain::id::Namespace;
 use crate::error::Result;
 use crate::store::Store;
 use crate::store::keys::{self, Key, ShardKeys};
+use crate::store::ready::words;
 use crate::store::reply::{Reply, number};
-use crate::store::scripts::{Script, Scripts, words};
+use crate::store::scripts::{Script, Scripts};
 
 /// Who does what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,6 +69,7 @@ const SENT: &[(&str, &[Role])] = &[
     ("xrevrange", &[Operator, Viewer]),
     ("blpop", &[Node]),
     ("subscribe", &[Node]),
+    ("del", &[Node]),
     ("hdel", &[Node]),
     ("hset", &[Node]),
     ("hincrby", &[Operator]),

@@ -72,7 +72,7 @@ mod switches {
         let still = "local micros = tonumber(redis.call('HGET', clock_key, 'test_now') or '')";
         let passed = "(tonumber(redis.call('HGET', clock_key, 'test_passed')) or 0)";
         let text = swap(&text, read, &format!("{still}\nmicros = micros and micros * 1000 + {passed} or {shifted}"));
-        let keep = "local function keep_clock()\n";
+        let keep = "local function keep_clock(...)\n";
         let pass =
             "if redis.call('HGET', clock_key, 'test_now') then redis.call('HINCRBY', clock_key, 'test_passed', 1) end";
         swap(&text, keep, &format!("{keep}{pass}\n"))

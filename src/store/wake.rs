@@ -98,6 +98,12 @@ impl Store {
         let hints: Vec<String> = lists.iter().map(|list| keys.hint(list)).collect();
         self.eval(&self.scripts().hint, &hints, Vec::new()).await.map(drop)
     }
+
+    /// Removes a call to the reader of this name that nobody will hear.
+    pub async fn forget_call(&self, name: &str) -> Result<()> {
+        let keys = ShardKeys::new(self.namespace(), 0);
+        self.inner.client.command("DEL", vec![keys.hint(name).into()]).await.map(drop)
+    }
 }
 
 impl HintReader {
@@ -114,5 +120,11 @@ impl HintReader {
         let key = reply::texts(found)?.into_iter().next().unwrap_or_default();
         let prefix = self.keys.hint("");
         Ok(key.strip_prefix(&prefix).filter(|list| *list != self.name).map(str::to_owned))
+    }
+
+    /// Takes the call that was left for this reader, if it is there; a call that was answered is, unless somebody removed it.
+    pub async fn forget_call(&self) -> Result<()> {
+        // The least that blocks: 0 is for ever.
+        self.client.command("BLPOP", vec![self.keys.hint(&self.name).into(), 0.001.into()]).await.map(drop)
     }
 }

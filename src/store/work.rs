@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::store::claim::{Started, read_started};
 use crate::store::keys::Key;
+use crate::store::names::ListNames;
 use crate::store::reply::Reply;
 
 /// One call of a node's lane `work`.
@@ -115,8 +116,8 @@ pub struct WorkReply {
     pub look: Option<Duration>,
 }
 
-const KEYS: &[Key] = &[Key::Clock, Key::Live, Key::Lanes, Key::Leases];
-const MORE_KEYS: &[Key] = &[
+pub(super) const KEYS: &[Key] = &[Key::Clock, Key::Live, Key::Lanes, Key::Leases];
+pub(super) const MORE_KEYS: &[Key] = &[
     Key::History,
     Key::Ended,
     Key::Events,
@@ -150,18 +151,20 @@ fn cut(text: &str, max: usize) -> &str {
 impl Store {
     /// Finishes and fetches. `Ok(None)` where a newer call of the lane has been answered.
     pub async fn work(&self, shard: u16, call: &WorkCall<'_>) -> Result<Option<WorkReply>> {
-        let mut lists: Vec<String> = self.lists(shard).to_vec();
+        let names = self.names(shard, call.incarnation);
         // Those that are served first, in an order that changes, so that no list starves behind another.
-        lists.sort_by_key(|list| !call.serves.has(list));
-        let served = lists.iter().take_while(|list| call.serves.has(list)).count();
+        let serves = |list: &ListNames| list.name.as_str().is_some_and(|name| call.serves.has(&name));
+        let (mut lists, others): (Vec<&ListNames>, Vec<_>) = names.each.iter().partition(|list| serves(list));
+        let served = lists.len();
         if served > 1 {
             let by = usize::try_from(call.number).unwrap_or(0) % served;
-            lists[..served].rotate_left(by);
+            lists.rotate_left(by);
         }
-        let mut keys = self.keys(shard).all(KEYS);
-        keys.push(self.keys(shard).holds(call.incarnation));
-        keys.extend(self.keys(shard).all(MORE_KEYS));
-        keys.extend(self.list_keys(shard, &lists));
+        lists.extend(others);
+        let mut keys = Vec::with_capacity(names.work.len() + 2 * lists.len());
+        keys.extend(names.work.iter().cloned());
+        keys.extend(lists.iter().map(|list| list.key.clone()));
+        keys.extend(lists.iter().filter_map(|list| list.hint.clone()));
         let mut args: Vec<Value> = vec![
             call.incarnation.into(),
             call.node.into(),
@@ -172,7 +175,7 @@ impl Store {
             (lists.len() as i64).into(),
         ];
         for (at, list) in lists.iter().enumerate() {
-            args.push(format!("{}{list}", u8::from(at < served)).into());
+            args.push(list.marked[usize::from(at < served)].clone());
         }
         for ended in call.ended {
             args.push(ended.run_id.as_str().into());

@@ -154,3 +154,21 @@ fn a_node_that_waits_for_work_is_called_when_a_queue_is_new() {
         wait_for("no call is left behind", DEADLINE, || !bed.server.keys().iter().any(|key| names_a_node(key)));
     });
 }
+
+#[test]
+fn a_node_that_stops_leaves_no_call_to_itself_behind() {
+    let bed = Bed::new();
+    // Its one slot is taken, so it does not wait for hints.
+    let mut node = bed.steady("full").args(&["--concurrency", "1", "--drain-timeout", "2s"]).start_live(&bed.user);
+    bed.user.ok(&["add", "long", "--every", "1h", "--", "sleep", "600"]);
+    bed.user.ok(&["trigger", "long"]);
+    bed.wait_state("long", "running", DEADLINE);
+    wait_for("the node waits for hints no more", DEADLINE, || bed.server.info("blocked_clients") == "0");
+    // As a call leaves it whose answer was lost.
+    let nodes = bed.user.json(&["nodes"]);
+    let call = format!("upbeat:{{test:0}}:hint:{}", nodes[0]["incarnation"].as_str().unwrap());
+    bed.server.ask(&["RPUSH", &call, "1"]);
+    node.sigterm();
+    node.wait_end(2 * DEADLINE);
+    assert!(!bed.server.keys().contains(&call));
+}

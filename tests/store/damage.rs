@@ -227,7 +227,7 @@ async fn a_key_of_another_type_stops_a_claim_before_it_writes() {
     let world = World::with(&[("a", every("10s"))]).await;
     let hand = Hand::new(&world.store, 'a');
     world.pass(10_000);
-    for name in ["history", "events", "parked", "queues", "start_by", "active", "lanes", "nodes"] {
+    for name in ["events", "parked", "queues", "start_by", "lanes", "leases", "cursors"] {
         let key = world.key(name);
         let is_there = world.redis.cli(&["EXISTS", &key]) == "1";
         if is_there {

@@ -6,6 +6,7 @@ local BACKFILL_ITEM, BACKFILL_HEAD = 42, 4  -- bytes: fire time and run id; leng
 local BACKFILLS_LOOKED, BACKFILL_WAIT_MS = 20, 1000
 local backfilling = { writes = {}, removes = {}, scores = {} }
 
+-- seldom: backfills
 -- Their number, the first and the last fire time, and the first run id.
 function backfilling.span(text)
   local at, total, first, last, run_id = 1, 0, NEVER, 0, nil
@@ -98,8 +99,8 @@ function backfilling.take_turns(limit)
 end
 
 -- What has lost its turn gets one; once a minute.
-function backfilling.heal(checked)
-  if now - checked < RECOVER_MS or redis.call('HLEN', backfills_key) == redis.call('ZCARD', backfilling_key) then return end
+function backfilling.heal()
+  if redis.call('HLEN', backfills_key) == redis.call('ZCARD', backfilling_key) then return end
   local ids = redis.call('HRANDFIELD', backfills_key, 100)
   for i = 1, #ids do redis.call('ZADD', backfilling_key, 'NX', now, ids[i]) end
 end

@@ -3,6 +3,7 @@
 local TEMPLATE, TEMPLATE_MIN = '>I6I6I4I4', 20  -- expires, countdown, lengths of body and properties
 local celery = { times = {} }
 
+-- seldom: celery
 -- As Python prints it, or `null`: `delay` ms after the sending, 0 for none. `ms` is when it is sent.
 function celery.time_after(ms, delay)
   if delay == 0 then return 'null' end

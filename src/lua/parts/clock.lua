@@ -17,7 +17,8 @@ local function next_fence()
   return fence
 end
 
--- The first write of every script: a clock of another type has raised above, before anything was written.
-local function keep_clock()
-  redis.call('HSET', clock_key, 't', now, 'last', now, 'hold', hold, 'fence', fence)
+-- The first write of every script, with other fields of the clock: a clock of another type has raised above, before anything was
+-- written.
+local function keep_clock(...)
+  redis.call('HSET', clock_key, 't', now, 'last', now, 'hold', hold, 'fence', fence, ...)
 end

@@ -6,20 +6,6 @@ local cursors = {}
 local to_plan = {}
 local due_writes, due_removes, cursor_writes, cursor_removes, parked_writes, finished_writes = {}, {}, {}, {}, {}, {}
 
-local function read_cursor(text)
-  if not text or #text < 12 or #text % 6 ~= 0 then return nil end
-  local cursor, pace_at = struct.unpack('>I6I6', text)
-  local back = {}
-  for at = 13, #text, 6 do back[#back + 1] = struct.unpack('>I6', text, at) end
-  return { cursor = cursor, pace_at = pace_at, back = back }
-end
-
-local function pack_cursor(cursor, pace_at, back)
-  local parts = { struct.pack('>I6I6', cursor, pace_at) }
-  for i = 1, #back do parts[#parts + 1] = struct.pack('>I6', back[i]) end
-  return table.concat(parts)
-end
-
 local function load_cursors(ids)
   if #ids == 0 or redis.call('HLEN', cursors_key) == 0 then return end
   local texts = redis.call('HMGET', cursors_key, unpack(ids))
@@ -38,6 +24,29 @@ local function score(t)
   return text
 end
 
+local function flush_cursors()
+  write_all('ZADD', due_key, due_writes)
+  write_all('ZREM', due_key, due_removes)
+  write_all('HDEL', cursors_key, cursor_removes)
+  write_all('HSET', cursors_key, cursor_writes)
+  write_all('ZADD', parked_key, parked_writes)
+  write_all('ZADD', finished_key, finished_writes)
+end
+
+-- seldom: cursor
+local function read_cursor(text)
+  if not text or #text < 12 or #text % 6 ~= 0 then return nil end
+  local cursor, pace_at = struct.unpack('>I6I6', text)
+  local back = {}
+  for at = 13, #text, 6 do back[#back + 1] = struct.unpack('>I6', text, at) end
+  return { cursor = cursor, pace_at = pace_at, back = back }
+end
+
+local function pack_cursor(cursor, pace_at, back)
+  local parts = { struct.pack('>I6I6', cursor, pace_at) }
+  for i = 1, #back do parts[#parts + 1] = struct.pack('>I6', back[i]) end
+  return table.concat(parts)
+end
 
 -- Gives an entry its place after it was settled. `t`, `left` are what `settle` returned, `was_due` whether it stands in `due`.
 -- Returns the next fire time for people, or nil.
@@ -65,13 +74,4 @@ local function put_in_place(id, p, t, left, back, pace_at, look, was_due)
   append(due_writes, score(t), id)
   if left <= LOW then to_plan[#to_plan + 1] = id end
   return t
-end
-
-local function flush_cursors()
-  write_all('ZADD', due_key, due_writes)
-  write_all('ZREM', due_key, due_removes)
-  write_all('HDEL', cursors_key, cursor_removes)
-  write_all('HSET', cursors_key, cursor_writes)
-  write_all('ZADD', parked_key, parked_writes)
-  write_all('ZADD', finished_key, finished_writes)
 end

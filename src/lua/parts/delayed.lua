@@ -3,6 +3,7 @@
 local delayed = {}
 local DELAYED_MOVED = 500
 
+-- seldom: delayed
 -- Whether the run stands there.
 function delayed.has(run)
   return run.state == RETRYING or (run.state == WAITING and run.flags % (UNTIL * 2) >= UNTIL)

@@ -10,6 +10,7 @@ local MESSAGE_MIN = 10
 local delivered, betweens, ways = {}, {}, {}, {}
 local last_head, last_way, least
 
+-- seldom: deliver
 -- Returns the message's way and what stands behind run id, fire time and trigger, or nil where it is damaged; cannot raise.
 -- Messages with the same head go to the same target in the same way, so the head is read once.
 local function read_message(text)

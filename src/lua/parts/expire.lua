@@ -1,6 +1,8 @@
 -- Runs in a list, or beside it, whose `start_within` has passed end `missed`, `too_late`; those that had begun and wait for their
 -- next attempt when the time of the whole run is up end `failed`, `timeout`. Needs start_by_key, delayed_key, live_key, queues_key,
 -- the history, `waits`.
+
+-- seldom: expire
 local function end_late(run_id, run)
   if run.attempt == 0 then return remember_run(run_id, run, MISSED, TOO_LATE, '', 0, '') end
   remember_run(run_id, run, FAILED, TIMEOUT, '', 0, 'it had not succeeded within the time of the whole run (retry.within)')

@@ -2,6 +2,36 @@
 local FETCH_LOOKS = 200
 local QUEUED_FRONT, RUNNING_FRONT, NO_TIME = string.char(1, QUEUED), string.char(1, RUNNING), string.rep('\0', 6)
 
+-- Up to `wanted` runs from the lists served, in their order. Returns their ids; `given` has each with its record.
+local function fetch(wanted, served, lengths)
+  -- `late`: entries of runs that could not start in time.
+  local fetched, looks = { late = {}, given = {} }, 0
+  for i = 1, #served do
+    local left, room, before = lengths[served[i]], 1, #fetched
+    if left > 0 then room = gates.room(served[i]) end
+    while left > 0 and #fetched < wanted and #fetched - before < room and looks < FETCH_LOOKS do
+      looks = looks + 1
+      local count = math.min(wanted - #fetched, left, before + room - #fetched, 500)
+      take_from(served[i], count, fetched)
+      left = left - count
+    end
+    if gates.is_any then gates.start(served[i], fetched, before + 1) end
+  end
+  if #fetched > 0 then
+    local added = 0
+    for from = 1, #fetched, 1000 do
+      added = added + redis.call('SADD', holds_key, unpack(fetched, from, math.min(from + 999, #fetched)))
+    end
+    -- With the fences given out above.
+    redis.call('HSET', clock_key, 'fence', fence)
+    if added < #fetched then fetched = each_once(fetched) end
+    redis.call('HINCRBY', clock_key, 'held', #fetched)
+  end
+  if #fetched.late > 0 then waits.admit(fetched.late) end
+  return fetched
+end
+
+-- seldom: fetch
 -- The usual case, flat: the record of a queued run as that of the caller's next attempt, its entry id, and which attempt that is. Nil
 -- where it is damaged, has left its list, or has a last moment to start.
 local function usual_start(text)
@@ -66,33 +96,4 @@ local function each_once(ids)
   end
   once.given = held_of(table.concat(once, ' '))
   return once
-end
-
--- Up to `wanted` runs from the lists served, in their order. Returns their ids; `given` has each with its record.
-local function fetch(wanted, served, lengths)
-  -- `late`: entries of runs that could not start in time.
-  local fetched, looks = { late = {}, given = {} }, 0
-  for i = 1, #served do
-    local left, room, before = lengths[served[i]], 1, #fetched
-    if left > 0 then room = gates.room(served[i]) end
-    while left > 0 and #fetched < wanted and #fetched - before < room and looks < FETCH_LOOKS do
-      looks = looks + 1
-      local count = math.min(wanted - #fetched, left, before + room - #fetched, 500)
-      take_from(served[i], count, fetched)
-      left = left - count
-    end
-    gates.start(served[i], fetched, before + 1)
-  end
-  if #fetched > 0 then
-    local added = 0
-    for from = 1, #fetched, 1000 do
-      added = added + redis.call('SADD', holds_key, unpack(fetched, from, math.min(from + 999, #fetched)))
-    end
-    if added < #fetched then fetched = each_once(fetched) end
-    redis.call('HINCRBY', clock_key, 'held', #fetched)
-  end
-  waits.admit(fetched.late)
-  -- The fences given out above.
-  redis.call('HSET', clock_key, 'fence', fence)
-  return fetched
 end

@@ -1,7 +1,6 @@
 -- Ends attempts of the caller, or gives them back. Needs the locals of `work`.
 local now_text, node_text = struct.pack('>I6', now), string.char(#node_name) .. node_name
 local OUTCOMES = { succeeded = SUCCEEDED, failed = FAILED, cancelled = CANCELLED }
-
 local FIRST_ATTEMPT = '\0\1\0\0\0'
 local usual_fronts, usual_exits = {}, {}
 
@@ -32,11 +31,11 @@ local function remember_usual(a)
   push_record(a.id, a.run_id, unpack_text('>I2', text, AT_KEEP), a.id, body, nil, end_code(SUCCEEDED, a.reason, trigger))
 end
 
--- Reads the records of attempts; `is_mine` where the caller holds the current attempt.
+-- Reads the records of attempts; `is_mine` where the caller holds the current attempt. Returns whether all are the usual case.
 local function read_attempts(attempts)
   local ids, rings = {}, {}
   for i = 1, #attempts do ids[i] = attempts[i].run_id end
-  if #ids == 0 then return end
+  if #ids == 0 then return true end
   local texts = redis.call('HMGET', live_key, unpack(ids))
   local seen = {}
   for i = 1, #attempts do
@@ -54,58 +53,14 @@ local function read_attempts(attempts)
     end
   end
   load_tails(rings)
-end
-
--- A run that goes back to the front of its list.
-local function requeue(a)
-  local run = a.run
-  run.state, run.holder = QUEUED, NOBODY
-  redis.call('HSET', live_key, a.run_id, pack_live(run))
-  redis.call('LPUSH', lists[run.list], a.run_id)
-  if hints[run.list] and redis.call('LLEN', hints[run.list]) == 0 then redis.call('RPUSH', hints[run.list], '1') end
-end
-
--- A back-log waits for the run before it.
-local function wake_back_logs(ids)
-  if #ids == 0 or redis.call('HLEN', cursors_key) == 0 then return end
-  local texts = redis.call('HMGET', cursors_key, unpack(ids))
-  for i = 1, #ids do
-    if texts[i] and #texts[i] > 12 then
-      local pace_at = struct.unpack('>I6', texts[i], 7)
-      redis.call('ZADD', due_key, 'XX', 'LT', math.max(pace_at, now), ids[i])
-    end
+  for i = 1, #attempts do
+    if not attempts[i].text then return false end
   end
+  return true
 end
 
--- Why a run was cancelled, and by whom.
-local function cancel_words(run_id)
-  local words = redis.call('HGET', cancels_key, run_id)
-  redis.call('HDEL', cancels_key, run_id)
-  if words == OTHER_CAME then return CANCEL_OTHER, '' end
-  return BY_USER, words
-end
-
--- An attempt failed and its run has another one: it waits for its time in `delayed`. The whole run has `left` ms, if it has a limit.
-local function delay_next(a)
-  local run = a.run
-  log_attempt(run, a.reason, node_name, a.exit, a.message)
-  append(logged.retried, run.id, a.run_id)
-  logged.retried[#logged.retried + 1] = string.format('%d %d %.0f', run.attempt, a.reason, now + a.wait)
-  -- When it goes into its list stands in its record, too: `delayed` can be rebuilt from it.
-  run.state, run.holder, run.enqueued_at = RETRYING, NOBODY, now + a.wait
-  redis.call('HSET', live_key, a.run_id, pack_live(run))
-  redis.call('ZADD', delayed_key, run.enqueued_at, a.run_id)
-  if a.left > 0 then redis.call('ZADD', start_by_key, now + a.left, a.run_id) end
-end
-
--- How it ends although nobody knows its outcome: somebody had asked to cancel it, or it may not be repeated; nil where it goes back.
-local function end_of(a)
-  if a.run.flags % 2 == CANCEL_ASKED then return CANCELLED, BY_USER end
-  if a.outcome == 'handed_back' and a.run.entry_flags % (FLAG_ONCE * 2) >= FLAG_ONCE then return FAILED, DRAINED end
-end
-
--- Returns a word per attempt.
-local function finish(attempts)
+-- Returns a word per attempt. `has_rare`: there may be back-logs, or runs that wait.
+local function finish(attempts, has_rare)
   local words, gone, released, entries = {}, {}, {}, {}
   for i = 1, #attempts do
     local a = attempts[i]
@@ -152,7 +107,58 @@ local function finish(attempts)
     redis.call('SREM', holds_key, unpack(released))
     redis.call('HINCRBY', clock_key, 'held', -#released)
   end
-  wake_back_logs(entries)
-  waits.admit(entries)
+  if has_rare then
+    wake_back_logs(entries)
+    waits.admit(entries)
+  end
   return words
+end
+
+-- seldom: finish
+-- A run that goes back to the front of its list.
+local function requeue(a)
+  local run = a.run
+  run.state, run.holder = QUEUED, NOBODY
+  redis.call('HSET', live_key, a.run_id, pack_live(run))
+  redis.call('LPUSH', lists[run.list], a.run_id)
+  if hints[run.list] and redis.call('LLEN', hints[run.list]) == 0 then redis.call('RPUSH', hints[run.list], '1') end
+end
+
+-- A back-log waits for the run before it.
+local function wake_back_logs(ids)
+  if #ids == 0 or redis.call('HLEN', cursors_key) == 0 then return end
+  local texts = redis.call('HMGET', cursors_key, unpack(ids))
+  for i = 1, #ids do
+    if texts[i] and #texts[i] > 12 then
+      local pace_at = struct.unpack('>I6', texts[i], 7)
+      redis.call('ZADD', due_key, 'XX', 'LT', math.max(pace_at, now), ids[i])
+    end
+  end
+end
+
+-- Why a run was cancelled, and by whom.
+local function cancel_words(run_id)
+  local words = redis.call('HGET', cancels_key, run_id)
+  redis.call('HDEL', cancels_key, run_id)
+  if words == OTHER_CAME then return CANCEL_OTHER, '' end
+  return BY_USER, words
+end
+
+-- An attempt failed and its run has another one: it waits for its time in `delayed`. The whole run has `left` ms, if it has a limit.
+local function delay_next(a)
+  local run = a.run
+  log_attempt(run, a.reason, node_name, a.exit, a.message)
+  append(logged.retried, run.id, a.run_id)
+  logged.retried[#logged.retried + 1] = string.format('%d %d %.0f', run.attempt, a.reason, now + a.wait)
+  -- When it goes into its list stands in its record, too: `delayed` can be rebuilt from it.
+  run.state, run.holder, run.enqueued_at = RETRYING, NOBODY, now + a.wait
+  redis.call('HSET', live_key, a.run_id, pack_live(run))
+  redis.call('ZADD', delayed_key, run.enqueued_at, a.run_id)
+  if a.left > 0 then redis.call('ZADD', start_by_key, now + a.left, a.run_id) end
+end
+
+-- How it ends although nobody knows its outcome: somebody had asked to cancel it, or it may not be repeated; nil where it goes back.
+local function end_of(a)
+  if a.run.flags % 2 == CANCEL_ASKED then return CANCELLED, BY_USER end
+  if a.outcome == 'handed_back' and a.run.entry_flags % (FLAG_ONCE * 2) >= FLAG_ONCE then return FAILED, DRAINED end
 end

@@ -1,6 +1,8 @@
 -- Makes runs. Only gathers what is to be written; `flush.lua` writes. Needs the parts before it and these locals of the script:
 -- live_key, active_key, lists (name -> key), serves (name -> true), slots, holder, node_name.
 local live_writes, queued, started, directs = {}, {}, {}, {}
+-- What `started` stands for: run id, record, ...
+local given = {}
 local start_bys = {}
 local runs_made, bytes_made, claimed = 0, 0, 0
 -- Places in a direct delivery that waits for `deliver.lua`.
@@ -9,24 +11,26 @@ local D_ID, D_PLAN, D_RUN_ID, D_FIRE_AT, D_TRIGGER, D_TAIL, D_WAY, D_RING, D_LIV
 local D_KEEP = 10
 -- Messages of direct actions, by entry.
 local templates = {}
-local heads, queued_heads = {}, {}
-
-local function id_head(fire_at)
-  local head = heads[fire_at]
-  if not head then
-    head = string.format('%08x-%04x', math.floor(fire_at / 65536), fire_at % 65536)
-    heads[fire_at] = head
-  end
-  return head
-end
-
-local function run_id_of(p, fire_at) return id_head(fire_at) .. p[P_SUFFIX] end
+local queued_heads = {}
 
 local function load_lists()
   for name, key in pairs(lists) do empty[name] = redis.call('LLEN', key) == 0 end
 end
 
 local marked = {}
+
+-- The head of the live record of a run in its list: the same for all of one fire time.
+local function queued_head(fire_at, trigger, due_at)
+  local head = queued_heads[fire_at]
+  if not head or trigger ~= SCHEDULED or due_at ~= fire_at then
+    head = struct.pack(LIVE, 1, QUEUED, trigger, 0, 0, 0, 0, fire_at, due_at, now, 0, 0, NOBODY)
+    if trigger == SCHEDULED and due_at == fire_at then queued_heads[fire_at] = head end
+  end
+  return head
+end
+
+-- seldom: fire
+local function run_id_of(p, fire_at) return id_head(fire_at) .. p[P_SUFFIX] end
 
 -- The one record of fire times that end without a run.
 local function record_over(id, p, first, last, count, state, reason, message)
@@ -45,16 +49,6 @@ end
 local function drop_back(id, p, t, back, state, reason)
   recast(id, t, t, 1, t, p[P_REVISION], state, reason, back)
   record_over(id, p, t, t, 1, state, reason)
-end
-
--- The head of the live record of a run in its list: the same for all of one fire time.
-local function queued_head(fire_at, trigger, due_at)
-  local head = queued_heads[fire_at]
-  if not head or trigger ~= SCHEDULED or due_at ~= fire_at then
-    head = struct.pack(LIVE, 1, QUEUED, trigger, 0, 0, 0, 0, fire_at, due_at, now, 0, 0, NOBODY)
-    if trigger == SCHEDULED and due_at == fire_at then queued_heads[fire_at] = head end
-  end
-  return head
 end
 
 -- Puts a run where it belongs: into a free slot of the claimer, at the end of its list, or beside it where it `waits`.
@@ -82,9 +76,10 @@ local function place(id, p, run_id, fire_at, trigger, extras, is_waiting)
     end
     list[#list + 1] = run_id
   end
-  if p[P_START_WITHIN] > 0 and string.byte(head, 2) ~= RUNNING then append(start_bys, due_at + p[P_START_WITHIN], run_id) end
+  if p[P_START_WITHIN] > 0 and byte(head, 2) ~= RUNNING then append(start_bys, due_at + p[P_START_WITHIN], run_id) end
   local text = head .. p[P_TAIL] .. string.char(#id) .. id .. (extras or '')
   append(live_writes, run_id, text)
+  if byte(head, 2) == RUNNING then append(given, run_id, text) end
   note_move(logged.fired, trigger, id, run_id)
   if p[P_OVERLAP] == CANCEL_OTHERS then overlap.fresh[run_id] = text end
   if p[P_NEEDS_MARKS] then

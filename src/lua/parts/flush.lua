@@ -12,7 +12,7 @@ local function flush_runs()
   for from = 1, #mark_writes, 2000 do
     redis.call('HSET', active_key, unpack(mark_writes, from, math.min(from + 1999, #mark_writes)))
   end
-  waits.flush()
+  if next(waits.changed) then waits.flush() end
   for name, run_ids in pairs(queued) do
     for from = 1, #run_ids, 1000 do redis.call('RPUSH', lists[name], unpack(run_ids, from, math.min(from + 999, #run_ids))) end
     waiting_lists[#waiting_lists + 1] = name

@@ -6,17 +6,6 @@
 local GATE_SLICES, GATE_CHECKED, GATE_EACH_MS, GATE_LOOK_MS = 64, 500, 1000, 5000
 local gates = { of = {}, marks = {}, ended = {}, freed = {}, uncounted = {}, look = NEVER }
 
-function gates.queue_of(list) return string.match(list, '^[^:]*') end
-
--- A rule that can't be read lets nothing start: `queues` says so.
-function gates.read(text)
-  local is_fine, rule = pcall(cjson.decode, text)
-  if not is_fine or type(rule) ~= 'table' or rule.v ~= 1 or rule.paused then return { is_shut = true } end
-  local share, starts, span = tonumber(rule.running_share), tonumber(rule.rate_share), tonumber(rule.rate_ms)
-  if (rule.max_running and not share) or (rule.rate and not (starts and span and span > 0)) then return { is_shut = true } end
-  return { share = share, starts = starts, span = span, slice = starts and starts > GATE_SLICES and math.ceil(span / GATE_SLICES) or 1 }
-end
-
 function gates.load()
   if redis.call('HLEN', rules_key) == 0 then return end
   gates.is_any = true
@@ -32,6 +21,27 @@ function gates.load()
   for i = 1, #queues do
     if texts[i] then gates.of[queues[i]] = gates.read(texts[i]) end
   end
+end
+
+-- How many runs of this list may start now.
+function gates.room(list)
+  local queue = gates.is_any and gates.queue_of(list)
+  local gate = gates.of[queue]
+  if not gate then return NEVER end
+  if not gate.room then gates.measure(queue, gate) end
+  return gate.room
+end
+
+-- seldom: gates
+function gates.queue_of(list) return string.match(list, '^[^:]*') end
+
+-- A rule that can't be read lets nothing start: `queues` says so.
+function gates.read(text)
+  local is_fine, rule = pcall(cjson.decode, text)
+  if not is_fine or type(rule) ~= 'table' or rule.v ~= 1 or rule.paused then return { is_shut = true } end
+  local share, starts, span = tonumber(rule.running_share), tonumber(rule.rate_share), tonumber(rule.rate_ms)
+  if (rule.max_running and not share) or (rule.rate and not (starts and span and span > 0)) then return { is_shut = true } end
+  return { share = share, starts = starts, span = span, slice = starts and starts > GATE_SLICES and math.ceil(span / GATE_SLICES) or 1 }
 end
 
 -- The slices of a rate that still count. What lies beyond the clock is of a time when it had run ahead.
@@ -60,15 +70,6 @@ function gates.measure(queue, gate)
     if count >= gate.starts and gate.room > 0 then gate.next_at = slices[1] and slices[1][1] + gate.span end
     gate.room = math.min(gate.room, math.max(gate.starts - count, 0))
   end
-end
-
--- How many runs of this list may start now.
-function gates.room(list)
-  local queue = gates.is_any and gates.queue_of(list)
-  local gate = gates.of[queue]
-  if not gate then return NEVER end
-  if not gate.room then gates.measure(queue, gate) end
-  return gate.room
 end
 
 -- Those from `first` on have started.

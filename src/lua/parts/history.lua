@@ -66,6 +66,22 @@ local function push_record(id, run_id, keep, field, body, first, code)
   tails[field] = struct.pack('>I4B', sequence, count + 1) .. string.sub(tail, 6) .. struct.pack('>I2', #body) .. body
 end
 
+local function flush_history()
+  local write = chunks
+  for field, text in pairs(tails) do
+    if text ~= '' then
+      write[#write + 1] = field
+      write[#write + 1] = text
+    end
+  end
+  for from = 1, #write, 2000 do
+    redis.call('HSET', history_key, unpack(write, from, math.min(from + 1999, #write)))
+  end
+  if #letters > 0 then flush_letters() end
+  log_ended(ended)
+end
+
+-- seldom: history
 -- r: id, run_id, keep, state, reason, trigger, attempt, lost, flags, fire_at, due_at, enqueued_at, started_at, finished_at,
 -- birth, revision, exit (code + 1, 0 none), fires, last_fire_at, node, message, log (of the attempts; may be nil). Returns it packed.
 local function remember(r)
@@ -119,19 +135,4 @@ local function flush_letters()
     redis.call('HDEL', letters_key, unpack(gone))
     log_event('type', 'letters_dropped', 'count', #gone)
   end
-end
-
-local function flush_history()
-  local write = chunks
-  for field, text in pairs(tails) do
-    if text ~= '' then
-      write[#write + 1] = field
-      write[#write + 1] = text
-    end
-  end
-  for from = 1, #write, 2000 do
-    redis.call('HSET', history_key, unpack(write, from, math.min(from + 1999, #write)))
-  end
-  if #letters > 0 then flush_letters() end
-  log_ended(ended)
 end

@@ -2,6 +2,7 @@
 local TRIGGER_WORDS = { 'scheduled', 'catch_up', 'manual', 'backfill', 'follow_up', 'one_off' }
 local instants = {}
 
+-- seldom: instant
 -- RFC 3339 in UTC with milliseconds, by integer arithmetic, once per distinct instant.
 local function instant_text(ms)
   local text = instants[ms]

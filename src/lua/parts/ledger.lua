@@ -8,6 +8,36 @@ local ledgers, long_ledgers, ledger_writes = {}, {}, {}
 -- Entries with `max_fires`: their plans, and how many fire times came so far.
 local limits = { plans = {}, counts = {} }
 
+-- The ledger with one more outcome: the last stretch grows, or a new one begins.
+local function grown(id, text, first, last, count, sum, revision, outcome, reason)
+  local n = #text
+  if n > STRETCH_LEN then
+    local f, l, c, s, r, o, w = struct.unpack(STRETCH, text, n - STRETCH_LEN + 1)
+    if r == revision and o == outcome and w == reason and first > l then
+      local stretch = struct.pack(STRETCH, f, last, c + count, (s + sum) % MODULUS, r, o, w)
+      return n == STRETCH_LEN + 1 and '\1' .. stretch or string.sub(text, 1, n - STRETCH_LEN) .. stretch
+    end
+  elseif n == 0 then
+    text = '\1'
+  end
+  if n > LEDGER_LONG then long_ledgers[#long_ledgers + 1] = id end
+  return text .. struct.pack(STRETCH, first, last, count, sum, revision, outcome, reason)
+end
+
+local function flush_ledgers()
+  local write = ledger_writes
+  for id, text in pairs(ledgers) do
+    if text ~= '' then
+      write[#write + 1] = id
+      write[#write + 1] = text
+    end
+  end
+  for from = 1, #write, 2000 do
+    redis.call('HSET', ledger_key, unpack(write, from, math.min(from + 1999, #write)))
+  end
+end
+
+-- seldom: ledger
 local function load_ledgers(ids)
   if #ids == 0 then return end
   local texts = redis.call('HMGET', ledger_key, unpack(ids))
@@ -25,22 +55,6 @@ end
 local function sum_of(first, count, period)
   local pairs_of = count % 2 == 0 and multiply(count / 2, count - 1) or multiply(count, (count - 1) / 2)
   return (multiply(first, count) + multiply(pairs_of % MODULUS, period)) % MODULUS
-end
-
--- The ledger with one more outcome: the last stretch grows, or a new one begins.
-local function grown(id, text, first, last, count, sum, revision, outcome, reason)
-  local n = #text
-  if n > STRETCH_LEN then
-    local f, l, c, s, r, o, w = struct.unpack(STRETCH, text, n - STRETCH_LEN + 1)
-    if r == revision and o == outcome and w == reason and first > l then
-      local stretch = struct.pack(STRETCH, f, last, c + count, (s + sum) % MODULUS, r, o, w)
-      return n == STRETCH_LEN + 1 and '\1' .. stretch or string.sub(text, 1, n - STRETCH_LEN) .. stretch
-    end
-  elseif n == 0 then
-    text = '\1'
-  end
-  if n > LEDGER_LONG then long_ledgers[#long_ledgers + 1] = id end
-  return text .. struct.pack(STRETCH, first, last, count, sum, revision, outcome, reason)
 end
 
 local function enter(id, first, last, count, sum, revision, outcome, reason)
@@ -86,17 +100,4 @@ local function ledger_end(id)
   local last, text = 0, ledgers[id] or ''
   for at = 2, #text - STRETCH_LEN + 1, STRETCH_LEN do last = math.max(last, (struct.unpack('>I6', text, at + 6))) end
   return last
-end
-
-local function flush_ledgers()
-  local write = ledger_writes
-  for id, text in pairs(ledgers) do
-    if text ~= '' then
-      write[#write + 1] = id
-      write[#write + 1] = text
-    end
-  end
-  for from = 1, #write, 2000 do
-    redis.call('HSET', ledger_key, unpack(write, from, math.min(from + 1999, #write)))
-  end
 end

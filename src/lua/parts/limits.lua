@@ -1,6 +1,7 @@
 -- `max_fires`: fire times in all since the entry was created, however they ended. `fires` keeps the number; where it is not kept
 -- (the limit is new, or the key was lost) the ledger says it. Needs `fires_key`, `entries_key`, the ledger of the entry.
 
+-- seldom: limits
 -- Fire times of an entry on record, of its present birth.
 function limits.on_record(id, definition)
   local since = definitions.counts_since(definition or '')

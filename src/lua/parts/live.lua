@@ -18,6 +18,27 @@ local FLAG_ONCE = 8
 local ATTEMPT = '>I6I6BI2'
 local ATTEMPT_MESSAGE_MAX, ATTEMPT_LOG_MAX = 200, 16000
 
+local heads = {}
+
+-- The beginning of the ids of all runs of a fire time.
+local function id_head(fire_at)
+  local head = heads[fire_at]
+  if not head then
+    head = string.format('%08x-%04x', math.floor(fire_at / 65536), fire_at % 65536)
+    heads[fire_at] = head
+  end
+  return head
+end
+
+-- The entry id of a record, and where it ends; nil where it is cut off.
+local function live_id(text)
+  local at = AT_LIST + 1 + byte(text, AT_LIST)
+  local length = byte(text, at)
+  if not length or #text < at + length then return nil end
+  return cut(text, at + 1, at + length), at + length
+end
+
+-- seldom: live
 local function pack_live(r)
   return struct.pack(LIVE, 1, r.state, r.trigger, r.flags, r.attempt, r.lost, r.uncounted, r.fire_at, r.due_at,
     r.enqueued_at, r.started_at, r.fence, r.holder) .. r.tail
@@ -43,14 +64,6 @@ end
 
 -- The list of a record that was read.
 local function list_of(text) return cut(text, AT_LIST + 1, AT_LIST + byte(text, AT_LIST)) end
-
--- The entry id of a record, and where it ends; nil where it is cut off.
-local function live_id(text)
-  local at = AT_LIST + 1 + byte(text, AT_LIST)
-  local length = byte(text, at)
-  if not length or #text < at + length then return nil end
-  return cut(text, at + 1, at + length), at + length
-end
 
 -- The attempts before the last one, packed, and what stands behind them.
 local function attempt_log(r)

@@ -18,9 +18,10 @@ local function mark_log(key, name, id)
   redis.call('HSET', clock_key, name .. '_marks', marks)
 end
 
--- One line that stands for `count`. Where the clock had gone back no id can be made of it: then the line says its time itself.
-local function log_line(key, name, most, count, ...)
-  local total, step, id = redis.call('HINCRBY', clock_key, name .. '_count', count), most / LOG_PARTS, nil
+-- One line that stands for `count`, `total` with all before it. Where the clock had gone back no id can be made of it: then the
+-- line says its time itself.
+local function add_line(key, name, most, total, count, ...)
+  local step, id = most / LOG_PARTS, nil
   if behind_ms == 0 then
     id = redis.pcall('XADD', key, 'MAXLEN', '~', most, string.format('%.0f-%.0f', now, micros % 1000 * 1000 + logged.lines), 'c', total, ...)
   end
@@ -29,7 +30,9 @@ local function log_line(key, name, most, count, ...)
   if math.floor(total / step) > math.floor((total - count) / step) and type(id) == 'string' then mark_log(key, name, id) end
 end
 
-local function log_event(...) log_line(events_key, 'events', EVENTS_MAX, 1, ...) end
+local function log_line(key, name, most, count, ...)
+  add_line(key, name, most, redis.call('HINCRBY', clock_key, name .. '_count', count), count, ...)
+end
 
 -- A run that was fired, with the number of its trigger, or started, with that of its attempt.
 local function note_move(moves, number, id, run_id)
@@ -41,16 +44,25 @@ end
 
 -- Two lines a run: entry id, run id. One that is tried again has a third: attempt, number of the reason, when the next one is due.
 local function flush_moves()
+  local retried = logged.retried
+  local count = #retried / 3
+  for _, runs in pairs(logged.fired) do count = count + #runs / 2 end
+  for _, runs in pairs(logged.started) do count = count + #runs / 2 end
+  if count == 0 then return end
+  local total = redis.call('HINCRBY', clock_key, 'moves_count', count) - count
   for trigger, runs in pairs(logged.fired) do
     if #runs > 0 then
-      log_line(moves_key, 'moves', MOVES_MAX, #runs / 2, 'type', 'fired', 'trigger', trigger, 'runs', table.concat(runs, '\n'))
+      total = total + #runs / 2
+      add_line(moves_key, 'moves', MOVES_MAX, total, #runs / 2, 'type', 'fired', 'trigger', trigger, 'runs', table.concat(runs, '\n'))
     end
   end
-  if #logged.retried > 0 then
-    log_line(moves_key, 'moves', MOVES_MAX, #logged.retried / 3, 'type', 'retried', 'node', node_name, 'runs', table.concat(logged.retried, '\n'))
+  if #retried > 0 then
+    total = total + #retried / 3
+    add_line(moves_key, 'moves', MOVES_MAX, total, #retried / 3, 'type', 'retried', 'node', node_name, 'runs', table.concat(retried, '\n'))
   end
   for attempt, runs in pairs(logged.started) do
-    log_line(moves_key, 'moves', MOVES_MAX, #runs / 2, 'type', 'started', 'node', node_name, 'attempt', attempt, 'runs', table.concat(runs, '\n'))
+    total = total + #runs / 2
+    add_line(moves_key, 'moves', MOVES_MAX, total, #runs / 2, 'type', 'started', 'node', node_name, 'attempt', attempt, 'runs', table.concat(runs, '\n'))
   end
 end
 
@@ -60,6 +72,9 @@ local function log_ended(lines)
     log_line(ended_key, 'ended', ENDED_MAX, #lines / 3, 'type', 'ended', 'node', node_name, 'runs', table.concat(lines, '\n'))
   end
 end
+
+-- seldom: log
+local function log_event(...) log_line(events_key, 'events', EVENTS_MAX, 1, ...) end
 
 local function flush_events()
   for i = 1, #logged.events do log_event(unpack(logged.events[i])) end

@@ -3,6 +3,7 @@
 local marks, empty, mark_writes = {}, {}, {}
 local overlap = { fresh = {}, ended = {}, asked = {} }
 
+-- seldom: overlap
 -- Marks count only while their run is in `live`.
 local function load_marks(ids)
   if #ids == 0 then return end

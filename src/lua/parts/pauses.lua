@@ -3,6 +3,7 @@
 local PAUSES_ENDED, PAUSES_TIMES = 50, 1000  -- in one claim, at most: entries, listed fire times looked through
 local pausing = { removes = {}, scores = {} }
 
+-- seldom: pauses
 function pausing.till(id, score)
   local place = cursors[id]
   return place and place.pace_at > 0 and place.pace_at or score

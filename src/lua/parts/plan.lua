@@ -23,6 +23,7 @@ local VERSION = 4
 -- begin, start_within, stop, keep; then max_runs, per_minute, delay, max_fires, max_running.
 local S_LIST, S_TAIL, S_AT, S_START_WITHIN, S_STOP, S_KEEP = 1, 2, 3, 4, 5, 6
 local S_MAX_RUNS, S_PER_MINUTE, S_DELAY, S_MAX_FIRES, S_MAX_RUNNING = 7, 8, 9, 10, 11
+local USUAL = '>xBBBc23xxxxI4I6'  -- form, rules, list, suffix, revision, the first time
 local shapes, LIST_NAMES = {}, { '', 'default:exec', 'default:shell', 'default:http' }
 local KEEP_RUNS, MAX_RUNS, PER_MINUTE = 100, 100, 60  -- as `domain/policy.rs` has them
 
@@ -50,6 +51,37 @@ local function shape_of(text, rules, code)
   return shape
 end
 
+-- The fire time behind `fire_at` in a plan of this form, whose times begin at `at` with `base`, and whether few are left behind it;
+-- nil where it was the last one, false where somebody must look closer.
+local function next_after(text, form, at, base, stop, fire_at)
+  local unit = math.floor(form % 16 / UNIT)
+  if unit > 2 then return false end
+  local step, number, counts = STEPS[unit], NUMBERS[unit], UNITS[unit]
+  local more = (#text - at - 5) / step
+  if form % UNIT == ARITHMETIC then
+    if more ~= 1 or fire_at < base then return false end
+    local period = unpack_text(number, text, at + 6) * counts
+    if period < 1 then return false end
+    local t = fire_at - (fire_at - base) % period + period
+    return t > now and (stop == 0 or t < stop) and t, false
+  end
+  if form % UNIT ~= LISTED or more % 1 ~= 0 then return false end
+  -- Distances from the first time, or the times themselves.
+  local since = counts > 1 and base or 0
+  local low, high, over = base > fire_at and 0 or 1, more + 1, (fire_at - since) / counts
+  while low > 0 and low < high do
+    local middle = math.floor((low + high) / 2)
+    if unpack_text(number, text, at + 6 - step + middle * step) > over then high = middle else low = middle + 1 end
+  end
+  if low > more then
+    if form < FINAL then return false end
+    return nil
+  end
+  local t = low == 0 and base or since + unpack_text(number, text, at + 6 - step + low * step) * counts
+  return t > now and t, form < FINAL and more - low <= LOW
+end
+
+-- seldom: plan
 -- A plan of version 3.
 local function read_old(text)
   if #text < 83 then return nil, 'damaged' end

@@ -1,6 +1,7 @@
 -- Settles the fire times of an entry up to now, by the rule "Late" of the contract. Needs `fire.lua`.
 local LATE_MS, LATE_WITH_NEWER_MS = 60000, 5000
 
+-- seldom: settle
 -- The fire times from `cursor` to `limit`, else those that are due, `most` of them: their number, the i-th, and the sum of i to j; and whether
 -- the plan knows what comes next.
 local function due_times(p, cursor, limit, most)

@@ -3,6 +3,7 @@
 -- passes otherwise (paused, removed) is dropped unseen. Needs `skips_key`, `fire`.
 local skipping = { of = {}, cuts = {}, pending = {}, writes = {}, removes = {} }
 
+-- seldom: skips
 function skipping.read(text)
   local list, at = {}, 1
   while text and #text >= at + 7 do

@@ -1,7 +1,6 @@
 -- The usual case of a claim, flat: one fire time of the entry is due, it is not late, and nothing else is to be decided. It does
 -- in one go, without a table per plan, what `settle`, `fire` and `put_in_place` do for any other; what it does not do changes nothing.
 -- Needs every part before it. Most of what it writes is the same for all entries of one fire time and made once.
-local USUAL = '>xBBBc23xxxxI4I6'  -- form, rules, list, suffix, revision, the first time
 local id_lengths = {}
 -- What is the same for all of one fire time, and how much is gathered: `take` fires the usual ones before any other.
 local usual_at, usual_head, usual_id, usual_stretches
@@ -35,37 +34,12 @@ local function take_usual(id, text, fire_at, ledger, needs_mark, way, tail, ring
   local at, stop, start_within = shape[S_AT], shape[S_STOP], shape[S_START_WITHIN]
   if start_within > 0 and age > start_within then return false end
   if at > PLAN_REST then base = unpack_text('>I6', text, at) end
-  local unit = math.floor(form % 16 / UNIT)
-  if unit > 2 then return false end
-  local step, number, counts = STEPS[unit], NUMBERS[unit], UNITS[unit]
-  local more, t, is_low = (#text - at - 5) / step, nil, nil
-  if form % UNIT == ARITHMETIC then
-    if more ~= 1 or fire_at < base then return false end
-    local period = unpack_text(number, text, at + 6) * counts
-    if period < 1 then return false end
-    t = fire_at - (fire_at - base) % period + period
-    if t <= now or (stop > 0 and t >= stop) then return false end
-  else
-    if form % UNIT ~= LISTED or more % 1 ~= 0 then return false end
-    -- Distances from the first time, or the times themselves.
-    local since = counts > 1 and base or 0
-    local low, high, over = base > fire_at and 0 or 1, more + 1, (fire_at - since) / counts
-    while low > 0 and low < high do
-      local middle = math.floor((low + high) / 2)
-      if unpack_text(number, text, at + 6 - step + middle * step) > over then high = middle else low = middle + 1 end
-    end
-    if low <= more then
-      t = low == 0 and base or since + unpack_text(number, text, at + 6 - step + low * step) * counts
-      if t <= now then return false end
-      is_low = form < FINAL and more - low <= LOW
-    elseif form < FINAL then
-      return false
-    end
-  end
+  local t, is_low = next_after(text, form, at, base, stop, fire_at)
+  if t == false then return false end
   local name
   if not way then
     name = shape[S_LIST]
-    if not lists[name] or (slots > 0 and serves[name] and empty[name]) then return false end
+    if not lists[name] then return false end
   end
 
   if fire_at ~= usual_at then begin_fire_time(fire_at) end
@@ -75,17 +49,27 @@ local function take_usual(id, text, fire_at, ledger, needs_mark, way, tail, ring
     directs[#directs + 1] = { id, text, run_id, fire_at, SCHEDULED, tail, way, ring, false, shape[S_KEEP] }
     bytes_made = bytes_made + #tail
   else
-    live_writes[live_count + 1], live_writes[live_count + 2] = run_id, usual_head .. cut(text, 28, 35) .. shape[S_TAIL] .. (id_lengths[#id] or id_length(#id)) .. id
+    local tail = cut(text, 28, 35) .. shape[S_TAIL] .. (id_lengths[#id] or id_length(#id)) .. id
     local fired = logged.fired[SCHEDULED]
     fired[live_count + 1], fired[live_count + 2] = id, run_id
-    live_count = live_count + 2
-    local list = queued[name]
-    if list then
-      list[#list + 1] = run_id
+    if slots > 0 and serves[name] and empty[name] then
+      slots = slots - 1
+      tail = struct.pack(LIVE, 1, RUNNING, SCHEDULED, 0, 1, 0, 0, fire_at, fire_at, now, now, next_fence(), holder) .. tail
+      started[#started + 1] = run_id
+      append(given, run_id, tail)
+      note_move(logged.started, 1, id, run_id)
     else
-      queued[name], empty[name] = { run_id }, false
+      tail = usual_head .. tail
+      local list = queued[name]
+      if list then
+        list[#list + 1] = run_id
+      else
+        queued[name], empty[name] = { run_id }, false
+      end
+      if start_within > 0 then append(start_bys, fire_at + start_within, run_id) end
     end
-    if start_within > 0 then append(start_bys, fire_at + start_within, run_id) end
+    live_writes[live_count + 1], live_writes[live_count + 2] = run_id, tail
+    live_count = live_count + 2
     if needs_mark then
       mark_writes[mark_count + 1], mark_writes[mark_count + 2] = id, run_id
       mark_count = mark_count + 2

@@ -6,6 +6,7 @@ local WAITS_MAX = 100  -- runs that wait for one entry
 local WAITS_HEALED, WAITS_HEAL_MS = 20, 1000
 local waits = { of = {}, limits = {}, changed = {}, added = 0 }
 
+-- seldom: waits
 local function run_at(text, i) return string.sub(text, i * 36 - 33, i * 36 + 2) end
 
 function waits.load(ids)

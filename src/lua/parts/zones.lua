@@ -1,7 +1,7 @@
 -- Zone data: plans are made with the greatest release that a live node has. Needs `clock_key`, `stale_key`, and `release`, the
 -- caller's; a table, because a Lua function has room for 200 locals only.
 local ZONES_LIVE_MS, ZONES_NOTE_MS, ZONES_WALK_MS, ZONES_HAND_OUT_MS = 10000, 3000, 60000, 10000
-local zones = {}
+local zones = { stale = 0 }
 
 -- `kept` from `clock`: the greatest release of the nodes, when one with it was seen last, the release that all plans are made with,
 -- when somebody was asked to see to that.
@@ -34,6 +34,22 @@ function zones.ask()
   return true
 end
 
+-- What the caller is asked to plan of `ids`: nothing where a live node has newer data.
+function zones.share(ids)
+  if not zones.is_older then return ids end
+  zones.leave_to_newer(ids)
+  return {}
+end
+
+-- Entries that the caller is asked to plan anew, to one node at a time.
+function zones.hand_out()
+  if zones.is_older or zones.stale == 0 then return {} end
+  local ids = redis.call('ZRANGEBYSCORE', stale_key, '-inf', now, 'LIMIT', 0, 20)
+  for i = 1, #ids do redis.call('ZADD', stale_key, now + ZONES_HAND_OUT_MS, ids[i]) end
+  return ids
+end
+
+-- seldom: zones
 -- Plans that were or are to be made with older data than some node has: such a node makes them anew.
 function zones.leave_to_newer(ids)
   for i = 1, #ids do redis.call('ZADD', stale_key, now, ids[i]) end
@@ -49,19 +65,4 @@ function zones.leave_behind(written)
   else
     write_all('ZREM', stale_key, ids)
   end
-end
-
--- What the caller is asked to plan of `ids`: nothing where a live node has newer data.
-function zones.share(ids)
-  if not zones.is_older then return ids end
-  zones.leave_to_newer(ids)
-  return {}
-end
-
--- Entries that the caller is asked to plan anew, to one node at a time.
-function zones.hand_out()
-  if zones.is_older or zones.stale == 0 then return {} end
-  local ids = redis.call('ZRANGEBYSCORE', stale_key, '-inf', now, 'LIMIT', 0, 20)
-  for i = 1, #ids do redis.call('ZADD', stale_key, now + ZONES_HAND_OUT_MS, ids[i]) end
-  return ids
 end

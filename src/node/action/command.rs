@@ -23,8 +23,13 @@ pub(super) struct Commands {
 impl Commands {
     pub(super) fn new(config: &ExecutorConfig) -> Result<Self> {
         let program = Program::open(config.program.as_deref()).map_err(|error| {
-            let path = config.program.as_deref().map_or("/proc/self/exe".into(), |path| path.to_string_lossy());
-            Error::invalid("program", format!("can't be opened: {error}")).value(path)
+            let refused = Error::invalid("program", format!("can't be opened: {error}"));
+            match config.program.as_deref() {
+                Some(path) => refused.value(path.to_string_lossy()),
+                None => {
+                    refused.value("/proc/self/exe").hint("mount /proc: a node starts commands by what it finds there")
+                }
+            }
         })?;
         Ok(Self { program, jobs: Jobs::new(&config.pass_env, config.kill_after) })
     }

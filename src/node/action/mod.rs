@@ -256,18 +256,19 @@ impl Executor {
             return Outcome::new(Ending::Succeeded);
         }
         let (vault, mask, interruption) = (&self.vault, &mut mask, &mut interruption);
+        // Each is a large future; every attempt that waits for its turn would have room for all of them.
         let outcome = match &attempt.action {
             Action::Exec(argv) => {
                 let argv = argv.iter().chain(&attempt.extra_args).map(OsString::from).collect();
-                self.commands.run(argv, &attempt, vault, mask, interruption).await
+                Box::pin(self.commands.run(argv, &attempt, vault, mask, interruption)).await
             }
             Action::Shell(text) => {
                 let start = ["/bin/sh", "-c", text, "sh"].into_iter();
                 let argv = start.chain(attempt.extra_args.iter().map(String::as_str)).map(OsString::from).collect();
-                self.commands.run(argv, &attempt, vault, mask, interruption).await
+                Box::pin(self.commands.run(argv, &attempt, vault, mask, interruption)).await
             }
-            Action::Http(http) => self.web.run(http, &attempt, vault, mask, interruption).await,
-            Action::Celery(celery) => self.tasks.run(celery, &attempt, vault, mask, interruption).await,
+            Action::Http(http) => Box::pin(self.web.run(http, &attempt, vault, mask, interruption)).await,
+            Action::Celery(celery) => Box::pin(self.tasks.run(celery, &attempt, vault, mask, interruption)).await,
             Action::Direct(_) => Err(Refused("a direct action is delivered by the claim, not by a node".into())),
         };
         let mut outcome = outcome.unwrap_or_else(|Refused(why)| Outcome::refused(why));
