@@ -21,12 +21,13 @@ pub use packed::PackedEntry;
 pub use places::Places;
 pub use places_of::PlacesOf;
 
-/// Greatest file, bytes: 1,000,000 entries of 250 bytes each. Who reads one holds the text and about 200 bytes an entry beside it; of one
-/// that is read whole about 4 kB.
+/// Greatest file, bytes: 1,000,000 entries of 250 bytes each. Who reads one holds the text and about 300 bytes an entry beside it; of one
+/// that is read whole, about 4 kB.
 pub const FILE_MAX_BYTES: usize = 256 * 1024 * 1024;
 /// A piece of a long file: what a parser makes of it takes twenty times as much memory; bytes.
 const PIECE_BYTES: usize = 512 * 1024;
-/// Up to here each entry is kept as it was read, too, about 4 kB of it, so that it is not read twice; beyond, memory counts for more.
+/// Up to here each entry is kept as it was read, too, about 2 kB of it, so that it is not read twice: that is 5 us of its 20. Beyond,
+/// memory counts for more.
 const KEPT_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// What `apply` reads and `export` writes; its entries are taken apart, or packed where they may be many.

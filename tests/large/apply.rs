@@ -17,6 +17,7 @@ const ARGUMENT_BYTES: usize = 400;
 /// The long argument of each where memory counts, bytes: the file then is longer than the 16 MiB up to which entries are kept as
 /// they were read.
 const WEIGHED_BYTES: usize = 8_000;
+const WEIGHED: (usize, usize) = (2_150, 3_200);
 /// What an entry may take beside its text: that once more, packed, and what became of it, bytes. As it was read it is three times
 /// its text.
 const ENTRY_BYTES: usize = WEIGHED_BYTES + 4_000;
@@ -153,7 +154,7 @@ fn peak_of(count: usize) -> (usize, usize) {
 
 #[test]
 fn memory_grows_by_little_more_than_the_text_of_an_entry() {
-    let (few, more) = (USUAL, 2 * USUAL);
+    let (few, more) = WEIGHED;
     let ((small, small_file), (large, large_file)) = (peak_of(few), peak_of(more));
     let grown = large.saturating_sub(small).saturating_sub(large_file - small_file);
     let each = grown / (more - few);
