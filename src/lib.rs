@@ -83,7 +83,11 @@
 //! # What makes it safe
 //!
 //! - **A script can't fail half way.** It reads and decides everything first; every key that it only writes is read once before,
-//!   so that a wrong type raises before the first write; deliveries to targets of users come last, each by `pcall`.
+//!   so that a wrong type raises before the first write, or is known not to be there; deliveries to targets of users come last, each
+//!   by `pcall`.
+//! - **A script is one, however it is made.** Redis makes all functions of a script anew with each call. So a claim that finds
+//!   nothing, or a few usual entries, ends before most are made (`lua/parts/calm.lua`; `tests/store/calm.rs` holds it beside the
+//!   whole one), and what is seldom needed is made when it is called (`store/ready.rs`).
 //! - **The shard's clock.** Every script's `now` is the greater of Redis' `TIME` and the greatest that the shard has seen
 //!   (`lua/parts/clock.lua`). A node's own clock measures durations and nothing else.
 //! - **Numbered calls.** fred may not repeat a command; a node repeats a call until it is answered, and the script gives the same

@@ -11,12 +11,11 @@ use crate::error::{Error, Result};
 use crate::node::aim::Aim;
 use crate::node::caring;
 use crate::node::execution;
+use crate::node::portion::Portion;
 use crate::node::standby::Standby;
 use crate::node::state::Shared;
 use crate::store::{Claim, ClaimCall, ClaimReply, Nudge};
 
-/// Entries looked at in one claim; more gains nothing.
-const BATCH: usize = 250;
 /// A beat is sent when the last is this old.
 const BEAT_EVERY: Duration = Duration::from_millis(2_400);
 /// After a call that Redis did not answer.
@@ -29,13 +28,22 @@ pub struct Claiming {
     number: u64,
     standby: Standby,
     aim: Aim,
+    portion: Portion,
     last_beat: Option<Instant>,
 }
 
 impl Claiming {
     /// The lane of a shard, before its first call.
     pub fn new(shared: Arc<Shared>, shard: u16) -> Self {
-        Self { shared, shard, number: 0, standby: Standby::default(), aim: Aim::default(), last_beat: None }
+        Self {
+            shared,
+            shard,
+            number: 0,
+            standby: Standby::default(),
+            aim: Aim::default(),
+            portion: Portion::default(),
+            last_beat: None,
+        }
     }
 
     /// Passes until the node has stopped.
@@ -119,7 +127,7 @@ impl Claiming {
                 number: if slots > 0 { self.number } else { 0 },
                 lease_ms: shared.lease_ms(),
                 slots,
-                batch: if is_draining { 0 } else { BATCH },
+                batch: if is_draining { 0 } else { self.portion.entries() },
                 beat,
                 serves: &shared.config.serves,
             };
@@ -127,6 +135,7 @@ impl Claiming {
             match shared.store.claim(self.shard, &call).await {
                 Ok(reply) => {
                     if let ClaimReply::Claimed(claim) = &reply {
+                        self.portion.note(claim.settled, called.elapsed());
                         self.aim.note(called, claim.now.0 * 1_000 + claim.now_micros.cast_signed());
                     }
                     if is_beat_due && matches!(reply, ClaimReply::Claimed(_)) {

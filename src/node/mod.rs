@@ -16,6 +16,7 @@ mod healing;
 mod hints;
 pub mod huge_pages;
 mod outcome;
+mod portion;
 mod renewing;
 mod showing;
 mod slots;

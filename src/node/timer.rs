@@ -168,7 +168,7 @@ mod tests {
     async fn every_alarm_rings_and_none_before_its_time() {
         let timer = Timer::start().unwrap();
         let (start, ms) = (Instant::now(), Duration::from_millis);
-        let sleep = |wait: Duration| {
+        let rings = |wait: Duration| {
             let timer = &timer;
             async move {
                 timer.sleep_until(start + wait).await;
@@ -177,7 +177,7 @@ mod tests {
         };
         // One that nobody waits for any more, before the others.
         drop(tokio::time::timeout(ms(1), timer.sleep_until(start + ms(15))).await);
-        tokio::join!(sleep(ms(60)), sleep(ms(0)), sleep(ms(18)), sleep(ms(17)), sleep(ms(18)));
-        sleep(ms(70)).await;
+        tokio::join!(rings(ms(60)), rings(ms(0)), rings(ms(18)), rings(ms(17)), rings(ms(18)));
+        rings(ms(70)).await;
     }
 }
