@@ -113,8 +113,10 @@
 //!   writes the message, so that a node that takes a run over knows that it was sent. A tracked run waits for what the worker
 //!   publishes; all that wait on a node share one subscription a server, and a look at all of them every 15 s is the net (`store/celery.rs`).
 //! - **Files.** What schedule files ask for is held against what stands in one place (`service/wanted.rs`): `plan` shows it and only
-//!   reads, `apply` writes it in steps of at most 250 entries of a shard. Each entry is written whole or not at all, and one that
-//!   stands as its file says is left alone, so an apply that was cut off is finished by the next. What `--prune` removes comes last.
+//!   reads, `apply` writes it in steps of at most 64 entries of a shard. Each entry is written whole or not at all, and one that
+//!   stands as its file says is left alone, so an apply that was cut off is finished by the next. What `--prune` removes comes last. A long
+//!   file is read in pieces that each hold whole tables, and its entries stay packed until their step comes; where two pieces
+//!   say something about the same entry it is read whole, with the same outcome (`domain/file/pieces.rs`).
 //! - **A RedBeat that is taken over.** A beat notes a fire and its schedule's score in one transaction before it sends, and the
 //!   schedule is a zset. One script on RedBeat's server (`redbeat_take.lua`) keeps that zset under another name, puts a text in its
 //!   place, takes the lock and copies what every entry did last. From that step on the transaction of any beat fails, so it

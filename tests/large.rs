@@ -6,5 +6,7 @@
 
 mod support;
 
+#[path = "large/apply.rs"]
+mod apply;
 #[path = "large/lists.rs"]
 mod lists;

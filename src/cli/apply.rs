@@ -1,6 +1,6 @@
 //! `upbeat apply`: makes the entries of files so, and says in a line what that did.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use clap::Args;
 
@@ -11,12 +11,13 @@ use crate::cli::schedule_files::placed_files;
 use crate::cli::selection::agree;
 use crate::cli::summed::Summed;
 use crate::cli::times::Wall;
-use crate::cli::{App, calendars, entry_words, moments, queues};
+use crate::cli::{App, calendars, entry_words, moments, progress, queues};
+use crate::domain::file::PackedEntry;
 use crate::domain::moment::Direction;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::zone::Zone;
 use crate::error::{Error, Result};
-use crate::service::{ChangeView, Changes, FilesOptions, OwnedFile, Pruned, Request, Said, Service};
+use crate::service::{At, ChangeView, Changes, FilesOptions, OwnedFile, Pruned, Request, Said, Service};
 
 pub const APPLY_EXAMPLES: &str = "Examples:
   upbeat plan -f jobs.toml                     see what it would do
@@ -57,10 +58,15 @@ pub struct FilesArgs {
 
 impl FilesArgs {
     /// How they are applied, with instants read in the zone of their entries.
-    pub async fn options(&self, app: &App, service: &Service, files: &[OwnedFile]) -> Result<FilesOptions> {
+    pub async fn options(
+        &self,
+        app: &App,
+        service: &Service,
+        files: &[OwnedFile<PackedEntry>],
+    ) -> Result<FilesOptions> {
         let from: Option<Said> = match &self.from {
             Some(text) => {
-                let zones: Vec<Zone> = entries_of(files).map(|(_, zone)| zone.clone()).collect();
+                let zones = zones_of(files)?;
                 let now = service.store().now(0).await?;
                 Some(moments::read(app, "from", text, &zones, now, Direction::Past)?)
             }
@@ -72,7 +78,7 @@ impl FilesArgs {
 
 /// `upbeat apply -f FILE|DIR|-`.
 pub async fn apply(app: &App, args: ApplyArgs) -> Ended {
-    let (files, ids) = placed_files(&args.of.files)?;
+    let (files, ids) = placed_files(&args.of.files, &progress::watched(app.printer))?;
     let service = app.service().await?;
     let request = request(&args.changing);
     let mut options = args.of.options(app, &service, &files).await?;
@@ -95,6 +101,7 @@ pub async fn write(
     options: &FilesOptions,
     changing: &Changing,
 ) -> Ended {
+    let files = files.into_iter().map(Into::into).collect();
     write_placed(app, service, files, options, &request(changing), |why| why).await
 }
 
@@ -102,85 +109,153 @@ pub async fn write(
 async fn write_placed(
     app: &App,
     service: &Service,
-    files: Vec<OwnedFile>,
+    files: Vec<OwnedFile<PackedEntry>>,
     options: &FilesOptions,
     request: &Request,
     placed: impl Fn(Error) -> Error,
 ) -> Ended {
-    let ask = async || service.apply_files(request, files.clone(), options).await;
-    let changes = until_answered(app.printer, request, ask).await.map_err(placed)?;
+    let ask = async || {
+        let mut told = Told::new(app.printer.format);
+        let changes = service.apply_each(request, files.clone(), options, |view| told.add(view)).await?;
+        Ok((changes, told))
+    };
+    let (changes, told) = until_answered(app.printer, request, ask).await.map_err(placed)?;
     let has_told_calendars = calendars::of_file(app.printer, &changes.calendars, request.is_dry_run);
     queues::of_file(app.printer, &changes.queues, request.is_dry_run);
-    if app.printer.format == Format::Table && changes.changes.is_empty() {
+    if app.printer.format == Format::Table && told.count == 0 {
         if changes.calendars.is_empty() && changes.queues.is_empty() {
             app.printer.note("the file has no entries: nothing to do");
         }
         Summed::worded(&changes.warnings).tell(app.printer);
         return Ok(has_told_calendars);
     }
-    if app.printer.format != Format::Table || changes.changes.len() == 1 {
+    if app.printer.format != Format::Table || told.count == 1 {
+        let changes = Changes { changes: told.kept, ..changes };
         let told = entry_words::changes(app, service, &changes, None, request.is_dry_run).await?;
         return Ok(has_told_calendars.max(told));
     }
-    let refused: Vec<&ChangeView> = changes.changes.iter().filter(|one| one.change == "refused").collect();
     if !app.printer.is_quiet {
-        let zones = entries_of(&files).collect();
         let now = service.store().now(0).await?;
-        print(&printable(&summary(&changes, &zones, now, request.is_dry_run)));
+        print(&printable(&told.summary(|id| zone_of(&files, id), now, request.is_dry_run)));
     }
-    // To free what a large file held takes longer than the rest.
-    tokio::task::spawn_blocking(move || drop(files));
-    for one in refused.iter().take(TOLD) {
+    let refused = told.count_of("refused");
+    for one in &told.refused {
         let why = one.message.as_deref().unwrap_or("it changed meanwhile");
         complain(&format!("refused {}: {}", one.id, printable(why)));
     }
-    if refused.len() > TOLD {
-        complain(&format!("and {} more are refused; -o json names all", counted(refused.len() - TOLD)));
+    if refused > TOLD {
+        complain(&format!("and {} more are refused; -o json names all", counted(refused - TOLD)));
     }
     Summed::worded(&changes.warnings).tell(app.printer);
-    Ok(if refused.is_empty() { has_told_calendars } else { 4 })
+    Ok(if refused == 0 { has_told_calendars } else { 4 })
 }
 
-/// The ids of all entries with their zones.
-pub fn entries_of(files: &[OwnedFile]) -> impl Iterator<Item = (&str, &Zone)> {
-    files.iter().flat_map(|one| &one.file.entries).map(|one| (one.id.as_str(), &one.entry.schedule.zone))
+/// The zones of the entries, each once.
+fn zones_of(files: &[OwnedFile<PackedEntry>]) -> Result<Vec<Zone>> {
+    let mut zones: Vec<Zone> = Vec::new();
+    for one in files.iter().flat_map(|one| &one.file.entries) {
+        let zone = if one.has_offset_changes() { one.entry()?.schedule.zone.clone() } else { Zone::utc() };
+        if !zones.iter().any(|known| known.name() == zone.name()) {
+            zones.push(zone);
+        }
+    }
+    Ok(zones)
 }
 
-/// What became of many entries: each, where they are few, then all in one line.
-///
-/// `37 added · revision 1 each · first fire 03:01:00 CST (heartbeat), in 12 s`
-fn summary(changes: &Changes, zones: &HashMap<&str, &Zone>, now: Timestamp, is_dry_run: bool) -> String {
-    let would = if is_dry_run { "would be " } else { "" };
-    let changed: Vec<&ChangeView> =
-        changes.changes.iter().filter(|one| matches!(one.change, "added" | "changed" | "removed")).collect();
-    let mut text = String::new();
-    // A line says all of what was only added; what was changed or removed is worth its name.
-    let is_few = changed.len() <= TOLD;
-    let named: Vec<&&ChangeView> = changed.iter().filter(|one| is_few || one.change != "added").collect();
-    for one in named.iter().take(TOLD) {
-        let revision = one.revision.map(|revision| format!(" · revision {revision}")).unwrap_or_default();
-        let fields = if one.change == "changed" { format!(" · {}", one.fields.join(", ")) } else { String::new() };
-        text.push_str(&format!("{would}{} {}{revision}{fields}\n", one.change, one.id));
+/// The zone of one of the entries.
+pub fn zone_of(files: &[OwnedFile<PackedEntry>], id: &str) -> Zone {
+    let mut entries = files.iter().flat_map(|one| &one.file.entries);
+    let entry = entries.find(|one| one.id().as_str() == id).and_then(|one| one.entry().ok());
+    entry.map_or_else(Zone::utc, |entry| entry.schedule.zone.clone())
+}
+
+/// What is said of the changes, noted as they are told: of a million entries no more is held.
+struct Told {
+    /// All of them for programs, else the first.
+    kept: Vec<ChangeView>,
+    keeps_all: bool,
+    count: usize,
+    counts: BTreeMap<&'static str, usize>,
+    /// The first that were added, changed or removed, up to [`TOLD`]; the same without those that were added.
+    few: Vec<ChangeView>,
+    named: Vec<ChangeView>,
+    refused: Vec<ChangeView>,
+    /// Nothing but first revisions were written.
+    is_new: bool,
+    first: Option<(Timestamp, String)>,
+}
+
+impl Told {
+    fn new(format: Format) -> Self {
+        let (kept, few, named, refused) = Default::default();
+        let (count, counts, first) = Default::default();
+        Self { kept, keeps_all: format != Format::Table, count, counts, few, named, refused, is_new: true, first }
     }
-    if !is_few && !named.is_empty() {
-        let more = changed.len() - named.len().min(TOLD);
-        text.push_str(&format!("and {} more; -o json names all\n", counted(more)));
+
+    fn add(&mut self, view: ChangeView) {
+        self.count += 1;
+        *self.counts.entry(view.change).or_default() += 1;
+        let note = |list: &mut Vec<ChangeView>| {
+            if list.len() < TOLD {
+                list.push(view.clone());
+            }
+        };
+        match view.change {
+            "added" | "changed" | "removed" => {
+                note(&mut self.few);
+                if view.change != "added" {
+                    note(&mut self.named);
+                }
+                self.is_new &= view.change == "added" && view.revision == Some(1);
+                if let Some(At(at)) = view.next_after
+                    && self.first.as_ref().is_none_or(|(first, id)| (at, &view.id) < (*first, id))
+                {
+                    self.first = Some((at, view.id.clone()));
+                }
+            }
+            "refused" => note(&mut self.refused),
+            _ => {}
+        }
+        if self.keeps_all || self.kept.is_empty() {
+            self.kept.push(view);
+        }
     }
-    let mut parts = Vec::new();
-    let count = |word: &str| changes.changes.iter().filter(|one| one.change == word).count();
-    let words = ["added", "changed", "removed", "unchanged", "refused"];
-    let counts = words.iter().map(|word| (count(word), word)).filter(|(count, _)| *count > 0);
-    parts.push(counts.map(|(count, word)| format!("{} {word}", counted(count))).collect::<Vec<_>>().join(", "));
-    let is_new = !changed.is_empty() && changed.iter().all(|one| one.change == "added" && one.revision == Some(1));
-    if is_new {
-        parts.push("revision 1 each".to_owned());
+
+    fn count_of(&self, word: &str) -> usize {
+        self.counts.get(word).copied().unwrap_or_default()
     }
-    let first = changed.iter().filter_map(|one| Some((one.next_after?.0, one.id.as_str()))).min();
-    if let Some((at, id)) = first {
-        let wall = Wall { zone: zones.get(id).map_or_else(Zone::utc, |zone| (*zone).clone()), now };
-        parts.push(format!("first fire {} ({id}), {}", wall.at(at), wall.relative(at)));
+
+    /// What became of many entries: each, where they are few, then all in one line.
+    ///
+    /// `37 added · revision 1 each · first fire 03:01:00 CST (heartbeat), in 12 s`
+    fn summary(&self, zone_of: impl Fn(&str) -> Zone, now: Timestamp, is_dry_run: bool) -> String {
+        let would = if is_dry_run { "would be " } else { "" };
+        let changed: usize = ["added", "changed", "removed"].iter().map(|word| self.count_of(word)).sum();
+        let mut text = String::new();
+        // A line says all of what was only added; what was changed or removed is worth its name.
+        let is_few = changed <= TOLD;
+        let named = if is_few { &self.few } else { &self.named };
+        for one in named {
+            let revision = one.revision.map(|revision| format!(" · revision {revision}")).unwrap_or_default();
+            let fields = if one.change == "changed" { format!(" · {}", one.fields.join(", ")) } else { String::new() };
+            text.push_str(&format!("{would}{} {}{revision}{fields}\n", one.change, one.id));
+        }
+        if !is_few && !named.is_empty() {
+            text.push_str(&format!("and {} more; -o json names all\n", counted(changed - named.len())));
+        }
+        let mut parts = Vec::new();
+        let words = ["added", "changed", "removed", "unchanged", "refused"];
+        let counts = words.iter().map(|word| (self.count_of(word), word)).filter(|(count, _)| *count > 0);
+        parts.push(counts.map(|(count, word)| format!("{} {word}", counted(count))).collect::<Vec<_>>().join(", "));
+        if changed > 0 && self.is_new {
+            parts.push("revision 1 each".to_owned());
+        }
+        if let Some((at, id)) = &self.first {
+            let wall = Wall { zone: zone_of(id), now };
+            parts.push(format!("first fire {} ({id}), {}", wall.at(*at), wall.relative(*at)));
+        }
+        text + &format!("{would}{}\n", parts.join(" · "))
     }
-    text + &format!("{would}{}\n", parts.join(" · "))
 }
 
 /// `99,980`.
@@ -200,7 +275,7 @@ mod tests {
             change,
             fields: vec!["every".into()],
             next_before: None,
-            next_after: Some(crate::service::At(Timestamp(1_000_000))),
+            next_after: Some(At(Timestamp(1_000_000))),
             revision: Some(1),
             message: None,
         }
@@ -209,7 +284,9 @@ mod tests {
     #[test]
     fn many_additions_are_one_line_and_what_is_changed_is_named() {
         let all = |changes: Vec<ChangeView>| {
-            summary(&Changes { changes, ..Changes::default() }, &HashMap::new(), Timestamp(988_000), false)
+            let mut told = Told::new(Format::Table);
+            changes.into_iter().for_each(|one| told.add(one));
+            told.summary(|_| Zone::utc(), Timestamp(988_000), false)
         };
         let ids: Vec<String> = (0..1_500).map(|number| format!("e{number:04}")).collect();
         let added: Vec<ChangeView> = ids.iter().map(|id| change(id, "added")).collect();

@@ -32,7 +32,7 @@ pub async fn changes(
     let is_refused = |change: &&ChangeView| change.change == "refused";
     let code = if changes.changes.iter().any(|change| is_refused(&change)) { 4 } else { 0 };
     match app.printer.format {
-        Format::Json | Format::Jsonl => app.printer.one(changes, |_| String::new(), String::new),
+        Format::Json | Format::Jsonl => app.printer.long(changes),
         Format::Id => {
             for change in changes.changes.iter().filter(|change| !is_refused(change)) {
                 print(&format!("{}\n", change.id));

@@ -1,6 +1,7 @@
 //! `upbeat lint`: what is wrong with schedule files, and what deserves a look in them; asks no Redis.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 use clap::Args;
 use serde::Serialize;
@@ -10,11 +11,12 @@ use crate::cli::App;
 use crate::cli::clock;
 use crate::cli::output::{Ended, Format, object, print, printable, words};
 use crate::cli::palette;
+use crate::cli::progress;
 use crate::cli::schedule_files::{Ids, Source, complaints, sources};
 use crate::domain::calendar::{Calendars, StoredCalendar};
-use crate::domain::file::{CalendarSource, FileEntry};
+use crate::domain::file::{CalendarSource, FileEntry, PackedEntry};
 use crate::domain::id::EntryId;
-use crate::domain::lint::{Note, notes, together};
+use crate::domain::lint::{Listed, Note, notes, together};
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Problem};
 
@@ -49,23 +51,27 @@ struct Found {
 
 /// `upbeat lint -f FILE|DIR|-`.
 pub fn run(app: &App, args: &LintArgs) -> Ended {
+    let progress = progress::watched(app.printer);
     let mut groups: Vec<Vec<Source>> = Vec::new();
     for path in &args.files {
-        groups.push(sources(path)?);
+        groups.push(sources(path, &progress)?);
     }
-    let mut ids = Ids::default();
+    let mut ids = Ids::of(&args.files);
     let errors: Vec<Error> = groups.iter_mut().flat_map(|group| complaints(group, &mut ids)).collect();
+    drop(ids);
     let now = clock::now();
     let noted: Vec<(Note, Error)> = match errors.is_empty() {
-        true => groups.iter_mut().flat_map(|group| of_group(group, now)).collect(),
+        true => groups.iter().flat_map(|group| of_group(group, now)).collect(),
         false => Vec::new(),
     };
     let all: Vec<&Source> = groups.iter().flatten().collect();
+    // Of a million entries most may have a note; people read their words.
+    let for_programs = if app.printer.format == Format::Table { &[] } else { &noted[..] };
     let found = Found {
         files: all.iter().map(|source| source.name.clone()).collect(),
         entries: all.iter().map(|source| source.file.entries.len()).sum(),
         errors: errors.iter().map(|error| of_error(error, &all)).collect(),
-        notes: noted.iter().map(of_note).collect(),
+        notes: for_programs.iter().map(of_note).collect(),
     };
     match app.printer.format {
         Format::Json => app.printer.one(&found, |_| String::new(), String::new),
@@ -80,30 +86,47 @@ pub fn run(app: &App, args: &LintArgs) -> Ended {
 }
 
 /// The notes about the sources of one path, each with its place.
-fn of_group(group: &mut [Source], now: Timestamp) -> Vec<(Note, Error)> {
+fn of_group(group: &[Source], now: Timestamp) -> Vec<(Note, Error)> {
     let calendars = calendars(group);
     let mut found = Vec::new();
-    for source in group.iter_mut() {
-        for one in &mut source.file.entries {
-            // One that is not in the files is asked for when they are applied.
-            if let Ok(entry) = one.entry.clone().with_calendars(&calendars) {
-                one.entry = entry;
-            }
-        }
-        let notes = notes(&source.file.entries, now).into_iter();
-        found.extend(notes.map(|note| placed(source, note)).collect::<Vec<_>>());
+    for source in group {
+        found.extend(notes(&known(source, &calendars), now).into_iter().map(|note| placed(source, note)));
     }
     let mut homes: HashMap<&EntryId, &Source> = HashMap::new();
-    let mut entries: Vec<&FileEntry> = Vec::new();
-    for source in group.iter() {
-        for one in &source.file.entries {
-            homes.insert(&one.id, source);
-            entries.push(one);
-        }
+    for source in group.iter().filter(|_| group.len() > 1) {
+        homes.extend(source.file.entries.iter().map(|one| (one.id(), source)));
     }
-    let notes = together(&entries, now).into_iter();
-    found.extend(notes.filter_map(|note| Some(placed(homes.get(note.ids.first()?)?, note))));
+    let entries: Vec<Known<'_>> = group.iter().flat_map(|source| known(source, &calendars)).collect();
+    for note in together(&entries, now) {
+        let home = note.ids.first().and_then(|id| homes.get(id).copied()).or(group.first());
+        found.extend(home.map(|home| placed(home, note)));
+    }
     found
+}
+
+fn known<'a>(source: &'a Source, calendars: &'a Calendars) -> Vec<Known<'a>> {
+    source.file.entries.iter().map(|packed| Known { packed, calendars }).collect()
+}
+
+/// An entry that is looked at.
+struct Known<'a> {
+    packed: &'a PackedEntry,
+    calendars: &'a Calendars,
+}
+
+impl Listed for Known<'_> {
+    fn listed(&self) -> Cow<'_, FileEntry> {
+        let mut one = self.packed.unpacked().expect("it was checked when its file was read");
+        // A calendar that is not in the files is asked for when they are applied.
+        if let Ok(entry) = one.entry.clone().with_calendars(self.calendars) {
+            one.entry = entry;
+        }
+        Cow::Owned(one)
+    }
+
+    fn may_name_zone(&self) -> bool {
+        self.packed.text().contains("\"tz\":")
+    }
 }
 
 fn placed(source: &Source, note: Note) -> (Note, Error) {
@@ -148,10 +171,11 @@ fn of_note((note, placed): &(Note, Error)) -> Value {
 /// The ids that findings are about, each once.
 fn concerned(found: &Found) -> Vec<String> {
     let mut ids: Vec<String> = Vec::new();
+    let mut known = HashSet::new();
     let of_note = found.notes.iter().flat_map(|note| note["ids"].as_array().cloned().unwrap_or_default());
     let of_error = found.errors.iter().filter_map(|error| error["ids"].as_array()).flatten().cloned();
     for id in of_error.chain(of_note).filter_map(|id| id.as_str().map(str::to_owned)) {
-        if !ids.contains(&id) {
+        if known.insert(id.clone()) {
             ids.push(id);
         }
     }

@@ -1,18 +1,19 @@
 //! `upbeat plan`: what `apply` would do, as a list that people read before they agree.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use clap::Args;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::cli::App;
-use crate::cli::apply::{FilesArgs, counted, entries_of};
-use crate::cli::output::{Ended, Format, complain, print, printable};
+use crate::cli::apply::{FilesArgs, counted, zone_of};
+use crate::cli::output::{Ended, Format, Printer, complain, print, printable};
 use crate::cli::palette::{BAD, DOUBT, GOOD, paint};
 use crate::cli::request::asking;
 use crate::cli::schedule_files::placed_files;
 use crate::cli::summed::Summed;
 use crate::cli::times::Wall;
+use crate::cli::{App, progress};
 use crate::domain::action::Action;
 use crate::domain::entry::Entry;
 use crate::domain::fields::SCHEDULE_KINDS;
@@ -48,35 +49,124 @@ pub struct PlanArgs {
 
 /// `upbeat plan -f FILE|DIR|-`.
 pub async fn plan(app: &App, args: PlanArgs) -> Ended {
-    let (files, ids) = placed_files(&args.of.files)?;
-    let zones: HashMap<String, Zone> = entries_of(&files).map(|(id, zone)| (id.to_owned(), zone.clone())).collect();
+    let (files, ids) = placed_files(&args.of.files, &progress::watched(app.printer))?;
     let service = app.service().await?;
     let options = args.of.options(app, &service, &files).await?;
-    let plan = service.plan_files(&asking(), files, &options).await.map_err(|why| ids.placed(why))?;
+    let now = service.store().now(0).await?;
+    let mut told = Told::new(app.printer, now);
+    let tell = |change: PlannedChange| told.add(&change);
+    let plan = service.plan_each(&asking(), files.clone(), &options, tell).await.map_err(|why| ids.placed(why))?;
     match app.printer.format {
-        Format::Json | Format::Jsonl => app.printer.one(&plan, |_| String::new(), String::new),
-        Format::Id => plan.changes.iter().filter(|one| is_change(one)).for_each(|one| {
-            print(&format!("{}\n", one.change.id));
-        }),
+        Format::Json | Format::Jsonl => app.printer.long(&told.document(&plan)),
+        Format::Id => told.texts.iter().for_each(|id| print(&format!("{id}\n"))),
         Format::Table => {
-            let now = service.store().now(0).await?;
             if !app.printer.is_quiet {
-                print(&lines(&plan, &zones, now));
+                print(&lines(&plan, &told, |id| zone_of(&files, id)));
             }
-            let refused = plan.changes.iter().filter(|one| one.change.change == "refused");
-            for one in refused {
-                let why = one.change.message.as_deref().unwrap_or_default();
-                complain(&format!("refused {}: {}", one.change.id, printable(why)));
-            }
+            told.refused.iter().for_each(|why| complain(why));
             Summed::worded(&plan.warnings).tell(app.printer);
             if !app.printer.is_quiet {
                 let store = service.store();
-                let broker = if writes_tasks(&plan) { BROKER_ITSELF } else { "" };
-                print(&format!("{} · namespace {} on {}{broker}\n", footer(&plan), store.namespace(), store.shown()));
+                let broker = if told.writes_tasks { BROKER_ITSELF } else { "" };
+                print(&format!(
+                    "{} · namespace {} on {}{broker}\n",
+                    footer(&plan, &told),
+                    store.namespace(),
+                    store.shown()
+                ));
             }
         }
     }
-    Ok(u8::from(args.exit_code && plan.has_changes()))
+    Ok(u8::from(args.exit_code && (told.has_changes() || plan.has_changes())))
+}
+
+/// What is printed of the changes, noted as they are told: of a million entries no more is held.
+struct Told {
+    printer: Printer,
+    now: Timestamp,
+    /// In a table, in their order.
+    rows: Vec<Row>,
+    /// For programs each as JSON, or its id.
+    texts: Vec<Box<str>>,
+    refused: Vec<String>,
+    counts: BTreeMap<&'static str, usize>,
+    /// Tasks of Celery would be added whose messages the claim writes.
+    writes_tasks: bool,
+}
+
+enum Row {
+    /// Sign, id, schedule, action, fire times.
+    Columns(bool, [Box<str>; 3], Box<str>),
+    Lines(String),
+}
+
+impl Told {
+    fn new(printer: Printer, now: Timestamp) -> Self {
+        let (rows, texts, refused, counts) = Default::default();
+        Self { printer, now, rows, texts, refused, counts, writes_tasks: false }
+    }
+
+    fn add(&mut self, one: &PlannedChange) {
+        *self.counts.entry(one.change.change).or_default() += 1;
+        match self.printer.format {
+            // Maps and texts: serde_json has nothing to refuse.
+            Format::Json | Format::Jsonl => self.texts.push(serde_json::to_string(one).unwrap_or_default().into()),
+            Format::Id if is_change(one) => self.texts.push(one.change.id.as_str().into()),
+            Format::Id => {}
+            Format::Table => self.add_row(one),
+        }
+    }
+
+    fn add_row(&mut self, one: &PlannedChange) {
+        match one.change.change {
+            "refused" => {
+                let why = one.change.message.as_deref().unwrap_or_default();
+                self.refused.push(format!("refused {}: {}", one.change.id, printable(why)));
+            }
+            "changed" if !self.printer.is_quiet => self.rows.push(Row::Lines(changed(one, self.now))),
+            "added" | "removed" => {
+                let is_added = one.change.change == "added";
+                self.writes_tasks |= is_added && one.will_be.as_ref().is_some_and(is_written_by_claims);
+                if !self.printer.is_quiet {
+                    let words = words(one).map(String::into_boxed_str);
+                    self.rows.push(Row::Columns(is_added, words, next(one, self.now).into_boxed_str()));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn count(&self, word: &str) -> usize {
+        self.counts.get(word).copied().unwrap_or_default()
+    }
+
+    fn has_changes(&self) -> bool {
+        self.counts.keys().any(|word| *word != "unchanged")
+    }
+
+    fn document<'t>(&'t self, plan: &'t PlanView) -> Document<'t> {
+        let (calendars, queues, warnings) = (&plan.calendars, &plan.queues, &plan.warnings);
+        Document { changes: Texts(&self.texts), calendars, queues, warnings }
+    }
+}
+
+/// As `PlanView`, of changes that are JSON already.
+#[derive(Serialize)]
+struct Document<'t> {
+    changes: Texts<'t>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    calendars: &'t [CalendarChange],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    queues: &'t [QueueChange],
+    warnings: &'t [String],
+}
+
+struct Texts<'t>(&'t [Box<str>]);
+
+impl Serialize for Texts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|text| serde_json::from_str::<Value>(text).unwrap_or_default()))
+    }
 }
 
 fn is_change(one: &PlannedChange) -> bool {
@@ -86,17 +176,15 @@ fn is_change(one: &PlannedChange) -> bool {
 /// Behind the Redis into which tasks are written.
 const BROKER_ITSELF: &str = " (the broker itself: messages are delivered by the claim)";
 
-/// Whether tasks of Celery would be added whose messages the claim writes.
-fn writes_tasks(plan: &PlanView) -> bool {
-    let added = plan.changes.iter().filter(|one| one.change.change == "added").filter_map(|one| one.will_be.as_ref());
-    added.into_iter().any(|entry| matches!(&entry.action, Action::Celery(celery) if !celery.is_relayed()))
+/// Whether it is a task of Celery whose message the claim writes.
+fn is_written_by_claims(entry: &Entry) -> bool {
+    matches!(&entry.action, Action::Celery(celery) if !celery.is_relayed())
 }
 
 /// `37 to add, 0 to change, 0 to remove · owner celery`.
-fn footer(plan: &PlanView) -> String {
-    let count = |word: &str| plan.changes.iter().filter(|one| one.change.change == word).count();
-    let [add, change, remove] = ["added", "changed", "removed"].map(|word| counted(count(word)));
-    let also = ["unchanged", "refused"].map(|word| (count(word), word));
+fn footer(plan: &PlanView, told: &Told) -> String {
+    let [add, change, remove] = ["added", "changed", "removed"].map(|word| counted(told.count(word)));
+    let also = ["unchanged", "refused"].map(|word| (told.count(word), word));
     let also: String = also
         .iter()
         .filter(|(count, _)| *count > 0)
@@ -106,32 +194,31 @@ fn footer(plan: &PlanView) -> String {
     format!("{add} to add, {change} to change, {remove} to remove{also} · {owners} {}", plan.owners.join(", "))
 }
 
-fn lines(plan: &PlanView, zones: &HashMap<String, Zone>, now: Timestamp) -> String {
-    let mut text: String = plan.calendars.iter().filter_map(|change| calendar(change, zones, now)).collect();
+fn lines(plan: &PlanView, told: &Told, zone_of: impl Fn(&str) -> Zone) -> String {
+    let mut text: String = plan.calendars.iter().filter_map(|change| calendar(change, &zone_of, told.now)).collect();
     text.extend(plan.queues.iter().filter_map(queue));
-    let in_columns: Vec<&PlannedChange> =
-        plan.changes.iter().filter(|one| matches!(one.change.change, "added" | "removed")).collect();
-    let columns: Vec<[String; 3]> = in_columns.iter().map(|one| words(one)).collect();
     // One long command does not push the fire times of all others out of sight.
-    let widths_of = |at: usize| columns.iter().map(move |words| words[at].chars().count());
-    let width = |at: usize| widths_of(at).filter(|width| *width <= COLUMN_MAX_CHARS).max().unwrap_or(0);
+    let width = |at: usize| {
+        let widths = told.rows.iter().filter_map(|row| match row {
+            Row::Columns(_, words, _) => Some(words[at].chars().count()),
+            Row::Lines(_) => None,
+        });
+        widths.filter(|width| *width <= COLUMN_MAX_CHARS).max().unwrap_or(0)
+    };
     let widths = [width(0), width(1), width(2)];
-    let mut columns = columns.iter();
-    for one in &plan.changes {
-        match one.change.change {
-            "added" | "removed" => {
-                let Some(words) = columns.next() else { continue };
-                let sign = if one.change.change == "added" { paint(GOOD, '+') } else { paint(BAD, '-') };
+    for row in &told.rows {
+        match row {
+            Row::Columns(is_added, words, next) => {
+                let sign = if *is_added { paint(GOOD, '+') } else { paint(BAD, '-') };
                 let pad = |at: usize| {
                     let blanks = widths[at].saturating_sub(words[at].chars().count());
                     format!("{}{}", words[at], " ".repeat(blanks))
                 };
-                let line = format!("{sign} {}  {}  {}  {}", pad(0), pad(1), pad(2), next(one, now));
+                let line = format!("{sign} {}  {}  {}  {next}", pad(0), pad(1), pad(2));
                 text.push_str(line.trim_end());
                 text.push('\n');
             }
-            "changed" => text.push_str(&changed(one, now)),
-            _ => {}
+            Row::Lines(lines) => text.push_str(lines),
         }
     }
     text
@@ -189,7 +276,7 @@ fn changed(one: &PlannedChange, now: Timestamp) -> String {
 }
 
 /// `~ calendar cn  3 dates, followed by sync`, and when those fire next whose next fire time it moves.
-fn calendar(change: &CalendarChange, zones: &HashMap<String, Zone>, now: Timestamp) -> Option<String> {
+fn calendar(change: &CalendarChange, zone_of: impl Fn(&str) -> Zone, now: Timestamp) -> Option<String> {
     let sign = match change.change {
         "added" => paint(GOOD, '+'),
         _ if change.change == "unchanged" && change.entries.is_empty() => return None,
@@ -204,7 +291,7 @@ fn calendar(change: &CalendarChange, zones: &HashMap<String, Zone>, now: Timesta
     let mut text = format!("{sign} calendar {}  {dates}{followed}\n", change.calendar);
     let moved: Vec<&ChangeView> = change.entries.iter().filter(|one| one.next_before != one.next_after).collect();
     for one in moved.iter().take(MOVED) {
-        let wall = Wall { zone: zones.get(&one.id).map_or_else(Zone::utc, Zone::clone), now };
+        let wall = Wall { zone: zone_of(&one.id), now };
         let [before, after] =
             [one.next_before, one.next_after].map(|at| at.map_or_else(|| "never".to_owned(), |at| wall.list(&[at.0])));
         text.push_str(&format!("    {}  next {before} -> {after}\n", printable(&one.id)));

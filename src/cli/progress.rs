@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -15,19 +15,25 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(100);
 
+const TEMPLATE: &str = "{wide_bar} {human_pos} of {human_len} {msg}, {per_sec}, {eta} to go";
+
 /// The bar that is drawn now.
 static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 static IS_OVER: AtomicBool = AtomicBool::new(false);
 
-/// Counts the steps of a service, and draws them where somebody sits in front of it.
+/// Counts the steps of a command, and draws them where somebody sits in front of it; whoever asks gets the same one.
 pub fn watched(printer: Printer) -> Progress {
-    let progress = Progress::default();
-    let is_dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
-    if !printer.is_quiet && !printer.is_json() && !is_dumb && std::io::stderr().is_terminal() {
-        let seen = progress.clone();
-        std::thread::spawn(move || draw(&seen));
-    }
-    progress
+    static WATCHED: OnceLock<Progress> = OnceLock::new();
+    let begin = || {
+        let progress = Progress::default();
+        let is_dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
+        if !printer.is_quiet && !printer.is_json() && !is_dumb && std::io::stderr().is_terminal() {
+            let seen = progress.clone();
+            std::thread::spawn(move || draw(&seen));
+        }
+        progress
+    };
+    WATCHED.get_or_init(begin).clone()
 }
 
 fn draw(progress: &Progress) {
@@ -57,11 +63,12 @@ fn show(reached: Reached, begun: Instant) {
     let bar = bar.get_or_insert_with(|| {
         let bar = ProgressBar::with_draw_target(Some(reached.total), ProgressDrawTarget::stderr());
         // The template is constant; a wrong one leaves the usual bar.
-        if let Ok(style) = ProgressStyle::with_template("{wide_bar} {human_pos} of {human_len} {msg}, {eta} to go") {
+        if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
             bar.set_style(style.progress_chars("=> "));
         }
-        bar.with_message(reached.what).with_elapsed(begun.elapsed())
+        bar.with_elapsed(begun.elapsed())
     });
+    bar.set_message(reached.what);
     bar.set_length(reached.total);
     bar.set_position(reached.done);
     bar.tick();

@@ -1,6 +1,5 @@
 //! Schedule files on disk: one file, a folder of them, or standard input, with the calendars that they name.
 
-use std::cell::LazyCell;
 use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -9,41 +8,28 @@ use std::rc::Rc;
 use crate::cli::output::{Ended, Failure, complain, printable};
 use crate::cli::palette::warning;
 use crate::domain::calendar::Calendar;
-use crate::domain::file::{CalendarSource, FILE_MAX_BYTES, Places, ScheduleFile};
+use crate::domain::file::{CalendarSource, FILE_MAX_BYTES, PackedEntry, PlacesOf, ScheduleFile};
 use crate::domain::id::{Namespace, Owner};
 use crate::error::{Error, Problem, Result};
-use crate::service::OwnedFile;
+use crate::service::{OwnedFile, Progress};
 
 /// One text of schedules, as far as it can be read.
 pub struct Source {
     /// As complaints call it.
     pub name: String,
     /// What could be read.
-    pub file: ScheduleFile,
+    pub file: ScheduleFile<PackedEntry>,
     /// What is wrong with it, each with its line.
     pub errors: Vec<Error>,
-    /// Where its fields stand; looked for once somebody asks, because that reads the whole text again.
-    pub places: LazyPlaces,
+    /// Where its fields stand.
+    pub places: Rc<PlacesOf>,
 }
-
-/// The places of a text that is kept for it.
-pub type LazyPlaces = Rc<LazyCell<Places, Box<dyn FnOnce() -> Places>>>;
 
 impl Source {
     /// `error` with its line in this source.
     pub fn placed(&self, error: Error) -> Error {
-        placed(error, &self.name, &self.places)
+        self.places.placed(error)
     }
-}
-
-/// The lines of a long file are looked for only where an error names none.
-fn placed(error: Error, name: &str, places: &LazyPlaces) -> Error {
-    let Problem { place, field, value, .. } = error.problem();
-    if place.is_some() {
-        return error;
-    }
-    let line = field.as_deref().and_then(|field| places.line(field, value.as_deref()));
-    error.at(name, line)
 }
 
 /// All files that a command names, each with who applies it; all are read before anything is done.
@@ -51,8 +37,8 @@ fn placed(error: Error, name: &str, places: &LazyPlaces) -> Error {
 /// # Errors
 ///
 /// All complaints about all of them.
-pub fn owned_files(paths: &[String]) -> Ended<Vec<OwnedFile>> {
-    placed_files(paths).map(|(files, _)| files)
+pub fn owned_files(paths: &[String]) -> Ended<Vec<OwnedFile<PackedEntry>>> {
+    placed_files(paths, &Progress::default()).map(|(files, _)| files)
 }
 
 /// The same files, and where their entries stand, for what is found wrong with them later.
@@ -60,10 +46,10 @@ pub fn owned_files(paths: &[String]) -> Ended<Vec<OwnedFile>> {
 /// # Errors
 ///
 /// All complaints about all of them.
-pub fn placed_files(paths: &[String]) -> Ended<(Vec<OwnedFile>, Ids)> {
-    let (mut files, mut errors, mut ids) = (Vec::new(), Vec::new(), Ids::default());
+pub fn placed_files(paths: &[String], progress: &Progress) -> Ended<(Vec<OwnedFile<PackedEntry>>, Ids)> {
+    let (mut files, mut errors, mut ids) = (Vec::new(), Vec::new(), Ids::of(paths));
     for path in paths {
-        match sources(path) {
+        match sources(path, progress) {
             Ok(mut sources) => {
                 errors.extend(complaints(&mut sources, &mut ids));
                 files.push(OwnedFile { file: joined(sources), owner: owner_of_path(path) });
@@ -89,65 +75,98 @@ fn owner_of_path(path: &str) -> Owner {
 /// # Errors
 ///
 /// Invalid, where one of them can't be read at all; what is wrong with its text stands in [`Source::errors`].
-pub fn sources(path: &str) -> Result<Vec<Source>> {
+pub fn sources(path: &str, progress: &Progress) -> Result<Vec<Source>> {
     let at = Path::new(path);
     match path {
-        "-" => Ok(vec![source("standard input", path, Path::new("."))?]),
-        _ if at.is_dir() => schedule_files(at)?.iter().map(|name| source(name, name, at)).collect(),
-        _ => Ok(vec![source(path, path, at.parent().unwrap_or(Path::new(".")))?]),
+        "-" => Ok(vec![source("standard input", path, Path::new("."), progress)?]),
+        _ if at.is_dir() => schedule_files(at)?.iter().map(|name| source(name, name, at, progress)).collect(),
+        _ => Ok(vec![source(path, path, at.parent().unwrap_or(Path::new(".")), progress)?]),
     }
 }
 
 /// `folder` is where files of calendars are looked for.
-fn source(name: &str, path: &str, folder: &Path) -> Result<Source> {
-    let name = name.to_owned();
-    let (text, (mut file, mut errors)) = match text_of(path) {
+fn source(name: &str, path: &str, folder: &Path, progress: &Progress) -> Result<Source> {
+    let (mut file, mut errors, places) = match text_of(path) {
         Ok(text) => {
-            let read = ScheduleFile::parse_most(&name, &text);
-            (text, read)
+            progress.begin(text.len(), "bytes read");
+            let read = ScheduleFile::read(name, text, |bytes| progress.advance(bytes));
+            progress.begin(0, "");
+            read
         }
         // It could be read and is no text.
-        Err(why) if why.problem().place.is_some() => (String::new(), (ScheduleFile::default(), vec![why])),
+        Err(why) if why.problem().place.is_some() => {
+            let (file, _, places) = ScheduleFile::read(name, String::new(), |_| ());
+            (file, vec![why], places)
+        }
         Err(why) => return Err(why),
     };
     errors.extend(read_calendars(&mut file, folder));
-    let named = name.clone();
-    let places: LazyPlaces = Rc::new(LazyCell::new(Box::new(move || Places::of(&named, &text))));
-    let errors = errors.into_iter().map(|error| placed(error, &name, &places)).collect();
-    Ok(Source { name, file, errors, places })
+    let errors = errors.into_iter().map(|error| places.placed(error)).collect();
+    Ok(Source { name: name.to_owned(), file, errors, places: Rc::new(places) })
 }
 
-/// Where each entry, calendar, queue and namespace was met first.
+/// Where each entry, calendar, queue and namespace was met first. Of a text that is alone entries are not noted: it can't hold one
+/// twice, and there may be millions of them.
 #[derive(Default)]
-pub struct Ids(HashMap<String, (String, LazyPlaces)>);
+pub struct Ids {
+    /// By field as complaints name it, the place among the texts.
+    known: HashMap<String, u32>,
+    texts: Vec<Rc<PlacesOf>>,
+    is_one_path: bool,
+}
 
 impl Ids {
+    /// Of these paths, none of which was looked at.
+    pub fn of(paths: &[String]) -> Self {
+        Self { is_one_path: paths.len() == 1, ..Self::default() }
+    }
+
     /// `error`, which names a field of an entry or the namespace, with the file and line of it.
     pub fn placed(&self, error: Error) -> Error {
         let Some(field) = error.problem().field.clone() else { return error };
         if field == "namespace" {
-            let known = error.problem().value.as_deref().and_then(|other| self.0.get(&format!("namespace {other}")));
+            let known = error.problem().value.as_deref().and_then(|other| self.text(&format!("namespace {other}")));
             return match known {
-                Some((name, places)) => placed(error, name, places),
+                Some(places) => places.placed(error),
                 None => error,
             };
         }
-        let is_of =
-            |known: &&String| field.strip_prefix(*known).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        let is_of = |known: &&String| {
+            field.strip_prefix(known.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        if let ([places], true) = (&self.texts[..], self.is_one_path)
+            && places.entry(&field).is_some()
+        {
+            return places.placed(error);
+        }
         // An id may have dots, and another one may begin with it.
-        match self.0.keys().filter(is_of).max_by_key(|known| known.len()).and_then(|known| self.0.get(known)) {
-            Some((name, places)) => placed(error, name, places),
+        match self.known.keys().filter(is_of).max_by_key(|known| known.len()).and_then(|known| self.text(known)) {
+            Some(places) => places.placed(error),
             None => error,
         }
     }
 
+    fn text(&self, field: &str) -> Option<&Rc<PlacesOf>> {
+        self.texts.get(*self.known.get(field)? as usize)
+    }
+
+    /// From here on what is noted stands there.
+    fn begin(&mut self, source: &Source) {
+        self.texts.push(source.places.clone());
+    }
+
+    fn note(&mut self, field: String) {
+        let at = self.texts.len().saturating_sub(1) as u32;
+        self.known.entry(field).or_insert(at);
+    }
+
     /// The complaint about `field`, where it was met before: with both places.
     fn twice(&mut self, field: String, source: &Source) -> Option<Error> {
-        let Some((name, places)) = self.0.get(&field) else {
-            self.0.insert(field, (source.name.clone(), source.places.clone()));
+        let Some(places) = self.text(&field) else {
+            self.note(field);
             return None;
         };
-        let first = placed(Error::invalid(&field, ""), name, places);
+        let first = places.placed(Error::invalid(&field, ""));
         let first = first.problem().place.as_deref().map(|place| place.to_string()).unwrap_or_default();
         let why = format!("stands in {first} too");
         let what = if field.starts_with("entries.") { "an id" } else { "a name" };
@@ -160,16 +179,18 @@ impl Ids {
 pub fn complaints(sources: &mut [Source], ids: &mut Ids) -> Vec<Error> {
     let mut errors = Vec::new();
     let (mut owner, mut namespace) = (None::<Owner>, None::<Namespace>);
+    let is_alone = ids.is_one_path && sources.len() == 1;
     for source in sources {
         errors.append(&mut source.errors);
         let file = &source.file;
+        ids.begin(source);
         if let Some(namespace) = &file.namespace {
-            let place = (source.name.clone(), source.places.clone());
-            ids.0.entry(format!("namespace {namespace}")).or_insert(place);
+            ids.note(format!("namespace {namespace}"));
         }
         let twice = file.calendars.iter().map(|one| format!("calendars.{}", one.name));
         let twice = twice.chain(file.queues.iter().map(|one| format!("queues.{}", one.name)));
-        let twice = twice.chain(file.entries.iter().map(|one| format!("entries.{}", one.id)));
+        let entries = if is_alone { &[] } else { &file.entries[..] };
+        let twice = twice.chain(entries.iter().map(|one| format!("entries.{}", one.id())));
         errors.extend(twice.filter_map(|field| ids.twice(field, source)));
         let mut differs = |field: &str, one: String, other: String| {
             if one != other {
@@ -190,14 +211,17 @@ pub fn complaints(sources: &mut [Source], ids: &mut Ids) -> Vec<Error> {
 }
 
 /// The sources of one path as one file.
-fn joined(sources: Vec<Source>) -> ScheduleFile {
+fn joined(sources: Vec<Source>) -> ScheduleFile<PackedEntry> {
     let mut whole = ScheduleFile::default();
     for file in sources.into_iter().map(|source| source.file) {
         whole.owner = whole.owner.or(file.owner);
         whole.namespace = whole.namespace.or(file.namespace);
         whole.calendars.extend(file.calendars);
         whole.queues.extend(file.queues);
-        whole.entries.extend(file.entries);
+        match whole.entries.is_empty() {
+            true => whole.entries = file.entries,
+            false => whole.entries.extend(file.entries),
+        }
     }
     whole
 }
@@ -243,7 +267,7 @@ fn is_schedule(path: &Path) -> bool {
 }
 
 /// Reads the files that calendars name, relative to `folder`; what is wrong with them.
-fn read_calendars(file: &mut ScheduleFile, folder: &Path) -> Vec<Error> {
+fn read_calendars(file: &mut ScheduleFile<PackedEntry>, folder: &Path) -> Vec<Error> {
     let mut complaints = Vec::new();
     for calendar in &mut file.calendars {
         let CalendarSource::File(path) = &calendar.source else { continue };
@@ -267,7 +291,12 @@ pub fn bytes_of(path: &str) -> Result<Vec<u8>> {
     let limit = FILE_MAX_BYTES as u64 + 1;
     let read = match path {
         "-" => std::io::stdin().lock().take(limit).read_to_end(&mut bytes),
-        path => std::fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)),
+        path => std::fs::File::open(path).and_then(|file| {
+            // A buffer that grows is half empty in the end.
+            let length = file.metadata().map_or(0, |about| about.len()).min(limit);
+            bytes.reserve_exact(length as usize + 1);
+            file.take(limit).read_to_end(&mut bytes)
+        }),
     };
     read.map_err(|why| Error::invalid("file", format!("{path} can't be read: {why}")).value(path))?;
     Ok(bytes)

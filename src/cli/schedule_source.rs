@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::cli::output::{Ended, Failure};
 use crate::cli::schedule_files::owned_files;
-use crate::domain::file::ScheduleFile;
+use crate::domain::file::{PackedEntry, ScheduleFile};
 use crate::domain::id::{Namespace, Owner};
 use crate::error::{Error, Result};
 use crate::node::{RecreateCall, Recreated, ScheduleSource};
@@ -46,7 +46,7 @@ fn first(Failure(errors): Failure) -> Error {
 }
 
 /// Each file with its owner.
-fn read(paths: &[String], namespace: &Namespace) -> Ended<Vec<(ScheduleFile, Owner)>> {
+fn read(paths: &[String], namespace: &Namespace) -> Ended<Vec<(ScheduleFile<PackedEntry>, Owner)>> {
     if let Some(path) = paths.iter().find(|path| *path == "-") {
         let why = "standard input can't be read again when the namespace was flushed";
         return Err(Error::invalid("schedule-file", why).value(path).hint("name a file or a folder").into());
@@ -64,7 +64,7 @@ fn read(paths: &[String], namespace: &Namespace) -> Ended<Vec<(ScheduleFile, Own
     Ok(owned.collect())
 }
 
-async fn recreate(call: RecreateCall, files: &[(ScheduleFile, Owner)]) -> Result<Recreated> {
+async fn recreate(call: RecreateCall, files: &[(ScheduleFile<PackedEntry>, Owner)]) -> Result<Recreated> {
     let service = Service::new(call.store);
     let mut recreated = Recreated::default();
     for (file, owner) in files {

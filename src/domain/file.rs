@@ -1,6 +1,10 @@
 //! A schedule file: owner, defaults, calendars and entries, in TOML or JSON.
 
+mod one_by_one;
+mod packed;
+mod pieces;
 mod places;
+mod places_of;
 mod read;
 
 use serde_json::{Map, Value};
@@ -13,14 +17,22 @@ use crate::domain::reading::Complaints;
 use crate::domain::toml_text;
 use crate::error::{Error, Problem, Result};
 
+pub use packed::PackedEntry;
 pub use places::Places;
+pub use places_of::PlacesOf;
 
-/// Greatest file, bytes: 1,000,000 entries of 250 bytes each. Beside the text an entry takes about 4 kB of memory while it is applied.
+/// Greatest file, bytes: 1,000,000 entries of 250 bytes each. Who reads one holds the text and about 300 bytes an entry beside it; of one
+/// that is read whole, about 4 kB.
 pub const FILE_MAX_BYTES: usize = 256 * 1024 * 1024;
+/// A piece of a long file: what a parser makes of it takes twenty times as much memory; bytes.
+const PIECE_BYTES: usize = 512 * 1024;
+/// Up to here each entry is kept as it was read, too, about 2 kB of it, so that it is not read twice: that is 5 us of its 20. Beyond,
+/// memory counts for more.
+const KEPT_MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// What `apply` reads and `export` writes.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct ScheduleFile {
+/// What `apply` reads and `export` writes; its entries are taken apart, or packed where they may be many.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScheduleFile<E = FileEntry> {
     /// Who applies it, where the file says so.
     pub owner: Option<Owner>,
     /// The only namespace it may be applied to, where the file says so.
@@ -30,7 +42,13 @@ pub struct ScheduleFile {
     /// The queues in their order.
     pub queues: Vec<FileQueue>,
     /// The entries in their order, defaults merged in.
-    pub entries: Vec<FileEntry>,
+    pub entries: Vec<E>,
+}
+
+impl<E> Default for ScheduleFile<E> {
+    fn default() -> Self {
+        Self { owner: None, namespace: None, calendars: Vec::new(), queues: Vec::new(), entries: Vec::new() }
+    }
 }
 
 /// One calendar of a file.
@@ -91,6 +109,13 @@ impl ScheduleFile {
         (file, errors.collect())
     }
 
+    /// The same file with every entry as its text, too.
+    pub fn packed(self) -> ScheduleFile<PackedEntry> {
+        let Self { owner, namespace, calendars, queues, entries } = self;
+        let entries = entries.into_iter().map(PackedEntry::with_entry).collect();
+        ScheduleFile { owner, namespace, calendars, queues, entries }
+    }
+
     /// The owner of a file without one: its name without ending, made a valid one.
     pub fn owner_from_name(path_stem: &str) -> Owner {
         let name = plain_name(path_stem);
@@ -149,6 +174,42 @@ impl ScheduleFile {
         document.insert("entries".to_owned(), Value::Object(entries.collect()));
         Value::Object(document)
     }
+}
+
+impl ScheduleFile<PackedEntry> {
+    /// As [`ScheduleFile::parse_most`], and where all of it stands. A long file is read piece by piece, and what a piece was taken
+    /// apart into goes before the next; where that can't be it is read whole, with the same outcome. `seen` is told of
+    /// bytes that were read.
+    pub fn read(name: &str, text: String, seen: impl Fn(usize) + Sync) -> (Self, Vec<Error>, PlacesOf) {
+        Self::read_in(PIECE_BYTES, name, text, &seen)
+    }
+
+    fn read_in(
+        piece_bytes: usize,
+        name: &str,
+        text: String,
+        seen: &(dyn Fn(usize) + Sync),
+    ) -> (Self, Vec<Error>, PlacesOf) {
+        let places = |text, pieces| PlacesOf::new(name.to_owned(), text, pieces);
+        if text.len() >= 2 * piece_bytes && text.len() <= FILE_MAX_BYTES {
+            let pack = if text.len() <= KEPT_MAX_BYTES { PackedEntry::with_entry } else { PackedEntry::of };
+            let bare = without_mark(&text);
+            if read::is_json(name, bare) {
+                if let Some(file) = one_by_one::read(bare, pack, seen) {
+                    return (file, Vec::new(), places(text, None));
+                }
+            } else if let Some((file, errors, pieces)) = pieces::read(name, bare, piece_bytes, pack, seen) {
+                return (file, errors, places(text, Some(pieces)));
+            }
+        }
+        let (file, errors) = ScheduleFile::parse_most(name, &text);
+        (file.packed(), errors, places(text, None))
+    }
+}
+
+/// The text without the mark that some editors put before it.
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 impl FileEntry {

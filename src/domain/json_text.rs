@@ -41,7 +41,8 @@ pub(crate) fn length(table: &Map<String, Value>) -> usize {
 /// serde_json hands over a number as a table with this key: that is how it keeps all digits.
 const NUMBER: &str = "$serde_json::private::Number";
 
-struct Strict(Value);
+/// A value in which no key is given twice.
+pub(crate) struct Strict(pub Value);
 
 impl<'de> Deserialize<'de> for Strict {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -7,6 +7,7 @@ mod tasks;
 mod times;
 mod together;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use crate::domain::file::FileEntry;
@@ -49,13 +50,41 @@ impl Note {
     }
 }
 
+/// Entries that are looked at; where they are many, each is taken apart only while it is.
+pub trait Listed {
+    /// The entry, with the dates of its calendars as far as they are known.
+    fn listed(&self) -> Cow<'_, FileEntry>;
+
+    /// Whether it may be worth a look for the zone that it names.
+    fn may_name_zone(&self) -> bool {
+        true
+    }
+}
+
+impl Listed for FileEntry {
+    fn listed(&self) -> Cow<'_, FileEntry> {
+        Cow::Borrowed(self)
+    }
+}
+
+impl<E: Listed> Listed for &E {
+    fn listed(&self) -> Cow<'_, FileEntry> {
+        (*self).listed()
+    }
+
+    fn may_name_zone(&self) -> bool {
+        (*self).may_name_zone()
+    }
+}
+
 /// The notes about the entries of one file, each by itself; their calendars as far as they are known, `now` by any clock that
 /// is about right. [`together()`] has those about all at once.
-pub fn notes(entries: &[FileEntry], now: Timestamp) -> Vec<Note> {
+pub fn notes<E: Listed>(entries: &[E], now: Timestamp) -> Vec<Note> {
     let mut distances = Distances::default();
     let zones = times::Zones::of(entries);
     let mut notes = Vec::new();
     for one in entries {
+        let one = &*one.listed();
         let before = notes.len();
         times::note(one, &zones, now, &mut notes);
         // What is over has nothing else to be told.

@@ -24,6 +24,17 @@ pub enum When {
     Rrule(Rrule),
 }
 
+/// From where a schedule counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counting {
+    /// By the clock.
+    ByClock,
+    /// From the start that it names.
+    FromStart,
+    /// From an anchor, which a new entry is given, cut to so many ms.
+    FromAnchor(u16),
+}
+
 /// All that decides the fire times of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
@@ -70,6 +81,16 @@ impl Period {
 }
 
 impl Schedule {
+    /// From where it counts: an anchor is a whole second unless `every` is shorter.
+    pub fn counting(&self) -> Counting {
+        match (&self.when, self.start) {
+            (When::Cron(_) | When::At(_), _) => Counting::ByClock,
+            (When::Every(_) | When::Rrule(_), Some(_)) => Counting::FromStart,
+            (When::Every(every), None) if every.0 < 1000 => Counting::FromAnchor(1),
+            (When::Every(_) | When::Rrule(_), None) => Counting::FromAnchor(1000),
+        }
+    }
+
     /// The least fire time after `after`; `start` is inclusive, `end` exclusive.
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
         let before_start = self.start.map_or(Timestamp(i64::MIN), |start| Timestamp(start.ms().saturating_sub(1)));

@@ -1,20 +1,17 @@
 //! TOML texts: read into JSON values in the order of the file, and written as a person would.
 
-mod parts;
+mod pieces;
 
 use serde_json::{Map, Number, Value};
 use toml::de::{DeTable, DeValue};
 
 use crate::error::{Error, Problem, Result};
 
+pub(crate) use pieces::pieces;
+
 /// Reads a TOML document, dates as texts; each complaint about `name` says its line.
 pub(crate) fn parse(name: &str, text: &str) -> Result<Map<String, Value>, Vec<Error>> {
-    let read = |text: &str| read_whole(&Lines { name, text }).ok();
-    parts::parse(text, read).map_or_else(|| read_whole(&Lines { name, text }), Ok)
-}
-
-fn read_whole(lines: &Lines<'_>) -> Result<Map<String, Value>, Vec<Error>> {
-    let text = lines.text;
+    let lines = &Lines { name, text };
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         return Err(errors

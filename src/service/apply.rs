@@ -1,13 +1,13 @@
 //! apply: many entries at once, as files say; what stands as they say it stays as it is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::domain::definition::Definition;
-use crate::domain::file::ScheduleFile;
-use crate::domain::id::Owner;
+use crate::domain::file::{PackedEntry, ScheduleFile};
+use crate::domain::id::{EntryId, Owner};
 use crate::domain::revision;
 use crate::error::{Error, Result};
 use crate::service::change::is_written;
@@ -17,6 +17,7 @@ use crate::service::prune::{Pruned, Removal};
 use crate::service::request::{Said, content, said};
 use crate::service::view::{ChangeView, Changes};
 use crate::service::wanted::{Against, Batch, FilesOptions, OwnedFile, Wanted, WantedEntry};
+use crate::service::where_to_run::list_of;
 use crate::service::write::{self, Step};
 use crate::service::{Request, Service};
 use crate::store::{ChangeWord, Changed};
@@ -58,12 +59,30 @@ impl Service {
     pub async fn apply_files(
         &self,
         request: &Request,
-        files: Vec<OwnedFile>,
+        files: Vec<impl Into<OwnedFile<PackedEntry>>>,
         options: &FilesOptions,
     ) -> Result<Changes> {
+        let mut views = Vec::new();
+        let changes = self.apply_each(request, files, options, |view| views.push(view)).await?;
+        Ok(Changes { changes: views, ..changes })
+    }
+
+    /// The same; what became of the entries is told one by one, in the order of the files, then what was removed, and stands not in
+    /// the answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Service::apply_files`]; some may have been told then.
+    pub async fn apply_each(
+        &self,
+        request: &Request,
+        files: Vec<impl Into<OwnedFile<PackedEntry>>>,
+        options: &FilesOptions,
+        mut tell: impl FnMut(ChangeView),
+    ) -> Result<Changes> {
         request.check()?;
-        let mut wanted = Wanted::new(self.store.namespace(), files)?;
-        let mut against = self.against(request, options, &mut wanted).await?;
+        let wanted = Arc::new(Wanted::new(self.store.namespace(), files)?);
+        let mut against = self.against(request, options, &wanted).await?;
         let pruned = if options.is_prune { self.pruned(&wanted).await? } else { Vec::new() };
         if !options.is_agreed && !request.is_dry_run {
             pruned.iter().try_for_each(Pruned::check_share)?;
@@ -78,57 +97,56 @@ impl Service {
         let queues = self.apply_queues(request, &wanted.queues).await?;
         let against = Arc::new(against);
         let batches = self.batches(&wanted.entries, &against.clocks);
-        self.progress.begin(wanted.entries.len(), "entries");
-        let mut views: Vec<Option<ChangeView>> = Vec::new();
-        views.resize_with(wanted.entries.len(), || None);
+        self.progress.begin(wanted.entries.len(), "entries written");
+        let (mut next, mut early) = (0, BTreeMap::new());
         let mut warnings = Vec::new();
-        let mut written = stream::iter(batches).map(|batch| self.begin_batch(&against, batch)).buffered(STEPS_AT_ONCE);
-        while let Some((batch, over)) = written.try_next().await? {
-            batch.into_iter().for_each(|(place, view)| views[place] = Some(view));
-            warnings.extend(over);
+        let mut lists = BTreeSet::new();
+        let work = |batch| self.begin_batch(&against, &wanted, batch);
+        let mut written = stream::iter(batches).map(work).buffered(STEPS_AT_ONCE);
+        while let Some(done) = written.try_next().await? {
+            early.extend(done.views);
+            while let Some(view) = early.remove(&next) {
+                tell(view);
+                next += 1;
+            }
+            warnings.extend(done.warnings);
+            lists.extend(done.lists);
         }
+        drop(written);
         self.follow_since(request, &against.calendars).await?;
-        let is_new = |one: &&Arc<WantedEntry>| {
-            views[one.place].as_ref().is_some_and(|view| matches!(view.change, "added" | "changed"))
-        };
-        warnings.extend(self.unserved(wanted.entries.iter().filter(is_new).map(|one| &one.entry)).await?);
-        warnings.extend(self.older_zone_data(wanted.entries.iter().map(|one| &one.entry)).await?);
-        let mut changes: Vec<ChangeView> = views.into_iter().flatten().collect();
+        warnings.extend(self.unserved_lists(lists).await?);
+        let has_offset_changes = wanted.entries.iter().any(|one| one.packed.has_offset_changes());
+        warnings.extend(self.older_zone_data(has_offset_changes).await?);
         // Before they are gone: what they name is read from them.
         warnings.extend(self.left_behind(&wanted, &pruned).await?);
         let removal = Removal { request, wanted: &wanted };
         for pruned in &pruned {
-            changes.extend(self.prune(&removal, pruned).await?);
+            self.prune(&removal, pruned).await?.into_iter().for_each(&mut tell);
         }
-        // To free what a large file held takes longer than to say what became of it.
-        tokio::task::spawn_blocking(move || drop(wanted));
-        Ok(Changes { changes, calendars, queues, warnings })
+        Ok(Changes { changes: Vec::new(), calendars, queues, warnings })
     }
 
     /// Writes one batch as a task of its own: to plan thousands of entries takes as many processors as there are.
-    async fn begin_batch(
-        &self,
-        against: &Arc<Against>,
-        batch: Batch,
-    ) -> Result<(Vec<(usize, ChangeView)>, Vec<String>)> {
-        let (service, against) = (self.clone(), against.clone());
+    async fn begin_batch(&self, against: &Arc<Against>, wanted: &Arc<Wanted>, batch: Batch) -> Result<Done> {
+        let (service, against, wanted) = (self.clone(), against.clone(), wanted.clone());
         let task = tokio::spawn(async move {
-            let written = service.apply_batch(&against, &batch).await;
-            service.progress.advance(batch.entries.len());
+            let written = service.apply_batch(&against, &wanted, &batch).await;
+            service.progress.advance(batch.places.len());
             written
         });
         task.await.map_err(|why| Error::internal(format!("a step of apply ended early: {why}")))?
     }
 
-    /// Writes one batch. Returns what became of its entries, each with its place, and warnings.
-    async fn apply_batch(&self, against: &Against, batch: &Batch) -> Result<(Vec<(usize, ChangeView)>, Vec<String>)> {
-        let content = batch_content(against, batch);
+    /// Writes one batch.
+    async fn apply_batch(&self, against: &Against, wanted: &Wanted, batch: &Batch) -> Result<Done> {
+        let entries = batch.of(wanted);
+        let content = batch_content(against, &entries);
         let step = Step { request: &against.request, shard: batch.shard, number: batch.number, content: &content };
-        let ids: Vec<_> = batch.entries.iter().map(|one| one.id.clone()).collect();
+        let ids: Vec<_> = entries.iter().map(|one| one.packed.id().clone()).collect();
         let (before, stored) = tokio::try_join!(self.before(&step), self.store.entries(&ids))?;
-        let mut decisions = against.decide(batch, &stored);
-        let done = match before {
-            Some(done) => done,
+        let mut decisions = against.decide(&entries, batch.now, &stored);
+        let changed = match before {
+            Some(changed) => changed,
             None => {
                 self.owe(against, batch.shard, &mut decisions).await?;
                 let decided = std::mem::take(&mut decisions.decided);
@@ -136,21 +154,29 @@ impl Service {
             }
         };
         let mut refused = decisions.refused;
-        let mut warnings = decisions.warnings;
-        let mut done: HashMap<String, Changed> =
-            done.into_iter().map(|changed| (changed.id.clone(), changed)).collect();
-        let mut views = Vec::with_capacity(batch.entries.len());
-        for (one, stored) in batch.entries.iter().zip(&stored) {
-            let view = match (done.remove(one.id.as_str()), refused.remove(one.id.as_str()), stored) {
+        let mut done = Done { warnings: decisions.warnings, ..Done::default() };
+        let mut changed: HashMap<String, Changed> =
+            changed.into_iter().map(|changed| (changed.id.clone(), changed)).collect();
+        for ((place, one), stored) in batch.places.iter().zip(entries).zip(&stored) {
+            let id = one.packed.id();
+            let view = match (changed.remove(id.as_str()), refused.remove(id.as_str()), stored) {
                 (Some(changed), _, _) => {
-                    let entry = against.anchored(one, stored.as_ref())?;
-                    if is_written(&changed) && changed.next_after.is_none() {
-                        let over = entry.schedule.over(against.since(batch.now));
-                        warnings.extend(over.map(|why| stored_finished(one, &why)));
-                    }
-                    if let Some(stored) = stored.as_ref().filter(|_| is_written(&changed)) {
-                        let dropped = self.drop_skips(&against.request, stored, &entry, changed.revision, batch.now);
-                        warnings.extend(dropped.await?);
+                    let entry = match decisions.entries.remove(id.as_str()) {
+                        Some(entry) => entry,
+                        // It was written before, by the same request.
+                        None => against.anchored(one, stored.as_ref())?,
+                    };
+                    if is_written(&changed) {
+                        done.lists.extend(list_of(&entry));
+                        if changed.next_after.is_none() {
+                            let over = entry.schedule.over(against.since(batch.now));
+                            done.warnings.extend(over.map(|why| stored_finished(id, &why)));
+                        }
+                        if let Some(stored) = stored {
+                            let dropped =
+                                self.drop_skips(&against.request, stored, &entry, changed.revision, batch.now);
+                            done.warnings.extend(dropped.await?);
+                        }
                     }
                     let seen = stored.as_ref().and_then(|stored| stored.definition.as_ref().ok());
                     let is_behind =
@@ -158,45 +184,56 @@ impl Service {
                     match seen.filter(is_behind) {
                         Some(seen) => {
                             let yours = Yours::changed(revision::differing(&seen.entry, entry.fields()));
-                            self.refused_change(&one.id, changed, seen.revision, yours).await
+                            self.refused_change(id, changed, seen.revision, yours).await
                         }
-                        None => write::view(changed, || decide::fields_when_added(&one.entry)),
+                        None => write::view(changed, || decide::fields_when_added(&entry)),
                     }
                 }
                 (None, Some(why), Some(stored)) => write::refused(stored, why),
                 (None, _, Some(stored)) => write::unchanged(stored),
-                (None, why, None) => gone(one, why),
+                (None, why, None) => gone(id, why),
             };
-            views.push((one.place, view));
+            done.views.push((*place, view));
         }
-        Ok((views, warnings))
+        Ok(done)
     }
 }
 
-/// The warning about an entry that will not fire.
-pub(super) fn stored_finished(one: &WantedEntry, why: &str) -> String {
-    format!("{}: {why}: it is stored finished", one.id)
+/// What became of a batch.
+#[derive(Default)]
+struct Done {
+    /// What became of its entries, each with its place.
+    views: Vec<(usize, ChangeView)>,
+    /// What deserves a look.
+    warnings: Vec<String>,
+    /// The lists in which runs of what was written will wait.
+    lists: BTreeSet<String>,
 }
 
-fn batch_content(against: &Against, batch: &Batch) -> String {
+/// The warning about an entry that will not fire.
+pub(super) fn stored_finished(id: &EntryId, why: &str) -> String {
+    format!("{id}: {why}: it is stored finished")
+}
+
+fn batch_content(against: &Against, batch: &[&WantedEntry]) -> String {
     let options = &against.options;
     let flags = format!("{}{}", options.is_take, said(options.from.as_ref()));
-    let entries = batch.entries.iter().flat_map(|one| {
-        let paused = if one.is_paused { "true" } else { "false" };
-        [one.owner.as_str(), one.id.as_str(), one.text.as_str(), paused]
+    let entries = batch.iter().flat_map(|one| {
+        let paused = if one.packed.is_paused() { "true" } else { "false" };
+        [one.owner.as_str(), one.packed.id().as_str(), one.packed.text(), paused]
     });
     content("apply", [flags.as_str()].into_iter().chain(entries))
 }
 
 /// An entry that a repeated request finds removed since.
-fn gone(one: &WantedEntry, why: Option<String>) -> ChangeView {
+pub(super) fn gone(id: &EntryId, why: Option<String>) -> ChangeView {
     ChangeView {
-        id: one.id.to_string(),
+        id: id.to_string(),
         change: "refused",
         fields: Vec::new(),
         next_before: None,
         next_after: None,
         revision: None,
-        message: Some(why.unwrap_or_else(|| format!("{} was removed meanwhile", one.id))),
+        message: Some(why.unwrap_or_else(|| format!("{id} was removed meanwhile"))),
     }
 }

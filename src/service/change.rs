@@ -7,7 +7,6 @@ use crate::domain::id::{EntryId, Owner};
 use crate::domain::ledger;
 use crate::domain::revision;
 use crate::domain::timestamp::Timestamp;
-use crate::domain::zone::Zone;
 use crate::error::{Error, Problem, Result};
 use crate::service::conflict::Yours;
 use crate::service::decide;
@@ -223,13 +222,14 @@ impl Service {
             }
         }
         changes.warnings.extend(self.unserved(written.iter().copied()).await?);
-        changes.warnings.extend(self.older_zone_data(written.iter().copied()).await?);
+        let has_offset_changes = written.iter().any(|entry| !entry.schedule.zone.has_constant_offset());
+        changes.warnings.extend(self.older_zone_data(has_offset_changes).await?);
         Ok(changes)
     }
 
-    /// Whether nodes plan with newer zone data than this process has, and one of the entries asks for any.
-    pub(super) async fn older_zone_data(&self, written: impl Iterator<Item = &Entry>) -> Result<Option<String>> {
-        if written.map(|entry| &entry.schedule.zone).all(Zone::has_constant_offset) {
+    /// Whether nodes plan with newer zone data than this process has, where the clocks of an entry's zone change.
+    pub(super) async fn older_zone_data(&self, has_offset_changes: bool) -> Result<Option<String>> {
+        if !has_offset_changes {
             return Ok(None);
         }
         let own = self.store.zone_data();

@@ -10,7 +10,7 @@ use crate::domain::definition::{Definition, Paused, REMOVED_VERSION, Removed};
 use crate::domain::entry::{Entry, FIELDS};
 use crate::domain::id::{CalendarName, EntryId};
 use crate::domain::revision;
-use crate::domain::schedule::When;
+use crate::domain::schedule::{Counting, When};
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Result};
 use crate::service::Request;
@@ -347,29 +347,41 @@ pub(super) fn anchored_fields(
     on_record: Option<&Map<String, Value>>,
     now: Timestamp,
 ) -> Option<Map<String, Value>> {
-    let (kind, cut_ms) = match &entry.schedule.when {
-        When::Every(every) if every.0 < 1000 => ("every", 1),
-        When::Every(_) => ("every", 1000),
-        When::Rrule(_) => ("rrule", 1000),
-        When::Cron(_) | When::At(_) => return None,
-    };
-    let own = entry.fields().get("anchor");
-    let kept = on_record.filter(|fields| fields.contains_key(kind)).and_then(|fields| fields.get("anchor"));
-    let anchor = match (entry.schedule.start, on_record) {
-        (Some(_), _) => None,
-        (None, Some(_)) if kept.is_some() => kept.cloned(),
-        (None, None) if own.is_some() => own.cloned(),
-        (None, _) => Some(Value::from(Timestamp(now.0.div_euclid(cut_ms) * cut_ms).to_rfc3339())),
-    };
-    if own == anchor.as_ref() {
-        return None;
-    }
+    let anchor = new_anchor(entry.fields(), entry.schedule.counting(), on_record, now)?;
     let mut fields = entry.fields().clone();
+    set_anchor(&mut fields, anchor);
+    Some(fields)
+}
+
+/// The anchor that an entry with these fields gets, `None` for none; nothing where it keeps what it has.
+pub(super) fn new_anchor(
+    fields: &Map<String, Value>,
+    counting: Counting,
+    on_record: Option<&Map<String, Value>>,
+    now: Timestamp,
+) -> Option<Option<Value>> {
+    let kind = if fields.contains_key("every") { "every" } else { "rrule" };
+    let own = fields.get("anchor");
+    let kept = on_record.filter(|fields| fields.contains_key(kind)).and_then(|fields| fields.get("anchor"));
+    let anchor = match (counting, on_record) {
+        (Counting::ByClock, _) => return None,
+        (Counting::FromStart, _) => None,
+        (_, Some(_)) if kept.is_some() => kept.cloned(),
+        (_, None) if own.is_some() => own.cloned(),
+        (Counting::FromAnchor(cut_ms), _) => {
+            let cut_ms = i64::from(cut_ms);
+            Some(Value::from(Timestamp(now.0.div_euclid(cut_ms) * cut_ms).to_rfc3339()))
+        }
+    };
+    (own != anchor.as_ref()).then_some(anchor)
+}
+
+/// Gives the fields that anchor, or takes theirs.
+pub(super) fn set_anchor(fields: &mut Map<String, Value>, anchor: Option<Value>) {
     match anchor {
         Some(anchor) => fields.insert("anchor".to_owned(), anchor),
         None => fields.shift_remove("anchor"),
     };
-    Some(fields)
 }
 
 /// Refuses a single instant that has passed, unless it stands there already.

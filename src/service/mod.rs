@@ -30,6 +30,7 @@ mod once;
 mod outages;
 mod outputs;
 mod plan;
+mod plan_calendars;
 mod progress;
 mod prune;
 mod queues;

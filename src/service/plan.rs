@@ -1,7 +1,7 @@
 //! plan: what `apply` would do with files, by reading alone; decided by the same code.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -11,10 +11,11 @@ use serde_json::{Map, Value};
 use crate::domain::calendar::Calendars;
 use crate::domain::definition::Removed;
 use crate::domain::entry::Entry;
-use crate::domain::id::{CalendarName, EntryId};
+use crate::domain::file::PackedEntry;
+use crate::domain::id::EntryId;
 use crate::domain::timestamp::Timestamp;
 use crate::error::Result;
-use crate::service::apply::stored_finished;
+use crate::service::apply::{gone, stored_finished};
 use crate::service::calendars::{CalendarChange, is_behind};
 use crate::service::decide::{self, Decided};
 use crate::service::foresight::Foresight;
@@ -23,6 +24,7 @@ use crate::service::queues::QueueChange;
 use crate::service::skip::{lost_skips, skip_is_lost};
 use crate::service::view::{At, ChangeView};
 use crate::service::wanted::{Against, Batch, FilesOptions, OwnedFile, Wanted, WantedEntry};
+use crate::service::where_to_run::list_of;
 use crate::service::write::{self, STEP_ENTRIES};
 use crate::service::{Request, Service};
 use crate::store::StoredEntry;
@@ -98,63 +100,93 @@ impl Service {
     pub async fn plan_files(
         &self,
         request: &Request,
-        files: Vec<OwnedFile>,
+        files: Vec<impl Into<OwnedFile<PackedEntry>>>,
         options: &FilesOptions,
     ) -> Result<PlanView> {
+        let mut changes = Vec::new();
+        let plan = self.plan_each(request, files, options, |change| changes.push(change)).await?;
+        Ok(PlanView { changes, ..plan })
+    }
+
+    /// The same; what would become of the entries is told one by one, in its order, and stands not in the answer: of a million
+    /// it is 4 GB.
+    ///
+    /// # Errors
+    ///
+    /// As [`Service::plan_files`]; some may have been told then.
+    pub async fn plan_each(
+        &self,
+        request: &Request,
+        files: Vec<impl Into<OwnedFile<PackedEntry>>>,
+        options: &FilesOptions,
+        mut tell: impl FnMut(PlannedChange),
+    ) -> Result<PlanView> {
         request.check()?;
-        let mut wanted = Wanted::new(self.store.namespace(), files)?;
-        let against = self.against(request, options, &mut wanted).await?;
+        let wanted = Wanted::new(self.store.namespace(), files)?;
+        let against = self.against(request, options, &wanted).await?;
         let pruned = if options.is_prune { self.pruned(&wanted).await? } else { Vec::new() };
         let calendars = self.planned_calendars(&wanted, &against).await?;
         let queues = self.planned_queues(&wanted.queues).await?;
         let batches = self.batches(&wanted.entries, &against.clocks);
-        self.progress.begin(wanted.entries.len(), "entries");
-        let planned: Vec<(Vec<PlannedChange>, Vec<String>)> = stream::iter(&batches)
-            .map(|batch| async {
-                let planned = self.plan_batch(&against, batch).await;
-                self.progress.advance(batch.entries.len());
+        self.progress.begin(wanted.entries.len(), "entries compared");
+        let work = |batch: Batch| {
+            let (against, wanted) = (&against, &wanted);
+            async move {
+                let planned = self.plan_batch(against, wanted, &batch).await;
+                self.progress.advance(batch.places.len());
                 planned
-            })
-            .buffered(PAGES_AT_ONCE)
-            .try_collect()
-            .await?;
-        let mut views: HashMap<String, PlannedChange> = HashMap::with_capacity(wanted.entries.len());
+            }
+        };
         let mut warnings = Vec::new();
-        for (batch, over) in planned {
-            views.extend(batch.into_iter().map(|one| (one.change.id.clone(), one)));
+        let mut lists = BTreeSet::new();
+        let mut early: BTreeMap<usize, PlannedChange> = BTreeMap::new();
+        let mut next = 0;
+        let mut planned = stream::iter(batches).map(work).buffered(PAGES_AT_ONCE);
+        while let Some((batch, over)) = planned.try_next().await? {
+            early.extend(batch);
+            while let Some(change) = early.remove(&next) {
+                lists.extend(change.will_be.as_ref().and_then(list_of));
+                tell(change);
+                next += 1;
+            }
             warnings.extend(over);
         }
-        let is_new = |one: &&Arc<WantedEntry>| {
-            views.get(one.id.as_str()).is_some_and(|view| matches!(view.change.change, "added" | "changed"))
-        };
-        warnings.extend(self.unserved(wanted.entries.iter().filter(is_new).map(|one| &one.entry)).await?);
-        warnings.extend(self.older_zone_data(wanted.entries.iter().map(|one| &one.entry)).await?);
-        let mut changes: Vec<PlannedChange> =
-            wanted.entries.iter().filter_map(|one| views.remove(one.id.as_str())).collect();
+        drop(planned);
+        warnings.extend(self.unserved_lists(lists).await?);
+        let has_offset_changes = wanted.entries.iter().any(|one| one.packed.has_offset_changes());
+        warnings.extend(self.older_zone_data(has_offset_changes).await?);
         warnings.extend(self.left_behind(&wanted, &pruned).await?);
         for pruned in &pruned {
-            changes.extend(self.planned_removals(pruned, &against).await?);
+            self.planned_removals(pruned, &against).await?.into_iter().for_each(&mut tell);
         }
         let much = pruned.iter().filter(|one| one.is_much() && !options.is_agreed);
         warnings.extend(much.map(|one| format!("this would {}: apply --prune asks, or needs -y", one.words())));
         let owners = wanted.owners.iter().map(ToString::to_string).collect();
-        Ok(PlanView { changes, calendars, queues, warnings, owners })
+        Ok(PlanView { changes: Vec::new(), calendars, queues, warnings, owners })
     }
 
-    async fn plan_batch(&self, against: &Against, batch: &Batch) -> Result<(Vec<PlannedChange>, Vec<String>)> {
-        let ids: Vec<EntryId> = batch.entries.iter().map(|one| one.id.clone()).collect();
+    /// What would become of the entries of a batch, each with its place, and warnings.
+    async fn plan_batch(
+        &self,
+        against: &Against,
+        wanted: &Wanted,
+        batch: &Batch,
+    ) -> Result<(Vec<(usize, PlannedChange)>, Vec<String>)> {
+        let entries = batch.of(wanted);
+        let ids: Vec<EntryId> = entries.iter().map(|one| one.packed.id().clone()).collect();
         let stored = self.store.entries(&ids).await?;
-        let mut decisions = against.decide(batch, &stored);
+        let mut decisions = against.decide(&entries, batch.now, &stored);
         self.owe(against, batch.shard, &mut decisions).await?;
         let mut removed = self.removed_before(batch.shard, &decisions.decided).await?;
         let mut warnings = std::mem::take(&mut decisions.warnings);
         let mut refused = decisions.refused;
         let mut decided: HashMap<EntryId, Decided> =
             decisions.decided.into_iter().map(|one| (one.id.clone(), one)).collect();
-        let mut views = Vec::with_capacity(batch.entries.len());
-        for (one, stored) in batch.entries.iter().zip(&stored) {
-            let planned = match (decided.remove(&one.id), refused.remove(one.id.as_str()), stored) {
-                (Some(decided), _, None) => planned_addition(one, &decided, removed.remove(&one.id), batch.now),
+        let mut views = Vec::with_capacity(batch.places.len());
+        for ((place, one), stored) in batch.places.iter().zip(entries).zip(&stored) {
+            let id = one.packed.id();
+            let planned = match (decided.remove(id), refused.remove(id.as_str()), stored) {
+                (Some(decided), _, None) => planned_addition(one, &decided, removed.remove(id), batch.now),
                 (Some(decided), _, Some(stored)) => self.planned_change(against, &decided, stored, batch.now).await?,
                 (None, why, Some(stored)) => {
                     let mut view = write::unchanged(stored);
@@ -164,15 +196,16 @@ impl Service {
                         None => view,
                     })
                 }
-                (None, _, None) => continue,
+                // Nothing would be done, and nothing stands there: that does not happen.
+                (None, why, None) => PlannedChange::of(gone(id, why)),
             };
             if let Some(entry) = &planned.will_be {
                 let over = entry.schedule.over(against.since(batch.now));
-                warnings.extend(over.map(|why| stored_finished(one, &why)));
+                warnings.extend(over.map(|why| stored_finished(id, &why)));
                 let lost = stored.iter().flat_map(|stored| lost_skips(stored, entry, batch.now));
-                warnings.extend(lost.map(|at| skip_is_lost(&one.id, at)));
+                warnings.extend(lost.map(|at| skip_is_lost(id, at)));
             }
-            views.push(planned);
+            views.push((*place, planned));
         }
         Ok((views, warnings))
     }
@@ -267,60 +300,6 @@ impl Service {
         }
         Ok(planned)
     }
-
-    /// The calendars of the files against those that stand, with the entries that would follow.
-    async fn planned_calendars(&self, wanted: &Wanted, against: &Against) -> Result<Vec<CalendarChange>> {
-        let mut planned = Vec::with_capacity(wanted.calendars.len());
-        for (name, dates) in &wanted.calendars {
-            let (old, new) = (against.standing.0.get(name), against.calendars.0.get(name));
-            let change = match old {
-                None => "added",
-                Some(old) if old.dates == *dates => "unchanged",
-                Some(_) => "changed",
-            };
-            planned.push(CalendarChange {
-                calendar: name.to_string(),
-                change,
-                dates: dates.dates().len(),
-                revision: new.map_or(1, |new| new.revision),
-                entries: match new {
-                    Some(new) => self.planned_followers(name, new.revision, against).await?,
-                    None => Vec::new(),
-                },
-            });
-        }
-        Ok(planned)
-    }
-
-    async fn planned_followers(
-        &self,
-        name: &CalendarName,
-        revision: u64,
-        against: &Against,
-    ) -> Result<Vec<ChangeView>> {
-        let mut followers = BTreeMap::new();
-        self.each_page(async |page| {
-            for stored in page.iter().filter(|one| is_behind(one, name, revision)) {
-                let was = as_it_stands(stored, &against.standing);
-                let will_be = as_it_stands(stored, &against.calendars);
-                let next =
-                    |entry: &Option<Entry>| entry.as_ref().and_then(|one| Foresight::of_old(one, stored, 0).next());
-                let unchanged = write::unchanged(stored);
-                let view = ChangeView {
-                    change: "changed",
-                    fields: vec!["exclude".into()],
-                    next_before: next(&was),
-                    next_after: next(&will_be),
-                    revision: unchanged.revision.map(|revision| revision + 1),
-                    ..unchanged
-                };
-                followers.insert(view.id.clone(), view);
-            }
-            Ok(())
-        })
-        .await?;
-        Ok(followers.into_values().collect())
-    }
 }
 
 impl PlannedChange {
@@ -333,13 +312,13 @@ impl PlannedChange {
 fn planned_addition(one: &WantedEntry, decided: &Decided, removed: Option<Removed>, now: Timestamp) -> PlannedChange {
     let foresight = decided.entry().map(|entry| Foresight::of_new(entry, decided, now));
     let mut after = decided.entry().map(|entry| entry.fields().clone()).unwrap_or_default();
-    if one.is_paused {
+    if one.packed.is_paused() {
         after.insert("paused".to_owned(), Value::Bool(true));
     }
     let change = ChangeView {
-        id: one.id.to_string(),
+        id: one.packed.id().to_string(),
         change: "added",
-        fields: decide::fields_when_added(&one.entry),
+        fields: decided.entry().map(decide::fields_when_added).unwrap_or_default(),
         next_before: None,
         next_after: foresight.as_ref().and_then(Foresight::next),
         revision: Some(removed.map_or(1, |removed| removed.revision + 1)),
@@ -361,7 +340,7 @@ fn follows(stored: &StoredEntry, against: &Against) -> u64 {
 }
 
 /// The entry as it is on record, with these dates; nothing where it can't be read.
-fn as_it_stands(stored: &StoredEntry, calendars: &Calendars) -> Option<Entry> {
+pub(super) fn as_it_stands(stored: &StoredEntry, calendars: &Calendars) -> Option<Entry> {
     let entry = stored.definition.as_ref().ok()?.parse(&stored.id).ok()?;
     entry.with_calendars(calendars).ok()
 }

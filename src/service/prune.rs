@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::domain::definition::Definition;
+use crate::domain::file::PackedEntry;
 use crate::domain::id::{CalendarName, EntryId, Owner};
 use crate::error::{Error, Result};
 use crate::service::calendars::named;
@@ -65,14 +66,14 @@ impl Service {
     /// # Errors
     ///
     /// As [`Service::apply_files`].
-    pub async fn would_prune(&self, files: Vec<OwnedFile>) -> Result<Vec<Pruned>> {
+    pub async fn would_prune(&self, files: Vec<impl Into<OwnedFile<PackedEntry>>>) -> Result<Vec<Pruned>> {
         self.pruned(&Wanted::new(self.store.namespace(), files)?).await
     }
 
     /// What the owners of the files have beside them. An entry that stands in any of the files is not among it, whoever has it;
     /// nor is one that can't be read.
     pub(super) async fn pruned(&self, wanted: &Wanted) -> Result<Vec<Pruned>> {
-        let keep: HashSet<&EntryId> = wanted.entries.iter().map(|one| &one.id).collect();
+        let keep: HashSet<&EntryId> = wanted.entries.iter().map(|one| one.packed.id()).collect();
         let mut has: BTreeMap<&str, BTreeSet<EntryId>> =
             wanted.owners.iter().map(|owner| (owner.as_str(), BTreeSet::new())).collect();
         for shard in self.store.shards() {
@@ -103,7 +104,7 @@ impl Service {
     /// what they leave over.
     pub(super) async fn prune(&self, removal: &Removal<'_>, pruned: &Pruned) -> Result<Vec<ChangeView>> {
         let owner = &pruned.owner;
-        let kept = removal.wanted.entries.iter().map(|one| one.id.as_str());
+        let kept = removal.wanted.entries.iter().map(|one| one.packed.id().as_str());
         let content = content("prune", [owner.as_str()].into_iter().chain(kept));
         let request = prune_request(removal.request, owner);
         let mut views = Vec::new();
@@ -141,7 +142,7 @@ impl Service {
 
     /// That calendars stay which only removed entries may have named.
     pub(super) async fn left_behind(&self, wanted: &Wanted, pruned: &[Pruned]) -> Result<Vec<String>> {
-        let mut kept: BTreeSet<CalendarName> = wanted.named_calendars().into_iter().cloned().collect();
+        let mut kept: BTreeSet<CalendarName> = wanted.named_calendars()?;
         kept.extend(wanted.calendars.iter().map(|(name, _)| name.clone()));
         let mut left = BTreeSet::new();
         for ids in pruned.iter().flat_map(|one| one.ids.chunks(STEP_ENTRIES)) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::calendar::Calendars;
-use crate::domain::file::{CalendarSource, FileEntry, ScheduleFile};
+use crate::domain::file::{CalendarSource, PackedEntry, ScheduleFile};
 use crate::domain::id::{EntryId, Owner};
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Result};
@@ -37,7 +37,7 @@ impl Service {
     pub async fn recreate(
         &self,
         request: &Request,
-        file: &ScheduleFile,
+        file: &ScheduleFile<PackedEntry>,
         owner: &Owner,
         shards: &[u16],
     ) -> Result<Recreation> {
@@ -62,8 +62,8 @@ impl Service {
             self.apply_queues(request, &lost.cloned().collect::<Vec<_>>()).await?;
         }
         for shard in shards {
-            let mine: Vec<&FileEntry> =
-                file.entries.iter().filter(|one| self.store.shard_of(&one.id) == *shard).collect();
+            let mine: Vec<&PackedEntry> =
+                file.entries.iter().filter(|one| self.store.shard_of(one.id()) == *shard).collect();
             for (number, batch) in batches(&mine).into_iter().enumerate() {
                 let added = self.recreate_batch(request, *shard, number, batch, owner, &calendars, &mut recreation);
                 let added = added.await?;
@@ -80,12 +80,12 @@ impl Service {
         request: &Request,
         shard: u16,
         number: usize,
-        batch: &[&FileEntry],
+        batch: &[&PackedEntry],
         owner: &Owner,
         calendars: &Calendars,
         recreation: &mut Recreation,
     ) -> Result<u64> {
-        let ids: Vec<EntryId> = batch.iter().map(|one| one.id.clone()).collect();
+        let ids: Vec<EntryId> = batch.iter().map(|one| one.id().clone()).collect();
         let (now, stored, removed) =
             tokio::try_join!(self.store.now(shard), self.store.entries(&ids), self.store.removed(shard, &ids))?;
         let mut decided: Vec<Decided> = Vec::new();
@@ -96,7 +96,7 @@ impl Service {
             }
             match new(request, one, owner, calendars, now) {
                 Ok(added) => decided.push(added),
-                Err(why) => recreation.refused.push(format!("{}: {why}", one.id)),
+                Err(why) => recreation.refused.push(format!("{}: {why}", one.id())),
             }
         }
         let content = content("recreate", decided.iter().map(|one| one.id.as_str()));
@@ -109,19 +109,19 @@ impl Service {
     }
 }
 
-fn new(request: &Request, one: &FileEntry, owner: &Owner, calendars: &Calendars, now: Timestamp) -> Result<Decided> {
-    let entry = decide::anchored(one.entry.clone(), None, now)?.with_calendars(calendars)?;
-    Ok(decide::added(request, &one.id, entry, owner.as_str(), one.is_paused, now))
+fn new(request: &Request, one: &PackedEntry, owner: &Owner, calendars: &Calendars, now: Timestamp) -> Result<Decided> {
+    let entry = decide::anchored(one.entry()?, None, now)?.with_calendars(calendars)?;
+    Ok(decide::added(request, one.id(), entry, owner.as_str(), one.is_paused(), now))
 }
 
 /// As many at a time as one step may write.
-fn batches<'a, 'b>(mut entries: &'b [&'a FileEntry]) -> Vec<&'b [&'a FileEntry]> {
+fn batches<'a, 'b>(mut entries: &'b [&'a PackedEntry]) -> Vec<&'b [&'a PackedEntry]> {
     let mut batches = Vec::new();
     while !entries.is_empty() {
         let mut bytes = 0;
-        let fits = |one: &&&FileEntry| {
+        let fits = |one: &&&PackedEntry| {
             // A direct action's payload stands in its message, too.
-            bytes += one.entry.to_json().len() * 2;
+            bytes += one.text().len() * 2;
             bytes <= STEP_BYTES
         };
         let many = entries.iter().take(STEP_ENTRIES).take_while(fits).count().max(1);

@@ -1,12 +1,15 @@
 //! What schedule files ask for, held against what stands: `plan` shows what is decided here, `apply` writes it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+
+use serde_json::{Map, Value};
 
 use crate::domain::calendar::{Calendar, Calendars, StoredCalendar};
 use crate::domain::definition::Definition;
 use crate::domain::entry::Entry;
-use crate::domain::file::{CalendarSource, FileCalendar, FileEntry, ScheduleFile};
+use crate::domain::file::{CalendarSource, FileCalendar, FileEntry, PackedEntry, ScheduleFile};
 use crate::domain::id::{CalendarName, EntryId, Namespace, Owner};
 use crate::domain::ledger;
 use crate::domain::policy::DEFINITION_MAX_BYTES;
@@ -28,11 +31,17 @@ pub(super) const STEP_ENTRIES_LEAST: usize = STEP_BYTES / (2 * DEFINITION_MAX_BY
 
 /// A schedule file, and who applies it.
 #[derive(Debug, Clone)]
-pub struct OwnedFile {
+pub struct OwnedFile<E = FileEntry> {
     /// The file.
-    pub file: ScheduleFile,
+    pub file: ScheduleFile<E>,
     /// Its owner, where the file does not name one.
     pub owner: Owner,
+}
+
+impl From<OwnedFile> for OwnedFile<PackedEntry> {
+    fn from(one: OwnedFile) -> Self {
+        Self { file: one.file.packed(), owner: one.owner }
+    }
 }
 
 /// How files are applied.
@@ -57,30 +66,20 @@ impl FilesOptions {
     }
 }
 
-/// One entry of the files.
+/// One entry of the files; there may be millions of them, so it is taken apart only while it is decided about.
 #[derive(Debug, Clone)]
 pub(super) struct WantedEntry {
-    /// Its place among all of the request.
-    pub place: usize,
-    /// Its id.
-    pub id: EntryId,
-    /// Who applies it.
-    pub owner: Owner,
-    /// A new one begins paused.
-    pub is_paused: bool,
     /// As its file says.
-    pub entry: Entry,
-    /// As it is added, where its anchor makes a difference.
-    as_new: Option<Entry>,
-    /// As its file says, JSON.
-    pub text: String,
+    pub packed: PackedEntry,
+    /// Who applies it.
+    pub owner: Arc<Owner>,
 }
 
 /// All that the files of one request ask for.
 #[derive(Default)]
 pub(super) struct Wanted {
     /// The entries in the order of the files.
-    pub entries: Vec<Arc<WantedEntry>>,
+    pub entries: Vec<WantedEntry>,
     /// Those who apply them, sorted, also where a file has no entries.
     pub owners: BTreeSet<Owner>,
     /// The calendars in the order of the files, with their dates.
@@ -112,7 +111,15 @@ pub(super) struct Batch {
     pub shard: u16,
     pub number: usize,
     pub now: Timestamp,
-    pub entries: Vec<Arc<WantedEntry>>,
+    /// Where its entries stand among all.
+    pub places: Vec<usize>,
+}
+
+impl Batch {
+    /// Its entries.
+    pub fn of<'w>(&self, wanted: &'w Wanted) -> Vec<&'w WantedEntry> {
+        self.places.iter().filter_map(|place| wanted.entries.get(*place)).collect()
+    }
 }
 
 /// What is to be done with the entries of a batch.
@@ -120,6 +127,8 @@ pub(super) struct Batch {
 pub(super) struct Decisions {
     /// What is written.
     pub decided: Vec<Decided>,
+    /// What is there afterwards, by id, as far as it was decided.
+    pub entries: HashMap<String, Entry>,
     /// Why entries are refused, by id.
     pub refused: HashMap<String, String>,
     /// What deserves a look.
@@ -132,9 +141,9 @@ impl Wanted {
     /// # Errors
     ///
     /// [`Error::Invalid`] where one is for another namespace, or two say the same entry or calendar.
-    pub fn new(namespace: &Namespace, files: Vec<OwnedFile>) -> Result<Self> {
+    pub fn new(namespace: &Namespace, files: Vec<impl Into<OwnedFile<PackedEntry>>>) -> Result<Self> {
         let mut wanted = Self::default();
-        for OwnedFile { file, owner } in files {
+        for OwnedFile { file, owner } in files.into_iter().map(Into::into) {
             if let Some(other) = file.namespace.as_ref().filter(|other| *other != namespace) {
                 let why = format!("the file is for namespace {other}, this is {namespace}");
                 return Err(Error::invalid("namespace", why)
@@ -148,17 +157,16 @@ impl Wanted {
                 }
             }
             wanted.queues.extend(file.queues);
-            let entries = file.entries.into_iter().zip(wanted.entries.len()..).collect();
-            wanted.entries.extend(in_threads(entries, |(FileEntry { id, entry, is_paused }, place)| {
-                let (text, owner) = (entry.to_json(), owner.clone());
-                Arc::new(WantedEntry { place, id, owner, is_paused, entry, as_new: None, text })
-            }));
+            let shared = Arc::new(owner.clone());
+            let entries = file.entries.into_iter().map(|packed| WantedEntry { packed, owner: shared.clone() });
+            wanted.entries.extend(entries);
             wanted.owners.insert(owner);
         }
         let mut ids = HashSet::with_capacity(wanted.entries.len());
-        if let Some(twice) = wanted.entries.iter().find(|one| !ids.insert(&one.id)) {
-            return Err(Error::invalid(format!("entries.{}", twice.id), "is given twice"));
+        if let Some(twice) = wanted.entries.iter().find(|one| !ids.insert(one.packed.id())) {
+            return Err(Error::invalid(format!("entries.{}", twice.packed.id()), "is given twice"));
         }
+        drop(ids);
         let mut names = HashSet::new();
         if let Some((twice, _)) = wanted.calendars.iter().find(|(name, _)| !names.insert(name)) {
             return Err(Error::invalid(format!("calendars.{twice}"), "is given twice"));
@@ -171,24 +179,23 @@ impl Wanted {
     }
 
     /// The calendars that its entries name.
-    pub fn named_calendars(&self) -> BTreeSet<&CalendarName> {
-        self.entries.iter().flat_map(|one| one.entry.schedule.exclude.calendars()).collect()
+    pub fn named_calendars(&self) -> Result<BTreeSet<CalendarName>> {
+        let mut names = BTreeSet::new();
+        for one in self.entries.iter().filter(|one| one.packed.names_calendars()) {
+            names.extend(one.packed.entry()?.schedule.exclude.calendars().iter().cloned());
+        }
+        Ok(names)
     }
 }
 
 impl Service {
-    /// What the files are held against. With it every entry has its anchor and the dates of its calendars, and what can't be
-    /// written is refused.
+    /// What the files are held against; what can't be written once every entry has its anchor and the dates of its calendars is
+    /// refused.
     ///
     /// # Errors
     ///
     /// [`Error::Invalid`] where an entry can't be anchored or owed, or names a calendar that nobody has, or a queue can't be limited.
-    pub(super) async fn against(
-        &self,
-        request: &Request,
-        options: &FilesOptions,
-        wanted: &mut Wanted,
-    ) -> Result<Against> {
+    pub(super) async fn against(&self, request: &Request, options: &FilesOptions, wanted: &Wanted) -> Result<Against> {
         self.check_limits(&wanted.queues)?;
         let mut clocks = Vec::new();
         for shard in self.store.shards() {
@@ -197,31 +204,25 @@ impl Service {
         let now = clocks.iter().copied().min().unwrap_or_default();
         let anchor = options.from.as_ref().map_or(now, |from| from.at);
         let (standing, calendars) = self.calendars_of_files(wanted, anchor).await?;
-        let prepare = |one: &mut WantedEntry| {
-            let anchored = match decide::anchored_fields(&one.entry, None, anchor) {
-                Some(fields) => Some(one.entry.with_fields(fields)?),
-                None => None,
-            };
-            let as_new = anchored.as_ref().unwrap_or(&one.entry);
-            options.owed_from(&one.id).map_or(Ok(()), |from| decide::check_owed(as_new, from, now))?;
-            one.as_new = anchored.map(|anchored| anchored.with_calendars(&calendars)).transpose()?;
-            if !one.entry.schedule.exclude.calendars().is_empty() {
-                one.entry = one.entry.clone().with_calendars(&calendars)?;
-            }
-            Ok(())
-        };
-        // Nobody else holds them yet.
-        let all: Vec<&mut WantedEntry> = wanted.entries.iter_mut().filter_map(Arc::get_mut).collect();
-        let work = |one: &mut WantedEntry| prepare(one).map_err(|why: Error| why.under(&format!("entries.{}", one.id)));
-        in_threads(all, work).into_iter().collect::<Result<()>>()?;
         let of_files = wanted.calendars.iter().map(|(name, _)| name.clone()).collect();
         let (request, options) = (request.clone(), options.clone());
-        Ok(Against { request, options, clocks, standing, calendars, of_files, anchor })
+        let against = Against { request, options, clocks, standing, calendars, of_files, anchor };
+        let is_owed = against.options.from.is_some() || !against.options.from_each.is_empty();
+        let may_be_refused = |one: &&WantedEntry| is_owed || one.packed.is_doubtful() || one.packed.names_calendars();
+        let check = |one: &WantedEntry| {
+            let entry = against.new_entry(one)?;
+            against.options.owed_from(one.packed.id()).map_or(Ok(()), |from| decide::check_owed(&entry, from, now))
+        };
+        let work =
+            |one: &WantedEntry| check(one).map_err(|why: Error| why.under(&format!("entries.{}", one.packed.id())));
+        let doubtful: Vec<&WantedEntry> = wanted.entries.iter().filter(may_be_refused).collect();
+        in_threads(doubtful, work).into_iter().collect::<Result<()>>()?;
+        Ok(against)
     }
 
     /// The calendars that stand, and as they will once those of the files are written; none where nobody names one.
     pub(super) async fn calendars_of_files(&self, wanted: &Wanted, at: Timestamp) -> Result<(Calendars, Calendars)> {
-        let is_any = !wanted.calendars.is_empty() || !wanted.named_calendars().is_empty();
+        let is_any = !wanted.calendars.is_empty() || wanted.entries.iter().any(|one| one.packed.names_calendars());
         let standing = if is_any { self.store.all_calendars().await? } else { Calendars::default() };
         let mut calendars = standing.clone();
         for (name, dates) in &wanted.calendars {
@@ -237,28 +238,26 @@ impl Service {
     }
 
     /// The entries in steps; of several shards those with the first entries come first.
-    pub(super) fn batches(&self, entries: &[Arc<WantedEntry>], clocks: &[Timestamp]) -> Vec<Batch> {
+    pub(super) fn batches(&self, entries: &[WantedEntry], clocks: &[Timestamp]) -> Vec<Batch> {
         let mut of_shards: Vec<Vec<Batch>> = clocks.iter().map(|_| Vec::new()).collect();
         let mut bytes = vec![0; clocks.len()];
-        for one in entries {
-            let shard = self.store.shard_of(&one.id);
+        for (place, one) in entries.iter().enumerate() {
+            let shard = self.store.shard_of(one.packed.id());
             let at = usize::from(shard);
             // A direct action's payload stands in its message, too.
-            let size = one.text.len() * 2 + OVERHEAD_BYTES;
+            let size = one.packed.text().len() * 2 + OVERHEAD_BYTES;
             bytes[at] += size;
             let batches = &mut of_shards[at];
             match batches.last_mut() {
-                Some(last) if last.entries.len() < STEP_ENTRIES && bytes[at] <= STEP_BYTES => {
-                    last.entries.push(one.clone())
-                }
+                Some(last) if last.places.len() < STEP_ENTRIES && bytes[at] <= STEP_BYTES => last.places.push(place),
                 _ => {
-                    batches.push(Batch { shard, number: batches.len(), now: clocks[at], entries: vec![one.clone()] });
+                    batches.push(Batch { shard, number: batches.len(), now: clocks[at], places: vec![place] });
                     bytes[at] = size;
                 }
             }
         }
         let mut batches: Vec<Batch> = of_shards.into_iter().flatten().collect();
-        batches.sort_by_key(|batch| batch.entries.first().map(|one| one.place));
+        batches.sort_by_key(|batch| batch.places.first().copied());
         batches
     }
 
@@ -293,14 +292,19 @@ impl Service {
 impl Against {
     /// What becomes of the entries of a batch, in their order: what is written, what is refused; the others stand as their file
     /// says.
-    pub fn decide(&self, batch: &Batch, stored: &[Option<StoredEntry>]) -> Decisions {
+    pub fn decide(&self, batch: &[&WantedEntry], now: Timestamp, stored: &[Option<StoredEntry>]) -> Decisions {
         let mut decisions = Decisions::default();
-        for (one, stored) in batch.entries.iter().zip(stored) {
-            match self.decide_one(one, stored.as_ref(), batch.now) {
-                Ok(change) => decisions.decided.extend(change),
+        for (one, stored) in batch.iter().zip(stored) {
+            let id = one.packed.id();
+            match self.decide_one(one, stored.as_ref(), now) {
+                Ok(change) => {
+                    let entry = change.as_ref().and_then(Decided::entry).cloned();
+                    decisions.entries.extend(entry.map(|entry| (id.to_string(), entry)));
+                    decisions.decided.extend(change);
+                }
                 Err(why) => {
                     let way_out = why.problem().hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
-                    decisions.refused.insert(one.id.to_string(), format!("{why}{way_out}"));
+                    decisions.refused.insert(id.to_string(), format!("{why}{way_out}"));
                 }
             }
         }
@@ -308,38 +312,61 @@ impl Against {
     }
 
     fn decide_one(&self, one: &WantedEntry, stored: Option<&StoredEntry>, now: Timestamp) -> Result<Option<Decided>> {
-        let (id, owner) = (&one.id, one.owner.as_str());
+        let (id, owner) = (one.packed.id(), one.owner.as_str());
         let Some(stored) = stored else {
-            let entry = self.anchored(one, None)?;
-            return Ok(Some(decide::added(&self.request, id, entry, owner, one.is_paused, now)));
+            let entry = self.new_entry(one)?;
+            return Ok(Some(decide::added(&self.request, id, entry, owner, one.packed.is_paused(), now)));
         };
         let definition: &Definition = stored.definition.as_ref().map_err(|why| match why {
             Error::Corrupt(_) => why.clone().hint(format!("upbeat rm {id}, then apply again")),
             _ => why.clone(),
         })?;
-        let fields = decide::anchored_fields(&one.entry, Some(&definition.entry), self.anchor);
-        let is_alike = fields.as_ref().unwrap_or(one.entry.fields()) == definition.entry.as_ref();
+        let fields = self.fields(one, Some(&definition.entry))?;
         match definition.owner == owner {
-            true if is_alike => Ok(None),
+            true if *fields == *definition.entry => Ok(None),
             false if !self.options.is_take => {
                 let problem = Problem::bare(why_not_yours(id, &definition.owner));
                 Err(Error::Conflict(problem.hint("--take takes it over")))
             }
             _ => {
-                let entry = self.anchored(one, Some(stored))?;
+                let entry = self.entry(one, fields)?;
                 Ok(decide::changed(&self.request, id, definition, entry, owner, now))
             }
         }
+    }
+
+    /// The fields with the anchor that they keep, or get; borrowed where they are those of the file.
+    fn fields<'w>(
+        &self,
+        one: &'w WantedEntry,
+        on_record: Option<&Map<String, Value>>,
+    ) -> Result<Cow<'w, Map<String, Value>>> {
+        let mut fields = one.packed.fields()?;
+        if let Some(anchor) = decide::new_anchor(&fields, one.packed.counting(), on_record, self.anchor) {
+            decide::set_anchor(fields.to_mut(), anchor);
+        }
+        Ok(fields)
+    }
+
+    /// The entry with these fields and the dates of its calendars.
+    fn entry(&self, one: &WantedEntry, fields: Cow<'_, Map<String, Value>>) -> Result<Entry> {
+        let entry = match fields {
+            Cow::Borrowed(_) => one.packed.entry()?,
+            Cow::Owned(fields) => Entry::parse_for(one.packed.id(), fields)?,
+        };
+        entry.with_calendars(&self.calendars)
+    }
+
+    /// The entry as it is added.
+    fn new_entry(&self, one: &WantedEntry) -> Result<Entry> {
+        self.entry(one, self.fields(one, None)?)
     }
 
     /// The entry with its anchor and the dates of its calendars.
     pub fn anchored(&self, one: &WantedEntry, stored: Option<&StoredEntry>) -> Result<Entry> {
         let on_record =
             stored.and_then(|stored| stored.definition.as_ref().ok()).map(|definition| definition.entry.as_ref());
-        match on_record {
-            None => Ok(one.as_new.as_ref().unwrap_or(&one.entry).clone()),
-            Some(_) => decide::anchored(one.entry.clone(), on_record, self.anchor)?.with_calendars(&self.calendars),
-        }
+        self.entry(one, self.fields(one, on_record)?)
     }
 
     /// What counts as now for an entry that owes something.

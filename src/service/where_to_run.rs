@@ -34,7 +34,11 @@ impl Service {
 
     /// What no live node may run of these entries, once for each queue and kind of action.
     pub(super) async fn unserved<'e>(&self, entries: impl Iterator<Item = &'e Entry>) -> Result<Vec<String>> {
-        let lists: BTreeSet<String> = entries.filter_map(list_of).collect();
+        self.unserved_lists(entries.filter_map(list_of).collect()).await
+    }
+
+    /// Which of these lists no live node serves.
+    pub(super) async fn unserved_lists(&self, lists: BTreeSet<String>) -> Result<Vec<String>> {
         if lists.is_empty() {
             return Ok(Vec::new());
         }
@@ -51,7 +55,7 @@ impl Service {
 }
 
 /// The list that runs of an entry wait in.
-fn list_of(entry: &Entry) -> Option<String> {
+pub(super) fn list_of(entry: &Entry) -> Option<String> {
     entry.action.kind().map(|kind| format!("{}:{}", entry.queue, kind.word()))
 }
 

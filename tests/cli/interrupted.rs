@@ -117,8 +117,8 @@ fn an_apply_that_was_killed_at_any_step_is_finished_by_the_next() {
     assert!(told.contains("101 added, 90 changed, 30 removed, 180 unchanged"), "{told}");
     let expected = stands(&whole, &user);
     assert_eq!(expected.definitions.len(), OLD - 30 + 101);
-    // Two with entries that change, one for what is removed; steps with new ones alone go another way.
-    let steps = 3;
+    // Four for the entries, one for what is removed.
+    let steps = 5;
     for (script, nth, fate) in (1..=steps)
         .flat_map(|nth| [("put", nth, Fate::CutRequest), ("put", nth, Fate::SwallowReply)])
         .chain([("put_calendar", 1, Fate::CutRequest), ("put_calendar", 1, Fate::SwallowReply)])

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use toml::de::{DeTable, DeValue};
 
 use super::read::is_json;
+use super::without_mark;
 
 /// Where everything in one file stands. Empty for a text that can't be read.
 #[derive(Debug, Default)]
@@ -40,7 +41,7 @@ struct Walk<'p> {
 impl Places {
     /// Those of the file `name` with this text.
     pub fn of(name: &str, text: &str) -> Self {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let text = without_mark(text);
         let root = if is_json(name, text) {
             let mut scan = Scan { text: text.as_bytes(), at: 0, line: 1, depth: 0 };
             match scan.node() {
@@ -53,6 +54,19 @@ impl Places {
             toml_table(document.get_ref(), &ends)
         };
         Self { root }
+    }
+
+    /// Takes those of a piece of the same TOML file, with so many lines before it; the tables of two pieces hold different keys.
+    pub(super) fn add(&mut self, piece: Self, before: usize) {
+        for (key, mut node) in piece.root {
+            node.move_down(before);
+            match (self.root.get_mut(&key).map(|known| &mut known.inner), node.inner) {
+                (Some(Inner::Table(known)), Inner::Table(more)) => known.extend(more),
+                (_, inner) => {
+                    self.root.insert(key, Node { line: node.line, inner });
+                }
+            }
+        }
     }
 
     /// The line of a field as complaints name it, `entries.nightly.tz`: of the element of a list that has this value, of the
@@ -98,6 +112,15 @@ impl Places {
 }
 
 impl Node {
+    fn move_down(&mut self, lines: usize) {
+        self.line += lines;
+        match &mut self.inner {
+            Inner::Plain(_) => {}
+            Inner::List(items) => items.iter_mut().for_each(|item| item.move_down(lines)),
+            Inner::Table(table) => table.values_mut().for_each(|inner| inner.move_down(lines)),
+        }
+    }
+
     fn line_of_value(&self, value: Option<&str>) -> usize {
         let items = match &self.inner {
             Inner::List(items) => items,
@@ -136,7 +159,8 @@ fn step<'p, 'f>(table: &'p Table, field: &'f str) -> Option<(&'p Node, &'f str)>
     }
 }
 
-fn shown_key(key: &str) -> String {
+/// A key as complaints spell it.
+pub(super) fn shown_key(key: &str) -> String {
     key.escape_debug().to_string()
 }
 

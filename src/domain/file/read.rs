@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{CalendarSource, FileCalendar, FileEntry, ScheduleFile};
+use super::{CalendarSource, FileCalendar, FileEntry, ScheduleFile, without_mark};
 use crate::domain::calendar::Calendar;
 use crate::domain::entry::{Entry, take_paused};
 use crate::domain::fields::{
@@ -55,7 +55,7 @@ pub(super) fn is_json(name: &str, text: &str) -> bool {
 
 /// The text as values, before they are checked.
 pub(super) fn document(name: &str, text: &str) -> Result<Map<String, Value>, Vec<Error>> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = without_mark(text);
     if !is_json(name, text) {
         return toml_text::parse(name, text);
     }
@@ -70,6 +70,24 @@ pub(super) fn document(name: &str, text: &str) -> Result<Map<String, Value>, Vec
 
 /// All that can be read; what can't is in the complaints.
 pub(super) fn read(document: Map<String, Value>, complaints: &mut Complaints) -> ScheduleFile {
+    let (mut file, defaults, entries) = sections(document, complaints);
+    let read = in_threads(entries.into_iter().collect(), |(key, value)| {
+        let mut complaints = Complaints::default();
+        (read_entry(&key, value, &defaults, &mut complaints), complaints)
+    });
+    file.entries.reserve(read.len());
+    for (entry, wrong) in read {
+        file.entries.extend(entry);
+        complaints.0.extend(wrong.0);
+    }
+    file
+}
+
+/// All but the entries, which are returned as they stand.
+pub(super) fn sections(
+    document: Map<String, Value>,
+    complaints: &mut Complaints,
+) -> (ScheduleFile, Defaults, Map<String, Value>) {
     let mut file = ScheduleFile::default();
     let mut defaults = Defaults::default();
     let mut entries = Map::new();
@@ -101,16 +119,7 @@ pub(super) fn read(document: Map<String, Value>, complaints: &mut Complaints) ->
             _ => complaints.0.push(unknown_section(&section, &value)),
         }
     }
-    let read = in_threads(entries.into_iter().collect(), |(key, value)| {
-        let mut complaints = Complaints::default();
-        (read_entry(&key, value, &defaults, &mut complaints), complaints)
-    });
-    file.entries.reserve(read.len());
-    for (entry, wrong) in read {
-        file.entries.extend(entry);
-        complaints.0.extend(wrong.0);
-    }
-    file
+    (file, defaults, entries)
 }
 
 fn read_calendar(place: &str, name: &str, value: &Value) -> Result<FileCalendar> {
@@ -147,7 +156,12 @@ fn unknown_section(section: &str, value: &Value) -> Error {
     }
 }
 
-fn read_entry(key: &str, value: Value, defaults: &Defaults, complaints: &mut Complaints) -> Option<FileEntry> {
+pub(super) fn read_entry(
+    key: &str,
+    value: Value,
+    defaults: &Defaults,
+    complaints: &mut Complaints,
+) -> Option<FileEntry> {
     let place = format!("entries.{}", key.escape_debug());
     let id = complaints.note(EntryId::parse(&place, key));
     let Value::Object(mut fields) = value else {
@@ -188,7 +202,7 @@ fn refuse_dotted_ids(key: &str, place: &str, fields: &mut Map<String, Value>, co
 
 /// What the entries of a file have in common.
 #[derive(Default)]
-struct Defaults {
+pub(super) struct Defaults {
     fields: Map<String, Value>,
     is_paused: bool,
 }

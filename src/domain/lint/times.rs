@@ -1,6 +1,6 @@
 //! Traps of when: what never fires, changes of the clocks, steps, days, zones that are missing.
 
-use super::{Note, kind};
+use super::{Listed, Note, kind};
 use crate::domain::cron::{Cron, Trap};
 use crate::domain::file::FileEntry;
 use crate::domain::id::EntryId;
@@ -109,9 +109,10 @@ pub(super) struct Zones {
 
 impl Zones {
     /// Those of these entries.
-    pub fn of(entries: &[FileEntry]) -> Self {
+    pub fn of(entries: &[impl Listed]) -> Self {
         let mut counts: Vec<(Zone, usize)> = Vec::new();
-        for one in entries.iter().filter(|one| one.entry.fields().contains_key("tz")) {
+        let all = entries.iter().filter(|one| one.may_name_zone()).map(Listed::listed);
+        for one in all.filter(|one| one.entry.fields().contains_key("tz")) {
             let zone = &one.entry.schedule.zone;
             match counts.iter_mut().find(|(known, _)| known.name() == zone.name()) {
                 Some((_, count)) => *count += 1,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{NaiveDateTime, NaiveTime};
 
-use super::{Note, key, kind, tasks};
+use super::{Listed, Note, key, kind, tasks};
 use crate::domain::file::FileEntry;
 use crate::domain::id::EntryId;
 use crate::domain::schedule::When;
@@ -24,35 +24,40 @@ const TIMES_MAX: usize = 1_000_000;
 const NAMED: usize = 3;
 
 /// Entries that fire alike.
-struct Group<'e> {
-    first: &'e FileEntry,
-    ids: Vec<&'e EntryId>,
+struct Group {
+    first: FileEntry,
+    ids: Vec<EntryId>,
 }
 
 /// The notes about entries that fire at the same minute within a week: the worst minute, and others like it. What has a `spread`
 /// is spread; what fires each minute is left out, no minute is worse than the others for it.
-pub fn together(entries: &[&FileEntry], now: Timestamp) -> Vec<Note> {
-    let mut groups: HashMap<String, Group<'_>> = HashMap::new();
-    for one in entries.iter().filter(|one| one.entry.spread.is_none()) {
-        let group = groups.entry(key(one)).or_insert_with(|| Group { first: one, ids: Vec::new() });
-        group.ids.push(&one.id);
+pub fn together(entries: &[impl Listed], now: Timestamp) -> Vec<Note> {
+    let mut groups: HashMap<String, Group> = HashMap::new();
+    let mut tasks = tasks::Often::default();
+    for one in entries.iter().map(Listed::listed) {
+        tasks.look(&one, now);
+        if one.entry.spread.is_some() {
+            continue;
+        }
+        let first = || Group { first: one.clone().into_owned(), ids: Vec::new() };
+        groups.entry(key(&one)).or_insert_with(first).ids.push(one.id.clone());
     }
-    let mut groups: Vec<Group<'_>> = groups.into_values().collect();
+    let mut groups: Vec<Group> = groups.into_values().collect();
     groups.sort_by(|a, b| a.first.id.cmp(&b.first.id));
-    let (counted, fixed): (Vec<Group<'_>>, Vec<Group<'_>>) = groups.into_iter().partition(counts_from_apply);
+    let (counted, fixed): (Vec<Group>, Vec<Group>) = groups.into_iter().partition(counts_from_apply);
     let mut notes: Vec<Note> = at_a_minute(&fixed, now).into_iter().collect();
     notes.extend(counted.iter().filter_map(from_one_instant));
-    notes.extend(tasks::note(entries, now));
+    notes.extend(tasks.note());
     notes
 }
 
 /// Whether it counts from the instant at which the file is applied, which nobody knows yet.
-fn counts_from_apply(group: &Group<'_>) -> bool {
+fn counts_from_apply(group: &Group) -> bool {
     let schedule = &group.first.entry.schedule;
     matches!(schedule.when, When::Every(_)) && schedule.anchor.is_none() && schedule.start.is_none()
 }
 
-fn from_one_instant(group: &Group<'_>) -> Option<Note> {
+fn from_one_instant(group: &Group) -> Option<Note> {
     let When::Every(every) = group.first.entry.schedule.when else { return None };
     if group.ids.len() < TOGETHER_MIN || every.ms() <= MINUTE_MS {
         return None;
@@ -61,15 +66,15 @@ fn from_one_instant(group: &Group<'_>) -> Option<Note> {
     let why = format!(
         "{count} entries with every = \"{every}\" count from one instant, that of the apply; spread would help"
     );
-    let note = Note::new("same_minute", &group.first.id, "every", why).value(every).hint(named(&group.ids));
-    Some(Note { ids: group.ids.iter().map(|id| (*id).clone()).collect(), ..note })
+    let note = Note::new("same_minute", &group.first.id, "every", why).value(every).hint(named(group.ids.iter()));
+    Some(Note { ids: group.ids.clone(), ..note })
 }
 
-fn at_a_minute(groups: &[Group<'_>], now: Timestamp) -> Option<Note> {
+fn at_a_minute(groups: &[Group], now: Timestamp) -> Option<Note> {
     let end = Timestamp(now.0 + DAYS * DAY_MS);
     let mut counts: HashMap<i64, usize> = HashMap::new();
     let mut budget = TIMES_MAX;
-    let mut looked: Vec<&Group<'_>> = Vec::new();
+    let mut looked: Vec<&Group> = Vec::new();
     for group in groups {
         let minutes = minutes(group, now, end, &mut budget);
         if minutes.len() as i64 >= DAYS * DAY_MS / MINUTE_MS - 1 {
@@ -83,24 +88,24 @@ fn at_a_minute(groups: &[Group<'_>], now: Timestamp) -> Option<Note> {
     if count < TOGETHER_MIN {
         return None;
     }
-    let fires = |group: &&&Group<'_>| {
+    let fires = |group: &&&Group| {
         let next = group.first.entry.schedule.next_after(Timestamp(worst * MINUTE_MS - 1));
         next.is_some_and(|next| next.0.div_euclid(MINUTE_MS) == worst)
     };
-    let at_worst: Vec<&&Group<'_>> = looked.iter().filter(fires).collect();
+    let at_worst: Vec<&&Group> = looked.iter().filter(fires).collect();
     let zone = usual_zone(&at_worst);
-    let mut ids: Vec<&EntryId> = at_worst.iter().flat_map(|group| group.ids.iter().copied()).collect();
+    let mut ids: Vec<&EntryId> = at_worst.iter().flat_map(|group| &group.ids).collect();
     ids.sort();
     let (when, others) = in_words(&counts, (worst, count), &zone);
     let why = format!("{count} entries fire at the same minute ({when} {zone}); spread = \"5m\" or H would help");
-    let first = at_worst.first()?.first;
-    let hint = format!("{}{others}", named(&ids));
+    let first = &at_worst.first()?.first;
+    let hint = format!("{}{others}", named(ids.iter().copied()));
     let note = Note::new("same_minute", &first.id, kind(&first.entry.schedule), why).hint(hint);
     Some(Note { ids: ids.into_iter().cloned().collect(), ..note })
 }
 
 /// The minutes since 1970 in which a group fires, each once.
-fn minutes(group: &Group<'_>, now: Timestamp, end: Timestamp, budget: &mut usize) -> Vec<i64> {
+fn minutes(group: &Group, now: Timestamp, end: Timestamp, budget: &mut usize) -> Vec<i64> {
     let schedule = &group.first.entry.schedule;
     let plain = schedule.start.is_none() && schedule.end.is_none();
     let period = schedule.fixed_period(now).filter(|_| plain);
@@ -120,7 +125,7 @@ fn minutes(group: &Group<'_>, now: Timestamp, end: Timestamp, budget: &mut usize
     minutes
 }
 
-fn usual_zone(groups: &[&&Group<'_>]) -> Zone {
+fn usual_zone(groups: &[&&Group]) -> Zone {
     let mut counts: Vec<(&Zone, usize)> = Vec::new();
     for group in groups {
         let zone = &group.first.entry.schedule.zone;
@@ -160,9 +165,10 @@ fn in_words(counts: &HashMap<i64, usize>, (worst, count): (i64, usize), zone: &Z
     (shown(local(worst), is_daily), more)
 }
 
-fn named(ids: &[&EntryId]) -> String {
-    let shown: Vec<&str> = ids.iter().take(NAMED).map(|id| id.as_str()).collect();
-    match ids.len() - shown.len() {
+fn named<'i>(ids: impl ExactSizeIterator<Item = &'i EntryId>) -> String {
+    let count = ids.len();
+    let shown: Vec<&str> = ids.take(NAMED).map(EntryId::as_str).collect();
+    match count - shown.len() {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
     }
