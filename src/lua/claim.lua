@@ -40,7 +40,8 @@
 -- KEYS[35] queue_rules hash queue -> limits and pause
 -- KEYS[36] occupied zset   queue and run id of what executes, of queues with a limit
 -- KEYS[37] starts   hash    queue -> when runs started, of queues with a rate
--- KEYS[38..] lists, then as many hints (hints only in shard 0)
+-- KEYS[38] results  hash    entry id -> what its last run left
+-- KEYS[39..] lists, then as many hints (hints only in shard 0)
 -- ARGV[1] incarnation
 -- ARGV[2] node name
 -- ARGV[3] number in the lane `claim`; 0 where nothing may be started directly
@@ -56,20 +57,20 @@
 -- Returns { 'behind', now, ms } | { 'later', now, until } | { 'stale' } | { 'repeated', now, { run id, record, ... } }
 --   | { 'claimed', now, next due, next look, live nodes, { claimed, settled, full, unbalanced, outage ms, us beyond now, zones to walk, records to age, ms that the oldest was late },
 --       { run id, record, ... }, { entries to plan }, { unknown lists }, { lists with work }, { ended incarnations }, { long ledgers },
---       { entries to plan anew }, { queues to count } }
+--       { entries to plan anew }, { queues to count }, { definition, both rings, result of each run's entry, ... } or nothing }
 local clock_key, due_key, plans_key, live_key, active_key, ledger_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local history_key, ended_key, events_key, cursors_key, parked_key, broken_key = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12]
 local finished_key, paused_key, entries_key, messages_key, start_by_key = KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17]
 local leases_key, holds_key, lanes_key, nodes_key, seen_key, queues_key = KEYS[18], KEYS[19], KEYS[20], KEYS[21], KEYS[22], KEYS[23]
 local stale_key, skips_key, backfills_key, backfilling_key, waits_key, cancels_key = KEYS[24], KEYS[25], KEYS[26], KEYS[27], KEYS[28], KEYS[29]
 local fires_key, delayed_key, dead_key, letters_key, moves_key = KEYS[30], KEYS[31], KEYS[32], KEYS[33], KEYS[34]
-local rules_key, occupied_key, starts_key = KEYS[35], KEYS[36], KEYS[37]
+local rules_key, occupied_key, starts_key, results_key = KEYS[35], KEYS[36], KEYS[37], KEYS[38]
 local holder, node_name, number, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local slots, batch, beat, list_count, release, channel = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8]), ARGV[10], ARGV[11]
 local lists, serves, hints = {}, {}, {}
 for i = 1, list_count do
   local name = ARGV[11 + i]
-  lists[name], hints[name] = KEYS[37 + i], KEYS[37 + list_count + i]
+  lists[name], hints[name] = KEYS[38 + i], KEYS[38 + list_count + i]
   serves[name] = string.sub(ARGV[9], i, i) == '1'
 end
 -- use words clock lease plan live log ledger calm rare definition history limits waits overlap fire cursor skips settle instant celery deliver flush lanes delayed expire zones pauses usual gates take backfills claimed nudge
@@ -115,4 +116,4 @@ local gone = lease_end and lease_end < now and now > hold and redis.call('ZRANGE
 return { 'claimed', now, next_due, look, known.live_nodes, { claimed, #ids, is_full and 1 or 0, is_unbalanced and 1 or 0, outage_ms,
     behind_ms == 0 and micros % 1000 or 0, zones.ask() and 1 or 0, ask_to_age(marks_of_clock[10], marks_of_clock[11]), late_ms },
   given_out(), zones.share(to_plan), unknown_lists, waiting_lists, gone, long_ledgers,
-  zones.hand_out(), gates.is_any and gates.to_count() or {} }
+  zones.hand_out(), gates.is_any and gates.to_count() or {}, {} }

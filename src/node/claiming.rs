@@ -168,13 +168,14 @@ impl Claiming {
             ClaimReply::Repeated { now, started } => {
                 shared.heard(now);
                 shared.set_ready(true, &"");
-                execution::start_all(shared, self.shard, started);
+                execution::start_all(shared, self.shard, started, Vec::new());
                 Ok(Duration::ZERO)
             }
             ClaimReply::Claimed(mut claim) => {
                 shared.heard(claim.now);
                 shared.set_ready(true, &"");
-                execution::start_all(shared, self.shard, std::mem::take(&mut claim.started));
+                let (started, briefs) = (std::mem::take(&mut claim.started), std::mem::take(&mut claim.briefs));
+                execution::start_all(shared, self.shard, started, briefs);
                 Ok(self.hand_on(&claim))
             }
         }

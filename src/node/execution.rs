@@ -29,8 +29,8 @@ const RETRY: Duration = Duration::from_millis(100);
 /// Calls to store an output; each may take the time limit of a command, so that an outage of half a minute loses nothing.
 const KEEP_TRIES: u32 = 10;
 
-/// Starts attempts that this node holds; their ends go into the lane of the shard.
-pub fn start_all(shared: &Arc<Shared>, shard: u16, started: Vec<Started>) {
+/// Starts attempts that this node holds; their ends go into the lane of the shard. What is not known of their entries is asked for.
+pub fn start_all(shared: &Arc<Shared>, shard: u16, started: Vec<Started>, briefs: Vec<Brief>) {
     if started.is_empty() {
         return;
     }
@@ -46,9 +46,15 @@ pub fn start_all(shared: &Arc<Shared>, shard: u16, started: Vec<Started>) {
         .collect();
     let shared = shared.clone();
     tokio::spawn(async move {
-        let briefs = std::panic::AssertUnwindSafe(briefing::of_all(&shared, shard, &started)).catch_unwind().await;
-        // A panic must not keep their slots: each asks again, alone.
-        let briefs = briefs.unwrap_or_else(|_| vec![None; started.len()]);
+        let briefs = match briefs.len() == started.len() {
+            true => briefs.into_iter().map(Some).collect(),
+            false => {
+                let asked =
+                    std::panic::AssertUnwindSafe(briefing::of_all(&shared, shard, &started)).catch_unwind().await;
+                // A panic must not keep their slots: each asks again, alone.
+                asked.unwrap_or_else(|_| vec![None; started.len()])
+            }
+        };
         let mut all = started.into_iter().zip(held).zip(briefs);
         // The last of them needs no task of its own, and most replies bring one run.
         let last = all.next_back();

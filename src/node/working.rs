@@ -142,7 +142,7 @@ fn settle(shared: &Arc<Shared>, shard: u16, promised: usize, batch: &[Ended], re
                 ),
             }
         }
-        execution::start_all(shared, shard, reply.fetched);
+        execution::start_all(shared, shard, reply.fetched, Vec::new());
         if let Some(look) = reply.look {
             shared.lanes[usize::from(shard)].look_within(look);
         }

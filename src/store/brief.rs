@@ -12,7 +12,7 @@ use crate::store::keys::Key;
 use crate::store::reply::{Reply, maybe_bytes};
 
 /// What is known of an entry when a run of it begins.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Brief {
     /// The current definition, JSON; `None` where the entry was removed.
     pub definition: Option<Vec<u8>>,
@@ -45,21 +45,38 @@ impl Store {
             let [definitions, rings, results] = self.inner.client.beside(asked).await;
             let list = |answer: Result<Value>| Ok::<_, Error>(Reply::list(answer?)?.rest());
             let (definitions, rings, results) = (list(definitions)?, list(rings)?, list(results)?);
-            let rings = rings.chunks(2).map(<[Value]>::to_vec);
-            for (((id, definition), ring), result) in page.iter().zip(definitions).zip(rings).zip(results) {
-                let mut brief = Brief {
-                    definition: maybe_bytes(definition)?,
-                    result: maybe_bytes(result)?.map(|text| String::from_utf8_lossy(&text).into_owned()),
-                    ..Brief::default()
-                };
-                for chunk in ring {
-                    let Some(chunk) = maybe_bytes(chunk)? else { continue };
-                    EndedRun::read_chunk(self.namespace(), id, &chunk).into_iter().for_each(|run| brief.note(run));
-                }
-                briefs.push(brief);
+            let mut rings = rings.into_iter();
+            for ((id, definition), result) in page.iter().zip(definitions).zip(results) {
+                let ring = [rings.next().unwrap_or(Value::Null), rings.next().unwrap_or(Value::Null)];
+                briefs.push(self.read_brief(id, definition, ring, result)?);
             }
         }
         Ok(briefs)
+    }
+
+    /// Briefs as a claim gives them with what it starts: four values an entry. Nothing where one can't be read or is missing: then
+    /// whoever needs them asks.
+    pub(super) fn briefs_of_claim(&self, ids: &[&str], values: Vec<Value>) -> Vec<Brief> {
+        let mut values = values.into_iter();
+        let mut one = |id: &&str| {
+            let id = EntryId::parse("entry", id).ok()?;
+            let (definition, first, second, result) = (values.next()?, values.next()?, values.next()?, values.next()?);
+            self.read_brief(&id, definition, [first, second], result).ok()
+        };
+        ids.iter().map(&mut one).collect::<Option<_>>().unwrap_or_default()
+    }
+
+    fn read_brief(&self, id: &EntryId, definition: Value, rings: [Value; 2], result: Value) -> Result<Brief> {
+        let mut brief = Brief {
+            definition: maybe_bytes(definition)?,
+            result: maybe_bytes(result)?.map(|text| String::from_utf8_lossy(&text).into_owned()),
+            ..Brief::default()
+        };
+        for chunk in rings {
+            let Some(chunk) = maybe_bytes(chunk)? else { continue };
+            EndedRun::read_chunk(self.namespace(), id, &chunk).into_iter().for_each(|run| brief.note(run));
+        }
+        Ok(brief)
     }
 }
 

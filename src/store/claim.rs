@@ -7,6 +7,7 @@ use crate::domain::record::LiveRun;
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Result};
 use crate::store::Store;
+use crate::store::brief::Brief;
 use crate::store::keys::{self, Key};
 use crate::store::reply::Reply;
 
@@ -95,6 +96,8 @@ pub struct Claim {
     pub late_ms: i64,
     /// Runs that the caller executes from now on.
     pub started: Vec<Started>,
+    /// What is known of the entry of each of them; empty where the caller has to ask.
+    pub briefs: Vec<Brief>,
     /// Entries that need a plan.
     pub to_plan: Vec<String>,
     /// Waiting lists that the caller did not name: read the registry and claim again.
@@ -156,6 +159,7 @@ pub(super) const LATER_KEYS: &[Key] = &[
     Key::QueueRules,
     Key::Occupied,
     Key::Starts,
+    Key::Results,
 ];
 
 pub(super) fn read_started(at: Timestamp, pairs: Vec<(String, Vec<u8>)>) -> Vec<Started> {
@@ -194,19 +198,25 @@ impl Store {
                 let now = Timestamp(reply.number()?);
                 Ok(ClaimReply::Repeated { now, started: read_started(now, reply.pairs()?) })
             }
-            "claimed" => read_claim(reply).map(|claim| ClaimReply::Claimed(Box::new(claim))),
+            "claimed" => {
+                let (mut claim, briefs) = read_claim(reply)?;
+                let ids: Vec<&str> = claim.started.iter().map(|one| one.run.entry_id.as_str()).collect();
+                claim.briefs = self.briefs_of_claim(&ids, briefs);
+                Ok(ClaimReply::Claimed(Box::new(claim)))
+            }
             other => Err(Error::internal(format!("claim answered {other}"))),
         }
     }
 }
 
-fn read_claim(mut reply: Reply) -> Result<Claim> {
+/// The claim without its briefs, and the values that they are made of.
+fn read_claim(mut reply: Reply) -> Result<(Claim, Vec<Value>)> {
     let now = Timestamp(reply.number()?);
     let next_due = reply.instant()?;
     let look = reply.instant()?;
     let live_nodes = reply.number()?.max(0) as usize;
     let mut counts = Reply::list(reply.next()?)?;
-    Ok(Claim {
+    let claim = Claim {
         now,
         next_due,
         look,
@@ -221,6 +231,7 @@ fn read_claim(mut reply: Reply) -> Result<Claim> {
         ages: counts.number()? == 1,
         late_ms: counts.number()?,
         started: read_started(now, reply.pairs()?),
+        briefs: Vec::new(),
         to_plan: reply.texts()?,
         unknown_lists: reply.texts()?,
         waiting: reply.texts()?,
@@ -228,5 +239,6 @@ fn read_claim(mut reply: Reply) -> Result<Claim> {
         long_ledgers: reply.texts()?,
         to_plan_anew: reply.texts()?,
         to_count: reply.texts()?,
-    })
+    };
+    Ok((claim, Reply::list(reply.next()?)?.rest()))
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use upbeat::domain::id::EntryId;
 use upbeat::store::{Claim, ClaimReply, Ended, EndedAs};
 
 use super::halves::each_key_in_turn;
@@ -93,7 +94,10 @@ async fn compare(world: &World, hand: &mut Hand, slots: usize, what: &str) -> (C
     }
     // Early is allowed: nothing is overlooked then.
     assert!(first.look.is_none_or(|look| look > first.now && whole.look.is_none_or(|later| look <= later)), "{what}");
-    assert_eq!(format!("{:?}", Claim { look: whole.look, ..first.clone() }), format!("{whole:?}"), "{what}");
+    let alike = Claim { look: whole.look, briefs: Vec::new(), ..first.clone() };
+    assert_eq!(format!("{alike:?}"), format!("{whole:?}"), "{what}");
+    let ids: Vec<EntryId> = first.started.iter().map(|one| id(&one.run.entry_id)).collect();
+    assert_eq!(first.briefs, world.store.briefs(0, &ids).await.unwrap(), "{what}: what is known of each");
     (first, true)
 }
 

@@ -108,6 +108,21 @@ local function start_plain(ones, ids)
   return run_ids, records
 end
 
+-- What their caller reads before it executes them, for each: definition, the newest records, result. None where one of the keys is of
+-- another type: then the caller asks for them, and is told.
+local function briefs_of(ids)
+  local rings, briefs = {}, {}
+  for i = 1, #ids do append(rings, ids[i], ids[i] .. '!') end
+  local definitions, results = redis.pcall('HMGET', entries_key, unpack(ids)), redis.pcall('HMGET', results_key, unpack(ids))
+  rings = redis.pcall('HMGET', history_key, unpack(rings))
+  if definitions.err or results.err or rings.err then return briefs end
+  for i = 1, #ids do
+    local n = i * 4
+    briefs[n - 3], briefs[n - 2], briefs[n - 1], briefs[n] = definitions[i], rings[i * 2 - 1], rings[i * 2], results[i]
+  end
+  return briefs
+end
+
 -- The answer, or nil where there may be more to do.
 local function answer_calm()
   if not is_calm() then return nil end
@@ -134,7 +149,8 @@ local function answer_calm()
     redis.call('HSET', lanes_key, holder .. ':claim', string.format('%.0f %.0f', number, fence) .. '\n' .. table.concat(run_ids or {}, ' '))
   end
   return { 'claimed', now, next_due < NEVER and next_due or -1, look < NEVER and look or -1, live_nodes,
-    { count, count, 0, 0, 0, behind_ms == 0 and micros % 1000 or 0, 0, 0, late }, records or {}, {}, {}, {}, {}, long_ledgers, {}, {} }
+    { count, count, 0, 0, 0, behind_ms == 0 and micros % 1000 or 0, 0, 0, late }, records or {}, {}, {}, {}, {}, long_ledgers, {}, {},
+    ones and briefs_of(ids) or {} }
 end
 local answer = answer_calm()
 if answer then return answer end

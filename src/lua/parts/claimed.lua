@@ -47,7 +47,7 @@ local function set_poison_aside()
   redis.call('ZADD', broken_key, now + RECOVER_MS, poison[1])
   log_event('type', 'broken', 'entry', poison[1], 'message', poison[2])
   local live_nodes = redis.call('ZCOUNT', seen_key, now - 10000, '+inf')
-  return { 'claimed', now, now, -1, live_nodes, { 0, 1, 1, 0, 0, 0, 0, 0, late_ms }, {}, {}, {}, {}, {}, {}, {}, {} }
+  return { 'claimed', now, now, -1, live_nodes, { 0, 1, 1, 0, 0, 0, 0, 0, late_ms }, {}, {}, {}, {}, {}, {}, {}, {}, {} }
 end
 
 -- Runs whose time to start is over, that have their next attempt, or that wait for others.
