@@ -204,7 +204,10 @@ fn called(script: &str) -> BTreeSet<String> {
 /// The code of a script without comments, and without those functions of the parts joined into it that it never names.
 fn reachable(text: &str) -> String {
     let (mut code, mut functions) = (String::new(), HashMap::new());
-    let mut lines = text.lines().map(|line| line.split("--").next().unwrap_or_default().trim_end());
+    let lines = text.lines().map(|line| line.split("--").next().unwrap_or_default().trim_end());
+    // Functions that are made late stand in one that makes them (`store/ready.rs`): it calls nothing itself.
+    let makes = |line: &&str| line.starts_with("function M.") || (line.starts_with("L.") && line.ends_with(" = G"));
+    let mut lines = lines.filter(|line| !makes(line));
     while let Some(line) = lines.next() {
         let head = line.strip_prefix("local ").unwrap_or(line).strip_prefix("function ");
         let Some(name) = head.and_then(|head| head.split('(').next()) else {
@@ -220,8 +223,8 @@ fn reachable(text: &str) -> String {
     }
     let mut seen = 0;
     while seen < code.len() {
-        let named: Vec<String> =
-            words(&code[seen..]).filter_map(|(_, word, _)| functions.remove(word)).flatten().collect();
+        let named = words(&code[seen..]).filter(|(before, _, _)| !before.ends_with("L."));
+        let named: Vec<String> = named.filter_map(|(_, word, _)| functions.remove(word)).flatten().collect();
         seen = code.len();
         code.extend(named);
     }
@@ -332,8 +335,11 @@ mod tests {
         let text = "-- a: 'FLUSHALL'\nlocal function never()\n  redis.call('KEYS')\nend\n\
                     local function one(k) return redis.call('HGET', k) end\n\
                     function F.two(k)\n  if k then\n    redis.call('LLEN', one(k))\n  end\nend\n\
-                    redis.call('HSET', k, 'x', F.two(k)) -- 'DEL'\nwrite_all('ZADD', k, { 'WITHSCORES' })\n";
-        assert_eq!(called(text).into_iter().collect::<Vec<_>>(), ["hget", "hset", "llen", "zadd"]);
+                    function F.late()\n  redis.call('DEL')\nend\n\
+                    function M.late()\nlocal G = {}\nL.late = G\nfunction G.never()\n  redis.call('SREM')\nend\n\
+                    function G.late_three()\n  redis.call('SADD')\nend\nreturn G\nend\n\
+                    redis.call('HSET', k, 'x', F.two(k)) -- 'DEL'\nwrite_all('ZADD', k, { 'WITHSCORES' })\nL.late.late_three()\n";
+        assert_eq!(called(text).into_iter().collect::<Vec<_>>(), ["hget", "hset", "llen", "sadd", "zadd"]);
     }
 
     #[test]
