@@ -13,31 +13,45 @@ const SLOW: Duration = Duration::from_millis(3);
 /// One that was faster than that by one of twice its size.
 const FAST: Duration = Duration::from_micros(1_400);
 
+/// Fewer take next to nothing.
+const FEW: usize = 5;
+/// What a call takes by itself is forgotten by a sixteenth with each that took longer.
+const FORGOTTEN: u32 = 16;
+
 /// The size of the next claim.
 #[derive(Debug)]
-pub struct Portion(usize);
+pub struct Portion {
+    entries: usize,
+    /// What a call takes that settles next to nothing: Redis may be far away.
+    empty: Option<Duration>,
+}
 
 impl Default for Portion {
     fn default() -> Self {
-        Self(MOST)
+        Self { entries: MOST, empty: None }
     }
 }
 
 impl Portion {
     /// Entries, at most.
     pub fn entries(&self) -> usize {
-        self.0
+        self.entries
     }
 
     /// A claim looked at so many entries, and its answer came after so long: what other calls took before it counts, they wait too.
     pub fn note(&mut self, settled: usize, took: Duration) {
-        if settled < self.0 {
+        if settled < FEW {
+            let known = self.empty.unwrap_or(took);
+            self.empty = Some(if took < known { took } else { known + (took - known) / FORGOTTEN });
+        }
+        if settled < self.entries {
             return;
         }
+        let took = took.saturating_sub(self.empty.unwrap_or_default());
         if took > SLOW {
-            self.0 = (self.0 / 2).max(LEAST);
+            self.entries = (self.entries / 2).max(LEAST);
         } else if took < FAST {
-            self.0 = (self.0 * 2).min(MOST);
+            self.entries = (self.entries * 2).min(MOST);
         }
     }
 }
@@ -50,7 +64,7 @@ mod tests {
     fn full_claims_shrink_while_they_are_slow_and_grow_again_within_their_bounds() {
         let mut portion = Portion::default();
         portion.note(10, SLOW * 9);
-        assert_eq!(portion.entries(), MOST, "one that is not full says nothing");
+        assert_eq!(portion.entries(), MOST, "one that is not full says nothing of the size");
         let sizes: Vec<usize> = (0..4)
             .map(|_| {
                 portion.note(portion.entries(), SLOW * 2);
@@ -64,5 +78,18 @@ mod tests {
             portion.note(portion.entries(), FAST / 2);
         }
         assert_eq!(portion.entries(), MOST);
+    }
+
+    #[test]
+    fn a_redis_far_away_is_not_a_slow_one() {
+        let far = SLOW * 10;
+        let mut portion = Portion::default();
+        portion.note(0, far);
+        portion.note(MOST, far + FAST / 2);
+        assert_eq!(portion.entries(), MOST);
+        portion.note(MOST, far + SLOW * 2);
+        assert_eq!(portion.entries(), MOST / 2);
+        portion.note(MOST / 2, far + FAST / 2);
+        assert_eq!(portion.entries(), MOST, "and it grows again");
     }
 }

@@ -291,7 +291,7 @@ fn sample(command: &str, namespace: &Namespace) -> Vec<String> {
         "publish" => return vec![command.to_owned(), keys::nudges(namespace), "due".to_owned()],
         "subscribe" => return vec![command.to_owned(), keys::nudges(namespace)],
         "evalsha" | "eval" | "evalsha_ro" | "eval_ro" => &["return", "1", &key],
-        "unlink" => &[&key],
+        "unlink" | "del" | "exists" => &[&key],
         "blpop" => &[&key, "0"],
         _ => &[&key, "0", "0"],
     };

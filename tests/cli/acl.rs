@@ -434,6 +434,18 @@ fn a_node_executes_delivers_plans_takes_over_and_leaves() {
 }
 
 #[test]
+fn doctor_finds_no_right_missing_whoever_of_the_roles_asks() {
+    let bed = Bed::new();
+    bed.root.ok(&["add", "a", "--every", "1h", "--", "true"]);
+    for (role, roles) in [("node", "node"), ("operator", "operator, viewer"), ("viewer", "viewer")] {
+        let page = bed.role(role).run(&["-o", "json", "doctor"]);
+        let page: Value = serde_json::from_str(&page.stdout).unwrap();
+        let rights = page["checks"].as_array().unwrap().iter().find(|check| check["check"] == "rights").unwrap();
+        assert_eq!(rights["value"], format!("user upbeat-test-{role} may be {roles}"));
+    }
+}
+
+#[test]
 fn a_node_puts_back_a_schedule_file_with_its_calendars_and_queues() {
     let bed = Bed::new();
     let root = &bed.root;

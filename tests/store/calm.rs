@@ -123,6 +123,7 @@ fn entries(dice: &mut Dice) -> Vec<(String, Value)> {
             3 | 6 => entry = json!({"every": "3s", "list": "out"}),
             4 => entry["max_fires"] = json!(20),
             5 => entry["catch_up"] = json!("all"),
+            7 => entry["spread"] = json!("900ms"),
             _ => {}
         }
         all.push((format!("e{number}"), entry));

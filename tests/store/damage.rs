@@ -249,6 +249,20 @@ async fn a_key_of_another_type_stops_a_claim_before_it_writes() {
 }
 
 #[tokio::test]
+async fn an_entry_that_can_t_be_settled_is_set_aside_whole_or_not() {
+    let world = World::with(&[("a", json!({"every": "10s", "shell": "true", "max_fires": 9}))]).await;
+    let hand = Hand::new(&world.store, 'a');
+    world.pass(10_000);
+    for name in ["fires", "seen"] {
+        world.redis.cli(&["SET", &world.key(name), "x"]);
+    }
+    let before = world.on("ZRANGE", "due", &["0", "-1", "WITHSCORES"]);
+    assert!(hand.claim_number(0, 4, 1).await.is_err());
+    assert_eq!(world.on("ZRANGE", "due", &["0", "-1", "WITHSCORES"]), before);
+    assert_eq!(world.on("EXISTS", "broken", &[]), "0");
+}
+
+#[tokio::test]
 async fn a_registry_of_queues_that_vanished_heals_by_itself() {
     let world = World::with(&[("a", every("10s"))]).await;
     let mut hand = Hand::new(&world.store, 'a');

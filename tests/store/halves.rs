@@ -306,6 +306,33 @@ async fn a_claim_writes_all_or_nothing() {
     Box::pin(all_or_nothing(&["claim"])).await;
 }
 
+/// Past fire times are all that there is to run: of one list, or of two.
+async fn prepare_past(world: &World, names: &[&str]) -> Hand {
+    world.redis.cli(&["FLUSHALL"]);
+    world.pass(0);
+    let (exec, shell) = (json!({"every": "1h", "exec": ["true"]}), json!({"every": "1h", "shell": "true"}));
+    world.add(&[("a", exec), ("b", shell)]).await;
+    let mut hand = Hand::new(&world.store, 'a');
+    world.pass(3_600_000);
+    hand.settle(0).await;
+    hand.work_off(0).await;
+    // Longer ago than a claim that ends early may come after another.
+    world.pass(5_000);
+    for name in names {
+        assert!(backfill(world, name, name).await);
+    }
+    hand
+}
+
+#[tokio::test]
+async fn a_claim_with_nothing_but_past_fire_times_writes_all_or_nothing() {
+    let call = async |_: &World, _: &str, hand: &Hand| hand.claim_number(0, 2, 1).await.is_ok();
+    for names in [&["a"][..], &["b"], &["a", "b"]] {
+        let prepare = async |world: &World| prepare_past(world, names).await;
+        Box::pin(each_key_in_turn(prepare, call, &["a claim of past ones"])).await;
+    }
+}
+
 #[tokio::test]
 async fn finishing_and_fetching_write_all_or_nothing() {
     Box::pin(all_or_nothing(&["work", "hand back"])).await;

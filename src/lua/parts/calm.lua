@@ -54,9 +54,15 @@ end
 -- What is due of `found` (ids and when they are due), as { id, when, plan, shape, revision, suffix, next time }; nil where one of
 -- them is not the usual case, or can't be started by the caller.
 local function plain_ones(found, count)
-  if number == 0 or count > CALM_MAX or count > slots or behind_ms > 0 or redis.call('EXISTS', cursors_key, skips_key) > 0 then return nil end
+  if number == 0 or count > CALM_MAX or count > slots or behind_ms > 0 then return nil end
   local ids, with_marks, ones = {}, {}, {}
   for i = 1, count do ids[i] = found[i * 2 - 1] end
+  for _, key in ipairs(redis.call('EXISTS', cursors_key, skips_key) > 0 and { cursors_key, skips_key } or {}) do
+    local texts = redis.call('HMGET', key, unpack(ids))
+    for i = 1, count do
+      if texts[i] then return nil end
+    end
+  end
   local plans = redis.call('HMGET', plans_key, unpack(ids))
   for i = 1, count do
     local text, fire_at = plans[i], tonumber(found[i * 2])

@@ -42,11 +42,11 @@ end
 local function set_poison_aside()
   redis.call('ZCARD', broken_key)
   redis.call('XLEN', events_key)
+  local live_nodes = redis.call('ZCOUNT', seen_key, now - 10000, '+inf')
   keep_clock()
   redis.call('ZREM', due_key, poison[1])
   redis.call('ZADD', broken_key, now + RECOVER_MS, poison[1])
   log_event('type', 'broken', 'entry', poison[1], 'message', poison[2])
-  local live_nodes = redis.call('ZCOUNT', seen_key, now - 10000, '+inf')
   return { 'claimed', now, now, -1, live_nodes, { 0, 1, 1, 0, 0, 0, 0, 0, late_ms }, {}, {}, {}, {}, {}, {}, {}, {}, {} }
 end
 

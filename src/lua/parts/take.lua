@@ -5,6 +5,8 @@ local AGE_EACH_MS, AGE_TAKES_MS = 3600000, 600000
 local broken_ids, broken_writes, unknown_lists = {}, {}, {}
 -- For how long the oldest of what is due has been so.
 local late_ms = 0
+-- Whether the lists were looked at; what the guard found: how many are registered, live nodes, whether anything may wait in one.
+local known = {}
 
 -- A page of what is due: ids, and their one score or a list of scores. Of a burst only the first score is read: to print 250
 -- of them costs Redis as much as the rest of the page.
@@ -60,6 +62,7 @@ local function take(limit)
     if flags % 2 == 1 then with_message[#with_message + 1] = ids[i] end
   end
   load_lists()
+  known.lists = true
   if rare.entries then
     load_cursors(ids)
     skipping.load(ids)
@@ -94,9 +97,6 @@ local function take(limit)
   return ids, #others > 0 and take_others(ids, cursors_of, plans, flags_of, others, one) or is_full
 end
 
--- What the guard found: how many lists are registered, live nodes, whether anything may wait in a list.
-local known = {}
-
 -- Reads of every key that is only written, or read again, below: a key of another type raises here, before the first write. What is
 -- not there needs no look, nor what this call does not touch.
 local function guard_keys(is_check_due)
@@ -124,7 +124,7 @@ local function guard_keys(is_check_due)
   redis.call('XLEN', moves_key)
   known.queues = redis.call('HLEN', queues_key)
   known.live_nodes = redis.call('ZCOUNT', seen_key, now - 10000, '+inf')
-  if next(empty) == nil then load_lists() end
+  if not known.lists then load_lists() end
   -- What is due of `delayed` or waits goes into lists, also where no entry is due.
   known.has_work = rare.runs or next(queued) ~= nil
   for name in pairs(lists) do known.has_work = known.has_work or not empty[name] end
