@@ -44,8 +44,7 @@ local function due_entries(limit)
   return {}, {}, {}, false
 end
 
--- Settles those of the entries that are not the usual case. Returns whether some must wait for the next call. One that raises is
--- `poison`: then nothing that was gathered is written, the entry alone is set aside.
+-- The entry that could not be settled, and why: nothing that was gathered is written then, it alone is set aside.
 local poison
 
 -- Settles up to `limit` due entries. Returns their ids and whether more may be due.
@@ -200,6 +199,8 @@ local function take_any(id, text, cursor, unknown)
   put_in_place(id, p, t, left, place_of.back, pace_at, look, true)
 end
 
+-- Settles those of the entries that are not the usual case. Returns whether some must wait for the next call: also when one raised,
+-- which is `poison`.
 local function take_others(ids, cursors_of, plans, flags_of, others, one)
   local with_marks, unknown = {}, {}
   local function one_of(...) take_any(...) end
