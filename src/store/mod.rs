@@ -94,7 +94,8 @@ use client::{Client, Use, Word};
 use keys::{Key, ShardKeys};
 use names::Names;
 use reply::{Reply, maybe_bytes};
-use scripts::{Script, Scripts};
+pub use scripts::Script;
+use scripts::Scripts;
 
 /// Shards of a namespace that is used for the first time.
 pub const DEFAULT_SHARDS: u16 = 1;
@@ -103,6 +104,11 @@ const LAYOUT: i64 = 1;
 
 /// The texts are the same for each store of a process.
 static SCRIPTS: Scripts = Scripts::new(sabotage::apply);
+
+/// Every script by its name, as Redis is sent it.
+pub fn scripts() -> impl Iterator<Item = &'static Script> {
+    SCRIPTS.all().into_iter()
+}
 
 /// A namespace in Redis; cheap to clone.
 #[derive(Clone)]

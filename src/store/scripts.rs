@@ -121,7 +121,6 @@ macro_rules! scripts {
             }
 
             /// All of them.
-            #[cfg(test)]
             pub fn all(&self) -> Vec<&Script> {
                 vec![$(&self.$field),+]
             }

@@ -340,7 +340,6 @@ async fn more_letters_than_one_call_takes_are_done_once_although_an_answer_was_l
     bed.world.redis.cli(&["EVAL", fill, "2", &dead, &letters, &real, &at.to_string()]);
     let proxy = Proxy::before(&bed.world.redis);
     proxy.meet("retry", 2, Fate::CutReply);
-    bed.world.redis.cli(&["SCRIPT", "FLUSH"]);
     let far = Upbeat::at(proxy.url());
     let retry = ["-o", "json", "dead", "retry", "--all", "-y", "--request-id", "r"];
     let outcome = far.run(&retry).expect_code(0);

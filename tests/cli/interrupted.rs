@@ -113,12 +113,14 @@ const APPLY: [&str; 6] = ["apply", "-f", "jobs.toml", "--prune", "--from", FROM]
 fn an_apply_that_was_killed_at_any_step_is_finished_by_the_next() {
     let whole = RedisServer::fresh();
     let user = prepared(&whole);
-    let told = user.ok(&APPLY);
+    let counting = Proxy::before(&whole);
+    let told = user.run(&[&["--redis", &counting.url()], &APPLY[..]].concat()).expect_code(0).stdout;
     assert!(told.contains("101 added, 90 changed, 30 removed, 180 unchanged"), "{told}");
     let expected = stands(&whole, &user);
     assert_eq!(expected.definitions.len(), OLD - 30 + 101);
-    // Four for the entries, one for what is removed.
-    let steps = 5;
+    // Six for the entries, one for what is removed.
+    let steps = counting.seen("put");
+    assert_eq!(steps, 7);
     for (script, nth, fate) in (1..=steps)
         .flat_map(|nth| [("put", nth, Fate::CutRequest), ("put", nth, Fate::SwallowReply)])
         .chain([("put_calendar", 1, Fate::CutRequest), ("put_calendar", 1, Fate::SwallowReply)])
@@ -126,7 +128,6 @@ fn an_apply_that_was_killed_at_any_step_is_finished_by_the_next() {
         let server = RedisServer::fresh();
         let user = prepared(&server);
         let proxy = Proxy::before(&server);
-        server.cli(&["SCRIPT", "FLUSH"]);
         proxy.meet(script, nth, fate);
         let mut killed = user.command();
         killed.args(APPLY).env("UPBEAT_REDIS", proxy.url()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -182,7 +183,6 @@ fn an_apply_of_new_entries_that_was_killed_at_any_step_is_finished_by_the_next()
         // The namespace is open, so that what is met is a step.
         user.ok(&["add", "first", "--cron", "0 3 29 2 *", "--", "true"]);
         let proxy = Proxy::before(&server);
-        server.cli(&["SCRIPT", "FLUSH"]);
         proxy.meet("add", nth, fate);
         let mut killed = user.command();
         killed.args(["apply", "-f", "new.toml"]).env("UPBEAT_REDIS", proxy.url());

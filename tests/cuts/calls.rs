@@ -39,20 +39,12 @@ impl Cut {
         Hand::new(&self.store, 'a')
     }
 
-    /// The proxy learns a script as it is loaded through it.
-    fn learn(&self, script: &str) {
-        if self.proxy.seen(script) == 0 {
-            self.world.redis.cli(&["SCRIPT", "FLUSH"]);
-        }
-    }
-
     /// Calls, loses the reply, and calls again. The script must have been sent once for each of the two.
     pub async fn lose<T: std::fmt::Debug>(&self, script: &str, mut call: impl AsyncFnMut() -> Result<T>) -> T {
         self.meet(script, Fate::CutReply, &mut call).await
     }
 
     async fn meet<T: std::fmt::Debug>(&self, script: &str, fate: Fate, call: &mut impl AsyncFnMut() -> Result<T>) -> T {
-        self.learn(script);
         self.proxy.meet(script, 1, fate);
         let before = self.proxy.seen(script);
         let lost = call().await;
@@ -275,7 +267,6 @@ async fn a_plan_that_is_written_again_changes_nothing() {
     let claim = hand.claim(0, 0).await;
     assert_eq!(claim.to_plan, ["m"]);
     let target = id("m");
-    cut.learn("replan");
     cut.proxy.cut_reply_of("replan");
     assert!(cut.store.plan(&target, claim.now).await.is_err());
     until("connected again", DEADLINE, async || cut.store.entry(&target).await.is_ok()).await;
@@ -312,7 +303,6 @@ async fn a_reply_that_never_comes_ends_in_an_error_and_the_connection_is_given_u
     let cut = Cut::with(&[("a", entry())]).await;
     cut.world.pass(10_000);
     let hand = cut.hand();
-    cut.learn("claim");
     cut.proxy.meet("claim", 1, Fate::SwallowReply);
     let lost = hand.claim_number(0, 1, 1).await.unwrap_err();
     assert!(matches!(lost, Error::Unavailable(_)) && lost.to_string().contains("no answer"), "{lost}");

@@ -17,8 +17,6 @@ const LATE_MS: i64 = 9_500;
 /// Runs a command through a proxy that swallows the answer to `label`, and kills it there.
 #[track_caller]
 fn killed_at(bed: &Bed, label: &str, fate: Fate, args: &[&str]) {
-    // The proxy knows scripts by their names once it has seen them loaded.
-    bed.redis.ask(&["SCRIPT", "FLUSH"]);
     let proxy = Proxy::before(&bed.redis);
     proxy.meet(label, 1, fate);
     let url = proxy.url();

@@ -1,82 +1,123 @@
-//! Whether commands held Redis for too long, whatever else the machine had to do.
+//! Whether commands held Redis for too long, whatever machine it is and whatever else that has to do.
 //!
 //! The slow log has wall time: on a busy machine the server is put aside in the middle of a call that needs 1 ms, and its line says
-//! 20. Two things take the machine out of it. The calls are grouped by command and script, and the middle one of a group
-//! speaks for it: few calls are put aside, a step that is too large is slow each time. And what it took is cut to the share of all
-//! that calls took which the server was really on a processor, by its own account of processor time: with three others on one
-//! processor a quarter. A group of few calls says nothing.
+//! 20; on another machine everything takes twice as long. So beside the calls that are judged the same server runs a script of a
+//! known amount of work, again and again, and a call is compared with what that script took around it. The calls are grouped by
+//! command and script, and the middle one of a group speaks for it: few calls are put aside, a step that is too large is slow each
+//! time. A group of few calls says nothing.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::redis::{Options, RedisServer};
 use super::resp::Reply;
 
-/// What a call may take of a processor, us.
-const HOLD_MAX_US: f64 = 5_000.0;
+/// What a call may take at the most: 5 ms of the machine on which upbeat's figures were measured, of text and of what commands do.
+/// They are few, because the log has those of scripts, too.
+const YARDSTICK: &str = "
+    local fields, members = {}, {}
+    for i = 1, 1000 do
+        local text = table.concat({ 'one of', i, 'fields of some sixty bytes, as scripts write them:', i * 3 }, ' ')
+        fields[#fields + 1], fields[#fields + 2] = i, cjson.decode(cjson.encode({ text = text, v = i })).text
+        members[#members + 1], members[#members + 2] = i, 'member-' .. i
+    end
+    for i = 1, #fields, 400 do
+        redis.call('HSET', KEYS[1], unpack(fields, i, i + 399))
+        redis.call('ZADD', KEYS[2], unpack(members, i, i + 399))
+    end
+    redis.call('HGETALL', KEYS[1])
+    redis.call('DEL', KEYS[1], KEYS[2])";
+/// Between two of them: a tenth of the server is theirs.
+const YARDSTICK_EVERY: Duration = Duration::from_millis(45);
+/// So many of them on either side of a call are what it is compared with.
+const AROUND: usize = 5;
 /// Fewer calls have no middle.
 const CALLS_MIN: usize = 10;
 /// Calls that are looked at, the last ones.
 const CALLS_MAX: &str = "20000";
 
 /// A server that notes each call.
-pub fn watched() -> RedisServer {
+pub struct Watched {
+    server: RedisServer,
+    digest: String,
+    stop: Option<Sender<()>>,
+    yardstick: Option<JoinHandle<()>>,
+}
+
+/// A server that notes each call, and runs the yardstick from now on.
+pub fn watched() -> Watched {
     let args = ["--slowlog-log-slower-than", "0", "--slowlog-max-len", CALLS_MAX];
-    RedisServer::start(Options { args: args.map(str::to_owned).to_vec(), ..Options::default() })
+    let server = RedisServer::start(Options { args: args.map(str::to_owned).to_vec(), ..Options::default() });
+    let digest = server.ask(&["SCRIPT", "LOAD", YARDSTICK]).text();
+    let mut client = server.client().expect("a server that answers");
+    let (stop, stopped) = mpsc::channel();
+    let sha = digest.clone();
+    let yardstick = std::thread::spawn(move || {
+        while stopped.recv_timeout(YARDSTICK_EVERY) == Err(RecvTimeoutError::Timeout) {
+            client.ask(&["EVALSHA", &sha, "2", "yardstick", "yardstick:2"]).expect("a yardstick");
+        }
+    });
+    Watched { server, digest, stop: Some(stop), yardstick: Some(yardstick) }
+}
+
+impl Deref for Watched {
+    type Target = RedisServer;
+
+    fn deref(&self) -> &RedisServer {
+        &self.server
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(yardstick) = self.yardstick.take() {
+            let _ = yardstick.join();
+        }
+    }
 }
 
 /// Fails where a group of calls held that server; returns how many calls of scripts were judged.
 #[track_caller]
-pub fn none_held(server: &RedisServer) -> usize {
-    let share = share_of_processor(server);
-    let mut groups: BTreeMap<String, Vec<i64>> = BTreeMap::new();
-    for call in server.ask(&["SLOWLOG", "GET", "-1"]).list() {
-        let [_, _, took_us, words, ..] = call.list() else { panic!("a line of the slow log: {call}") };
-        groups.entry(group(words)).or_default().push(took_us.int());
+pub fn none_held(watched: &Watched) -> usize {
+    let calls: Vec<(String, i64)> = watched.ask(&["SLOWLOG", "GET", "-1"]).list().iter().map(call).collect();
+    let yardstick = format!("evalsha {}", watched.digest);
+    let marks: Vec<(usize, i64)> =
+        calls.iter().enumerate().filter(|(_, (group, _))| *group == yardstick).map(|(at, (_, us))| (at, *us)).collect();
+    assert!(marks.len() >= 2 * AROUND, "only {} yardsticks", marks.len());
+    // What each took, as a share of what a call may take there.
+    let mut groups: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for (at, (group, took_us)) in calls.iter().enumerate().filter(|(_, (group, _))| *group != yardstick) {
+        let next = marks.partition_point(|(mark, _)| *mark < at);
+        let from = next.saturating_sub(AROUND).min(marks.len() - 2 * AROUND);
+        let around = marks[from..from + 2 * AROUND].iter().map(|(_, us)| *us as f64).collect();
+        groups.entry(group).or_default().push(*took_us as f64 / middle(around));
     }
-    groups.retain(|_, took_us| took_us.len() >= CALLS_MIN);
-    for (group, took_us) in &mut groups {
-        took_us.sort_unstable();
-        let (calls, middle) = (took_us.len(), took_us[took_us.len() / 2]);
-        let held_us = middle as f64 * share;
-        assert!(
-            held_us <= HOLD_MAX_US,
-            "{group}: the middle one of {calls} calls took {middle} us, of which the processor was its own for {share:.2}"
-        );
+    groups.retain(|_, shares| shares.len() >= CALLS_MIN);
+    for (group, shares) in &groups {
+        let (calls, share) = (shares.len(), middle(shares.clone()));
+        println!("{group}: the middle one of {calls} calls took {share:.3} of what it may");
+        assert!(share <= 1.0, "{group}: the middle one of {calls} calls took {share:.2} times what it may");
     }
-    groups.iter().filter(|(group, _)| group.starts_with("evalsha")).map(|(_, took_us)| took_us.len()).sum()
+    groups.iter().filter(|(group, _)| group.starts_with("evalsha")).map(|(_, shares)| shares.len()).sum()
 }
 
-/// How much of the time that its calls took the server was on a processor, at most 1.
-fn share_of_processor(server: &RedisServer) -> f64 {
-    let number = |section: &str, name: &str| {
-        let text = server.cli(&["INFO", section]);
-        let value =
-            text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().parse::<f64>().ok());
-        value.unwrap_or_else(|| panic!("no {name} in {text}"))
-    };
-    let processor_us = 1e6 * (number("cpu", "used_cpu_user") + number("cpu", "used_cpu_sys"));
-    // What a script calls is counted twice, as its own and as that of its commands.
-    let stats = server.cli(&["INFO", "commandstats"]);
-    let (mut scripts_us, mut others_us) = (0.0, 0.0);
-    for (command, took_us) in stats.lines().filter_map(stat) {
-        *(if command.starts_with("eval") { &mut scripts_us } else { &mut others_us }) += took_us;
-    }
-    (processor_us / f64::max(scripts_us, others_us)).min(1.0)
+fn middle(mut all: Vec<f64>) -> f64 {
+    all.sort_unstable_by(f64::total_cmp);
+    all[all.len() / 2]
 }
 
-/// The command, of a script with its digest.
-fn group(words: &Reply) -> String {
+/// The command, of a script with its digest, and what the call took, us.
+fn call(line: &Reply) -> (String, i64) {
+    let [_, _, took_us, words, ..] = line.list() else { panic!("a line of the slow log: {line}") };
     let words: Vec<String> = words.list().iter().map(Reply::text).collect();
     let command = words.first().map(|word| word.to_lowercase()).unwrap_or_default();
-    match words.get(1).filter(|_| command.starts_with("evalsha")) {
+    let group = match words.get(1).filter(|_| command.starts_with("evalsha")) {
         Some(digest) => format!("{command} {digest}"),
         None => command,
-    }
-}
-
-/// `cmdstat_hget:calls=3,usec=12,usec_per_call=4.00,...`
-fn stat(line: &str) -> Option<(&str, f64)> {
-    let (command, fields) = line.trim().strip_prefix("cmdstat_")?.split_once(':')?;
-    let usec = fields.split(',').find_map(|field| field.strip_prefix("usec="))?;
-    Some((command, usec.parse().ok()?))
+    };
+    (group, took_us.int())
 }

@@ -1,7 +1,9 @@
 //! A proxy between a client and Redis that loses what a network loses, at the instant that a test names.
 //!
 //! It understands just enough RESP to know which command is which: a script is called by the name in its first line
-//! (`-- claim: ...`), any other command by its verb in capitals (`BLPOP`). It runs on a thread of its own, so a test may block.
+//! (`-- claim: ...`), any other command by its verb in capitals (`BLPOP`). The product's scripts it knows from the start, and its
+//! server has them: which call is the second of its script depends on nobody's loading. It runs on a thread of its own, so a test
+//! may block.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -48,7 +50,7 @@ enum Mode {
 #[derive(Default)]
 struct Book {
     rules: Vec<Rule>,
-    /// Names of a script by its SHA-1, learned from `SCRIPT LOAD` and its reply.
+    /// Names of a script by its SHA-1: the product's, and those learned from `SCRIPT LOAD` and its reply.
     scripts: HashMap<String, Vec<String>>,
     seen: HashMap<String, usize>,
     hits: HashMap<String, usize>,
@@ -74,8 +76,13 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy before this server.
+    /// A proxy before this server, which is given all scripts.
     pub fn before(server: &RedisServer) -> Self {
+        let mut client = server.client().expect("a server that answers");
+        for script in upbeat::store::scripts() {
+            let digest = client.ask(&["SCRIPT", "LOAD", script.text()]).expect("a script is loaded").text();
+            assert_eq!(digest, script.sha());
+        }
         Self::start(Target::Unix(server.socket()))
     }
 
@@ -129,11 +136,6 @@ impl Proxy {
         self.shared.mode.send_replace(Mode::Pass);
     }
 
-    /// Teaches a script that was loaded past the proxy.
-    pub fn learn(&self, sha: &str, text: &str) {
-        self.shared.learn(sha, frame::script_names(text));
-    }
-
     /// How often `label` was sent, `*` for all commands, cut ones included.
     pub fn seen(&self, label: &str) -> usize {
         self.book().seen.get(label).copied().unwrap_or(0)
@@ -156,7 +158,8 @@ impl Proxy {
 
     fn start(target: Target) -> Self {
         let dir = short_dir();
-        let shared = Arc::new(Shared { book: Mutex::default(), mode: watch::Sender::new(Mode::Pass) });
+        let book = Book { scripts: known(), ..Book::default() };
+        let shared = Arc::new(Shared { book: Mutex::new(book), mode: watch::Sender::new(Mode::Pass) });
         let (stop, stopped) = oneshot::channel();
         let proxy = Self { shared: shared.clone(), dir, _stop: stop };
         let socket = std::os::unix::net::UnixListener::bind(proxy.socket()).expect("a socket in a fresh directory");
@@ -173,6 +176,11 @@ impl Proxy {
         });
         proxy
     }
+}
+
+/// The product's scripts by their digests.
+fn known() -> HashMap<String, Vec<String>> {
+    upbeat::store::scripts().map(|script| (script.sha().to_owned(), vec![script.name.to_owned()])).collect()
 }
 
 async fn serve(listener: &UnixListener, shared: &Arc<Shared>, target: &Target) {
