@@ -8,6 +8,7 @@ mod describe;
 mod field;
 mod hashed;
 mod hints;
+mod met;
 mod next;
 mod period;
 mod shared;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use self::days::{MonthDays, WeekDays};
 pub(in crate::domain) use self::describe::MONTHS;
 use self::field::{Field, Refusal};
+use self::met::Met;
 use self::next::Part;
 pub use self::traps::Trap;
 use crate::domain::id::EntryId;
@@ -38,6 +40,7 @@ struct Compiled {
     resolved: String,
     fields: Fields,
     parts: Vec<Part>,
+    met: Met,
 }
 
 /// The fields as sets: bit n stands for the value n.
@@ -106,7 +109,7 @@ impl Cron {
             return Err(Error::invalid(field, message).value(text));
         }
         let is_hashed = text.split(BLANKS).any(hashed::is_hashed);
-        let compiled = Arc::new(Compiled { resolved, fields, parts });
+        let compiled = Arc::new(Compiled { resolved, fields, parts, met: Met::default() });
         if !is_hashed {
             shared::keep(text, &compiled);
         }

@@ -86,6 +86,11 @@ impl Zone {
         &self.shared.name
     }
 
+    /// Whether it is the same one in memory, so that its rules are the same, too.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
     /// Release of the zone database that this process uses, like `2026e`.
     pub fn data_version() -> &'static str {
         data::chosen().data.version()

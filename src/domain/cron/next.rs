@@ -125,6 +125,11 @@ impl Cron {
             return None;
         }
         let dst = if self.is_wildcard() { Dst::BY_CLOCK } else { dst };
+        self.compiled.met.next_after(zone, dst, after, || self.found_after(zone, dst, after))
+    }
+
+    /// The same, whatever was met before; `dst` as it holds for this expression.
+    pub(super) fn found_after(&self, zone: &Zone, dst: Dst, after: Timestamp) -> Option<Timestamp> {
         zone.next_instant(dst, self.grain_s(), after.max(Timestamp(-1)), |local| self.next_local(local))
     }
 

@@ -136,11 +136,32 @@ proptest! {
     #[test]
     fn fire_times_grow_and_do_not_depend_on_where_one_asks_from(text in any_words(), (zone, from) in near_change(), dst in rule(), share in 0.0..1.0f64) {
         let Ok(cron) = Cron::parse("cron", &text) else { return Ok(()) };
-        let Some(first) = cron.next_after(&zone, dst, from) else { return Ok(()) };
+        let dst = if cron.is_wildcard() { Dst::BY_CLOCK } else { dst };
+        let Some(first) = cron.found_after(&zone, dst, from) else { return Ok(()) };
         prop_assert!(first > from);
         let between = Timestamp(from.ms() + ((first.ms() - 1 - from.ms()) as f64 * share) as i64);
-        prop_assert_eq!(cron.next_after(&zone, dst, between), Some(first));
-        prop_assert!(cron.next_after(&zone, dst, first).is_none_or(|second| second > first));
+        prop_assert_eq!(cron.found_after(&zone, dst, between), Some(first));
+        prop_assert!(cron.found_after(&zone, dst, first).is_none_or(|second| second > first));
+    }
+
+    #[test]
+    fn what_was_asked_before_changes_no_fire_time(
+        text in any_words(), (zone, from) in near_change(), rules in (rule(), rule()),
+        asked in prop::collection::vec((0..8usize, -90_000i64..90_000, any::<[bool; 3]>()), 1..40),
+    ) {
+        let Ok(cron) = Cron::parse("cron", &text) else { return Ok(()) };
+        let first = cron.next_after(&zone, rules.0, from);
+        let mut near: Vec<Timestamp> = std::iter::successors(first, |last| cron.next_after(&zone, rules.0, *last)).take(40).collect();
+        near.push(from);
+        for (place, distance, [is_next, is_utc, is_other]) in asked {
+            // Right at one of them, or somewhere near.
+            let at = near[(near.len() - 1) * place / 7];
+            let after = if is_next { at } else { Timestamp(at.ms() + distance) };
+            let zone = if is_utc { Zone::utc() } else { zone.clone() };
+            let dst = if is_other { rules.1 } else { rules.0 };
+            let held = if cron.is_wildcard() { Dst::BY_CLOCK } else { dst };
+            prop_assert_eq!(cron.next_after(&zone, dst, after), cron.found_after(&zone, held, after), "{} {} {:?}", text, zone, after);
+        }
     }
 
     #[test]
