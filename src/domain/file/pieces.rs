@@ -90,9 +90,12 @@ pub(super) fn read(
     Some((ScheduleFile { owner, namespace, calendars, queues, entries }, errors, pieces))
 }
 
-/// What the entries have in common, wherever that stands; the pieces with it are read twice. `None` where one is no TOML.
+/// What the entries have in common, wherever that stands; the pieces with it are read twice. `None` where one of those is no TOML.
 fn defaults(name: &str, texts: &[&str]) -> Option<Defaults> {
-    let may_have = |(at, text): &(usize, &&str)| *at == 0 || text.lines().any(may_open_defaults);
+    // Only the first one has keys outside of any table; such a key may be written with escapes.
+    let has_key = |text: &str| text.contains(DEFAULTS) || text.contains('\\');
+    let may_have =
+        |(at, text): &(usize, &&str)| if *at == 0 { has_key(text) } else { text.lines().any(may_open_defaults) };
     let mut found = Map::new();
     for (_, text) in texts.iter().enumerate().filter(may_have) {
         if let Some(value) = toml_text::parse(name, text).ok()?.shift_remove(DEFAULTS) {
@@ -111,13 +114,19 @@ fn may_open_defaults(line: &str) -> bool {
 }
 
 fn read_piece(name: &str, text: &str, defaults: &Defaults, pack: fn(FileEntry) -> PackedEntry) -> Option<Piece> {
-    let mut others = toml_text::parse(name, text).ok()?;
-    let entries = match others.shift_remove(ENTRIES) {
-        Some(Value::Object(entries)) => entries,
-        Some(_) => return None,
-        None => Map::new(),
+    let (others, entries) = match toml_text::plain::entries(text) {
+        // That none stands twice is seen with those of the other pieces.
+        Some(entries) => (Map::new(), entries),
+        None => {
+            let mut others = toml_text::parse(name, text).ok()?;
+            match others.shift_remove(ENTRIES) {
+                Some(Value::Object(entries)) => (others, entries.into_iter().collect()),
+                Some(_) => return None,
+                None => (others, Vec::new()),
+            }
+        }
     };
-    let hashes = entries.keys().map(|key| hash(&shown_key(key))).collect();
+    let hashes = entries.iter().map(|(key, _)| hash(&shown_key(key))).collect();
     let mut complaints = Complaints::default();
     let entries = entries.into_iter().filter_map(|(key, value)| read_entry(&key, value, defaults, &mut complaints));
     let entries = entries.map(pack).collect();
