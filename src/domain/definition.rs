@@ -160,6 +160,11 @@ impl Definition {
         written::to_be_stamped(text)
     }
 
+    /// The same as [`Definition::to_json`], of a definition whose fields are this JSON object.
+    pub fn to_json_around(&self, fields: &str) -> String {
+        written::to_json_around(self, fields).unwrap_or_default()
+    }
+
     /// As it is written, by the present version.
     pub fn to_json(&self) -> String {
         // Strings, numbers and maps with text keys: serde_json has nothing to refuse.

@@ -16,12 +16,14 @@ use crate::domain::action::{Action, DirectForm};
 use crate::domain::calendar::Calendars;
 use crate::domain::fields::{ACTION_KINDS, SCHEDULE_FIELDS, SCHEDULE_KINDS, unknown_field};
 use crate::domain::id::{EntryId, QueueName};
+use crate::domain::json_text;
 use crate::domain::policy::{CatchUp, Delivery, Overlap};
 use crate::domain::reading::{Complaints, flag};
 use crate::domain::retry::Retry;
 use crate::domain::schedule::Schedule;
 use crate::domain::shell_words::{escaped, quoted_line};
 use crate::domain::span::Span;
+use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Result};
 
 pub use crate::domain::fields::FIELDS;
@@ -129,6 +131,23 @@ impl Entry {
     /// The same entry with exactly these fields.
     pub fn with_fields(&self, fields: Map<String, Value>) -> Result<Entry> {
         Self::parse_all_for(self.id.as_ref(), fields).map_err(|mut errors| errors.swap_remove(0))
+    }
+
+    /// The same entry with this anchor, as it is read of a definition that has it, and that definition, made of the one of this entry
+    /// (`json`): for `every` without `start`, `end` and `exclude`, whose anchor nothing can be wrong with.
+    pub(crate) fn with_anchor(&self, anchor: Timestamp, json: &str) -> (Entry, String) {
+        let mut entry = self.clone();
+        entry.schedule.anchor = Some(anchor);
+        let text = Value::from(anchor.to_rfc3339());
+        let is_before =
+            |field: &str| FIELDS.iter().take_while(|known| **known != "anchor").any(|known| *known == field);
+        let before = || self.fields.iter().take_while(|(field, _)| is_before(field));
+        // Each with two quotes, a colon and a comma.
+        let at: usize = before().map(|(field, value)| field.len() + 4 + json_text::length_of(value)).sum();
+        let (head, tail) = json.split_at(1 + at);
+        let json = format!("{head}\"anchor\":{text},{tail}");
+        Arc::make_mut(&mut entry.fields).shift_insert(before().count(), "anchor".to_owned(), text);
+        (entry, json)
     }
 
     /// The definition, as the user wrote it, in the order of the contract.

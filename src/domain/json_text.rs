@@ -2,6 +2,7 @@
 
 use std::{fmt, io};
 
+use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
@@ -21,6 +22,11 @@ pub fn parse(name: &str, text: &str) -> Result<Value> {
 
 /// Bytes of a table as compact JSON.
 pub(crate) fn length(table: &Map<String, Value>) -> usize {
+    length_of(table)
+}
+
+/// Bytes of anything as compact JSON.
+pub(crate) fn length_of(value: &impl Serialize) -> usize {
     struct Counter(usize);
     impl io::Write for Counter {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -33,8 +39,8 @@ pub(crate) fn length(table: &Map<String, Value>) -> usize {
         }
     }
     let mut counter = Counter(0);
-    // A map of JSON: serde_json has nothing to refuse.
-    let _ = serde_json::to_writer(&mut counter, table);
+    // JSON: serde_json has nothing to refuse.
+    let _ = serde_json::to_writer(&mut counter, value);
     counter.0
 }
 

@@ -17,6 +17,11 @@ impl Timestamp {
         self.0
     }
 
+    /// The last whole multiple of so many ms up to it.
+    pub(crate) fn cut_to(self, ms: u16) -> Self {
+        Self(self.0.div_euclid(i64::from(ms)) * i64::from(ms))
+    }
+
     /// As chrono's type; instants beyond its range are cut to it.
     pub fn to_utc(self) -> DateTime<Utc> {
         match Utc.timestamp_millis_opt(self.0) {

@@ -16,14 +16,19 @@ use crate::service::decide;
 use crate::service::prune::{Pruned, Removal};
 use crate::service::request::{Said, content, said};
 use crate::service::view::{ChangeView, Changes};
-use crate::service::wanted::{Against, Batch, FilesOptions, OwnedFile, Wanted, WantedEntry};
+use crate::service::wanted::{Against, Batch, Decisions, FilesOptions, OwnedFile, Wanted, WantedEntry};
 use crate::service::where_to_run::list_of;
 use crate::service::write::{self, Step};
 use crate::service::{Request, Service};
-use crate::store::{ChangeWord, Changed};
+use crate::store::{ChangeWord, Changed, StoredEntry};
 
-/// Steps on their way at a time: each asks four times, and while it waits others are made ready.
-const STEPS_AT_ONCE: usize = 6;
+/// Steps that are looked up together: as many as one command reads. Each of 64 entries alone asked Redis for six things, of three they
+/// are eight in all.
+const STEPS_A_LOOK: usize = 3;
+/// But for entries so long that they count, bytes: what is looked up together is in memory together.
+const LOOK_BYTES: usize = 128 * 1024;
+/// So many of those on their way at a time: each asks three times and then once a step, and while it waits others are made ready.
+const LOOKS_AT_ONCE: usize = 6;
 
 /// How one file is applied.
 #[derive(Debug, Clone)]
@@ -96,13 +101,13 @@ impl Service {
         }
         let queues = self.apply_queues(request, &wanted.queues).await?;
         let against = Arc::new(against);
-        let batches = self.batches(&wanted.entries, &against.clocks);
+        let batches = looked_up_together(&wanted, self.batches(&wanted.entries, &against.clocks));
         self.progress.begin(wanted.entries.len(), "entries written");
         let (mut next, mut early) = (0, BTreeMap::new());
         let mut warnings = Vec::new();
         let mut lists = BTreeSet::new();
-        let work = |batch| self.begin_batch(&against, &wanted, batch);
-        let mut written = stream::iter(batches).map(work).buffered(STEPS_AT_ONCE);
+        let work = |batches| self.begin_batches(&against, &wanted, batches);
+        let mut written = stream::iter(batches).map(work).buffered(LOOKS_AT_ONCE);
         while let Some(done) = written.try_next().await? {
             early.extend(done.views);
             while let Some(view) = early.remove(&next) {
@@ -126,42 +131,69 @@ impl Service {
         Ok(Changes { changes: Vec::new(), calendars, queues, warnings })
     }
 
-    /// Writes one batch as a task of its own: to plan thousands of entries takes as many processors as there are.
-    async fn begin_batch(&self, against: &Arc<Against>, wanted: &Arc<Wanted>, batch: Batch) -> Result<Done> {
+    /// Writes a few batches of one shard as a task of its own: to plan thousands of entries takes as many processors as there are.
+    async fn begin_batches(&self, against: &Arc<Against>, wanted: &Arc<Wanted>, batches: Vec<Batch>) -> Result<Done> {
         let (service, against, wanted) = (self.clone(), against.clone(), wanted.clone());
-        let task = tokio::spawn(async move {
-            let written = service.apply_batch(&against, &wanted, &batch).await;
-            service.progress.advance(batch.places.len());
-            written
-        });
+        let task = tokio::spawn(async move { service.apply_batches(&against, &wanted, &batches).await });
         task.await.map_err(|why| Error::internal(format!("a step of apply ended early: {why}")))?
     }
 
-    /// Writes one batch.
-    async fn apply_batch(&self, against: &Against, wanted: &Wanted, batch: &Batch) -> Result<Done> {
-        let entries = batch.of(wanted);
-        let content = batch_content(against, &entries);
-        let step = Step { request: &against.request, shard: batch.shard, number: batch.number, content: &content };
-        let ids: Vec<_> = entries.iter().map(|one| one.packed.id().clone()).collect();
-        let (before, stored) = tokio::try_join!(self.before(&step), self.store.entries(&ids))?;
-        let mut decisions = against.decide(&entries, batch.now, &stored);
-        let changed = match before {
-            Some(changed) => changed,
-            None => {
-                self.owe(against, batch.shard, &mut decisions).await?;
-                let decided = std::mem::take(&mut decisions.decided);
-                self.write_with(&step, decided, &against.calendars).await?
+    /// Looks at what a few batches of one shard are about, then writes one after the other.
+    async fn apply_batches(&self, against: &Against, wanted: &Wanted, batches: &[Batch]) -> Result<Done> {
+        let (request, shard) = (&against.request, batches.first().map_or(0, |batch| batch.shard));
+        let entries: Vec<Vec<&WantedEntry>> = batches.iter().map(|batch| batch.of(wanted)).collect();
+        let contents: Vec<String> = entries.iter().map(|entries| batch_content(against, entries)).collect();
+        let asked = batches.iter().zip(&contents);
+        let steps: Vec<Step> =
+            asked.map(|(batch, content)| Step { request, shard, number: batch.number, content }).collect();
+        let ids: Vec<_> = entries.iter().flatten().map(|one| one.packed.id().clone()).collect();
+        let (before, stored) = tokio::try_join!(self.before_each(shard, &steps), self.store.entries(&ids))?;
+        let mut stored = stored.into_iter();
+        let mut all = Vec::with_capacity(batches.len());
+        for ((batch, entries), before) in batches.iter().zip(entries).zip(before) {
+            let stored: Vec<_> = stored.by_ref().take(entries.len()).collect();
+            let mut decisions = against.decide(&entries, batch.now, &stored);
+            match before {
+                Some(_) => decisions.decided.clear(),
+                None => self.owe(against, shard, &mut decisions).await?,
             }
-        };
+            all.push((Looked { batch, entries, stored, before }, decisions));
+        }
+        let decided = all.iter_mut().flat_map(|(_, decisions)| &mut decisions.decided).collect();
+        let now = self.make_ready(request, shard, decided, &against.calendars).await?;
+        let mut done = Done::default();
+        for ((mut looked, mut decisions), step) in all.into_iter().zip(&steps) {
+            let changed = match looked.before.take() {
+                Some(changed) => changed,
+                None => self.write_ready(step, std::mem::take(&mut decisions.decided), now).await?,
+            };
+            self.progress.advance(looked.entries.len());
+            self.note(against, looked, decisions, changed, &mut done).await?;
+        }
+        Ok(done)
+    }
+
+    /// What became of the entries of a batch.
+    async fn note(
+        &self,
+        against: &Against,
+        looked: Looked<'_>,
+        mut decisions: Decisions,
+        changed: Vec<Changed>,
+        done: &mut Done,
+    ) -> Result<()> {
+        let Looked { batch, entries, stored, .. } = looked;
         let mut refused = decisions.refused;
-        let mut done = Done { warnings: decisions.warnings, ..Done::default() };
-        let mut changed: HashMap<String, Changed> =
-            changed.into_iter().map(|changed| (changed.id.clone(), changed)).collect();
-        for ((place, one), stored) in batch.places.iter().zip(entries).zip(&stored) {
+        done.warnings.append(&mut decisions.warnings);
+        // They come in the order of the batch.
+        let mut changed = changed.into_iter().peekable();
+        let all = batch.places.iter().zip(entries).zip(&stored).zip(decisions.entries);
+        for (((place, one), stored), entry) in all {
             let id = one.packed.id();
-            let view = match (changed.remove(id.as_str()), refused.remove(id.as_str()), stored) {
+            let written = changed.next_if(|changed| changed.id == id.as_str());
+            let view = match (written, refused.remove(id.as_str()), stored) {
                 (Some(changed), _, _) => {
-                    let entry = match decisions.entries.remove(id.as_str()) {
+                    let entry = match entry {
                         Some(entry) => entry,
                         // It was written before, by the same request.
                         None => against.anchored(one, stored.as_ref())?,
@@ -186,6 +218,7 @@ impl Service {
                             let yours = Yours::changed(revision::differing(&seen.entry, entry.fields()));
                             self.refused_change(id, changed, seen.revision, yours).await
                         }
+                        None if against.options.is_brief => write::view(changed, Vec::new),
                         None => write::view(changed, || decide::fields_when_added(&entry)),
                     }
                 }
@@ -195,11 +228,42 @@ impl Service {
             };
             done.views.push((*place, view));
         }
-        Ok(done)
+        match changed.next() {
+            Some(changed) => Err(Error::internal(format!("{} was written out of its place", changed.id))),
+            None => Ok(()),
+        }
     }
 }
 
-/// What became of a batch.
+/// A batch with what stands of its entries, and what it was answered before.
+struct Looked<'w> {
+    batch: &'w Batch,
+    entries: Vec<&'w WantedEntry>,
+    stored: Vec<Option<StoredEntry>>,
+    before: Option<Vec<Changed>>,
+}
+
+/// The batches in groups of one shard, in the order of their first entries.
+fn looked_up_together(wanted: &Wanted, batches: Vec<Batch>) -> Vec<Vec<Batch>> {
+    let mut groups: Vec<Vec<Batch>> = Vec::with_capacity(batches.len().div_ceil(STEPS_A_LOOK));
+    // By shard, the group that has room, and how much it has taken.
+    let mut open: HashMap<u16, (usize, usize)> = HashMap::new();
+    for batch in batches {
+        let bytes: usize = batch.of(wanted).iter().map(|one| one.packed.text().len()).sum();
+        let (at, taken) = open.entry(batch.shard).or_insert((groups.len(), 0));
+        *taken += bytes;
+        match groups.get_mut(*at) {
+            Some(group) if group.len() < STEPS_A_LOOK && *taken <= LOOK_BYTES => group.push(batch),
+            _ => {
+                (*at, *taken) = (groups.len(), bytes);
+                groups.push(vec![batch]);
+            }
+        }
+    }
+    groups
+}
+
+/// What became of a few batches.
 #[derive(Default)]
 struct Done {
     /// What became of its entries, each with its place.

@@ -33,6 +33,8 @@ pub(super) struct Decided {
     pub fields: Vec<String>,
     /// From when it counts, where that is not now.
     pub from: Option<Timestamp>,
+    /// The fields that are there afterwards as compact JSON, where they are known as that.
+    pub fields_json: Option<String>,
 }
 
 /// What a change leaves behind.
@@ -102,7 +104,10 @@ impl Decided {
     /// The definition, or what is left of it, as it is written.
     pub fn text(&self) -> String {
         match &self.outcome {
-            Outcome::Stands(definition, _) => definition.to_json(),
+            Outcome::Stands(definition, _) => match &self.fields_json {
+                Some(fields) => definition.to_json_around(fields),
+                None => definition.to_json(),
+            },
             // Strings and numbers: serde_json has nothing to refuse.
             Outcome::Gone(removed) => serde_json::to_string(removed).unwrap_or_default(),
         }
@@ -135,7 +140,8 @@ pub(super) fn added(
     };
     let outcome = Outcome::Stands(Box::new(definition), entry);
     // The fields of a new entry are those that the request names.
-    Decided { id: id.clone(), verb: Verb::Put, birth: 0, revision: 0, outcome, fields: Vec::new(), from: None }
+    let (id, fields) = (id.clone(), Vec::new());
+    Decided { id, verb: Verb::Put, birth: 0, revision: 0, outcome, fields, from: None, fields_json: None }
 }
 
 /// An entry with another definition; `None` where nothing differs.
@@ -275,7 +281,8 @@ pub(super) fn removed(
         reason: request.reason.clone(),
     };
     let verb = if is_readable { Verb::Remove } else { Verb::Discard };
-    Decided { id: id.clone(), verb, birth, revision, outcome: Outcome::Gone(left), fields: Vec::new(), from: None }
+    let (id, outcome, fields) = (id.clone(), Outcome::Gone(left), Vec::new());
+    Decided { id, verb, birth, revision, outcome, fields, from: None, fields_json: None }
 }
 
 fn stands(
@@ -294,6 +301,7 @@ fn stands(
         outcome: Outcome::Stands(Box::new(definition), entry),
         fields,
         from: None,
+        fields_json: None,
     }
 }
 
@@ -335,22 +343,10 @@ pub(super) fn fields_when_added(entry: &Entry) -> Vec<Cow<'static, str>> {
 /// The entry with the anchor that it keeps: where `every` or `rrule` has no `start`, the one on record, else, for a new entry, its own,
 /// else `now`, cut to a whole second unless `every` is shorter.
 pub(super) fn anchored(entry: Entry, on_record: Option<&Map<String, Value>>, now: Timestamp) -> Result<Entry> {
-    match anchored_fields(&entry, on_record, now) {
-        Some(fields) => entry.with_fields(fields),
-        None => Ok(entry),
-    }
-}
-
-/// The fields of [`anchored`], where they are others than those of the entry.
-pub(super) fn anchored_fields(
-    entry: &Entry,
-    on_record: Option<&Map<String, Value>>,
-    now: Timestamp,
-) -> Option<Map<String, Value>> {
-    let anchor = new_anchor(entry.fields(), entry.schedule.counting(), on_record, now)?;
+    let Some(anchor) = new_anchor(entry.fields(), entry.schedule.counting(), on_record, now) else { return Ok(entry) };
     let mut fields = entry.fields().clone();
     set_anchor(&mut fields, anchor);
-    Some(fields)
+    entry.with_fields(fields)
 }
 
 /// The anchor that an entry with these fields gets, `None` for none; nothing where it keeps what it has.
@@ -368,10 +364,7 @@ pub(super) fn new_anchor(
         (Counting::FromStart, _) => None,
         (_, Some(_)) if kept.is_some() => kept.cloned(),
         (_, None) if own.is_some() => own.cloned(),
-        (Counting::FromAnchor(cut_ms), _) => {
-            let cut_ms = i64::from(cut_ms);
-            Some(Value::from(Timestamp(now.0.div_euclid(cut_ms) * cut_ms).to_rfc3339()))
-        }
+        (Counting::FromAnchor(cut_ms), _) => Some(Value::from(now.cut_to(cut_ms).to_rfc3339())),
     };
     (own != anchor.as_ref()).then_some(anchor)
 }

@@ -1,5 +1,7 @@
 //! Who asks, and under which id: what every change by people carries.
 
+use std::fmt::Write as _;
+
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Problem, Result};
 
@@ -89,7 +91,9 @@ impl Request {
 pub(super) fn content<'p>(verb: &str, parts: impl IntoIterator<Item = &'p str>) -> String {
     let mut text = verb.to_owned();
     for part in parts {
-        text.push_str(&format!("\n{} {part}", part.len()));
+        // Writing into a string does not fail.
+        let _ = write!(text, "\n{} ", part.len());
+        text.push_str(part);
     }
     text
 }

@@ -55,6 +55,8 @@ pub struct FilesOptions {
     pub from_each: HashMap<EntryId, Timestamp>,
     /// Removes entries of the same owners that are in none of the files.
     pub is_prune: bool,
+    /// What is added is told without the names of its fields.
+    pub is_brief: bool,
     /// Somebody agreed to remove more than a fifth of what an owner has.
     pub is_agreed: bool,
 }
@@ -127,8 +129,8 @@ impl Batch {
 pub(super) struct Decisions {
     /// What is written.
     pub decided: Vec<Decided>,
-    /// What is there afterwards, by id, as far as it was decided.
-    pub entries: HashMap<String, Entry>,
+    /// What is there afterwards, as far as it was decided; one for each entry of the batch.
+    pub entries: Vec<Option<Entry>>,
     /// Why entries are refused, by id.
     pub refused: HashMap<String, String>,
     /// What deserves a look.
@@ -210,7 +212,7 @@ impl Service {
         let is_owed = against.options.from.is_some() || !against.options.from_each.is_empty();
         let may_be_refused = |one: &&WantedEntry| is_owed || one.packed.is_doubtful() || one.packed.names_calendars();
         let check = |one: &WantedEntry| {
-            let entry = against.new_entry(one)?;
+            let (entry, _) = against.new_entry(one)?;
             against.options.owed_from(one.packed.id()).map_or(Ok(()), |from| decide::check_owed(&entry, from, now))
         };
         let work =
@@ -298,11 +300,11 @@ impl Against {
             let id = one.packed.id();
             match self.decide_one(one, stored.as_ref(), now) {
                 Ok(change) => {
-                    let entry = change.as_ref().and_then(Decided::entry).cloned();
-                    decisions.entries.extend(entry.map(|entry| (id.to_string(), entry)));
+                    decisions.entries.push(change.as_ref().and_then(Decided::entry).cloned());
                     decisions.decided.extend(change);
                 }
                 Err(why) => {
+                    decisions.entries.push(None);
                     let way_out = why.problem().hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
                     decisions.refused.insert(id.to_string(), format!("{why}{way_out}"));
                 }
@@ -314,8 +316,9 @@ impl Against {
     fn decide_one(&self, one: &WantedEntry, stored: Option<&StoredEntry>, now: Timestamp) -> Result<Option<Decided>> {
         let (id, owner) = (one.packed.id(), one.owner.as_str());
         let Some(stored) = stored else {
-            let entry = self.new_entry(one)?;
-            return Ok(Some(decide::added(&self.request, id, entry, owner, one.packed.is_paused(), now)));
+            let (entry, fields_json) = self.new_entry(one)?;
+            let added = decide::added(&self.request, id, entry, owner, one.packed.is_paused(), now);
+            return Ok(Some(Decided { fields_json, ..added }));
         };
         let definition: &Definition = stored.definition.as_ref().map_err(|why| match why {
             Error::Corrupt(_) => why.clone().hint(format!("upbeat rm {id}, then apply again")),
@@ -357,9 +360,21 @@ impl Against {
         entry.with_calendars(&self.calendars)
     }
 
-    /// The entry as it is added.
-    fn new_entry(&self, one: &WantedEntry) -> Result<Entry> {
-        self.entry(one, self.fields(one, None)?)
+    /// The entry as it is added, and its fields as JSON, where they are known as that.
+    fn new_entry(&self, one: &WantedEntry) -> Result<(Entry, Option<String>)> {
+        if let Some((entry, json)) = one.packed.begun(self.anchor) {
+            // It names no calendars.
+            return Ok((entry, Some(json)));
+        }
+        let mut fields = one.packed.fields()?;
+        let json = match decide::new_anchor(&fields, one.packed.counting(), None, self.anchor) {
+            Some(anchor) => {
+                decide::set_anchor(fields.to_mut(), anchor);
+                None
+            }
+            None => Some(one.packed.text().to_owned()),
+        };
+        Ok((self.entry(one, fields)?, json))
     }
 
     /// The entry with its anchor and the dates of its calendars.

@@ -50,15 +50,33 @@ pub(super) struct Step<'a> {
     pub content: &'a str,
 }
 
+impl Step<'_> {
+    /// Its request id.
+    fn id(&self) -> String {
+        self.request.step(self.shard, self.number)
+    }
+}
+
 impl Service {
     /// What the step was answered, if it came before.
     pub(super) async fn before(&self, step: &Step<'_>) -> Result<Option<Vec<Changed>>> {
-        let id = step.request.step(step.shard, step.number);
-        match self.store.put_before(step.shard, &id, step.content).await? {
+        match self.store.put_before(step.shard, &step.id(), step.content).await? {
             None => Ok(None),
             Some(PutAnswer::Done(done)) => Ok(Some(done)),
             Some(_) => Err(step.request.used_before()),
         }
+    }
+
+    /// The same of several steps of one shard.
+    pub(super) async fn before_each(&self, shard: u16, steps: &[Step<'_>]) -> Result<Vec<Option<Vec<Changed>>>> {
+        let asked: Vec<(String, &str)> = steps.iter().map(|step| (step.id(), step.content)).collect();
+        let before = self.store.puts_before(shard, &asked).await?;
+        let answer = |(step, before): (&Step<'_>, Option<PutAnswer>)| match before {
+            None => Ok(None),
+            Some(PutAnswer::Done(done)) => Ok(Some(done)),
+            Some(_) => Err(step.request.used_before()),
+        };
+        steps.iter().zip(before).map(answer).collect()
     }
 
     /// Carries the step out. What it returns stands for the changes in their order; where nothing is to change, nothing is written.
@@ -83,16 +101,42 @@ impl Service {
         mut decided: Vec<Decided>,
         calendars: &Calendars,
     ) -> Result<Vec<Changed>> {
+        let now = self.make_ready(step.request, step.shard, decided.iter_mut().collect(), calendars).await?;
+        self.write_ready(step, decided, now).await
+    }
+
+    /// Gives changes of one shard, be they of one step or of several, what they lack but for their plans: the dates of their
+    /// calendars, births and revisions. Returns the time at which they were made ready.
+    pub(super) async fn make_ready(
+        &self,
+        request: &Request,
+        shard: u16,
+        mut decided: Vec<&mut Decided>,
+        calendars: &Calendars,
+    ) -> Result<Timestamp> {
         if decided.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Timestamp::default());
         }
         for one in &mut decided {
             one.follow(calendars)?;
             one.note_from();
         }
-        self.number_new(step, &mut decided).await?;
-        let id = step.request.step(step.shard, step.number);
-        let (mut changes, now) = self.compile(step.shard, &decided).await?;
+        self.number_new(request, shard, decided).await?;
+        self.store.now(shard).await
+    }
+
+    /// Carries out a step whose changes were made ready at `now`.
+    pub(super) async fn write_ready(
+        &self,
+        step: &Step<'_>,
+        mut decided: Vec<Decided>,
+        now: Timestamp,
+    ) -> Result<Vec<Changed>> {
+        if decided.is_empty() {
+            return Ok(Vec::new());
+        }
+        let id = step.id();
+        let mut changes = self.compile(&decided, now);
         if !step.request.is_dry_run {
             let call = ChangeCall { request: &id, content: step.content, changes: &changes, is_dry_run: false };
             match self.store.add(step.shard, &call, now).await? {
@@ -122,7 +166,7 @@ impl Service {
             if !has_moved {
                 tokio::time::sleep(IDLE_PAUSE).await;
             }
-            changes = self.compile(step.shard, &decided).await?.0;
+            changes = self.compile(&decided, self.store.now(step.shard).await?);
         }
         Err(Error::Conflict(
             Problem::bare("what is overdue could not be settled: others change the same entries all the time")
@@ -131,19 +175,19 @@ impl Service {
     }
 
     /// Births and revisions of entries that are new.
-    async fn number_new(&self, step: &Step<'_>, decided: &mut [Decided]) -> Result<()> {
+    async fn number_new(&self, request: &Request, shard: u16, decided: Vec<&mut Decided>) -> Result<()> {
         let mut new: Vec<&mut Decided> =
-            decided.iter_mut().filter(|one| one.verb == Verb::Put && one.birth == 0).collect();
+            decided.into_iter().filter(|one| one.verb == Verb::Put && one.birth == 0).collect();
         if new.is_empty() {
             return Ok(());
         }
         let ids: Vec<EntryId> = new.iter().map(|one| one.id.clone()).collect();
-        let births = async || match step.request.is_dry_run {
+        let births = async || match request.is_dry_run {
             true => Ok(DRY_BIRTH),
-            false => self.store.reserve_births(step.shard, ids.len()).await,
+            false => self.store.reserve_births(shard, ids.len()).await,
         };
         let (removed, births): (Vec<Option<Removed>>, u64) =
-            tokio::try_join!(self.store.removed(step.shard, &ids), births())?;
+            tokio::try_join!(self.store.removed(shard, &ids), births())?;
         for ((one, removed), birth) in new.iter_mut().zip(removed).zip(births..) {
             if let Outcome::Stands(definition, _) = &mut one.outcome {
                 definition.birth = birth;
@@ -153,9 +197,8 @@ impl Service {
         Ok(())
     }
 
-    /// The changes as they are sent, and the time at which they were made.
-    async fn compile(&self, shard: u16, decided: &[Decided]) -> Result<(Vec<Change>, Timestamp)> {
-        let now = self.store.now(shard).await?;
+    /// The changes as they are sent, made at `now`.
+    fn compile(&self, decided: &[Decided], now: Timestamp) -> Vec<Change> {
         let before_now = Timestamp((now.0 - BEFORE_NOW_MS).max(0));
         let change = |one: &Decided| Change {
             id: one.id.clone(),
@@ -179,7 +222,7 @@ impl Service {
             from: one.from,
             fields: one.fields.clone(),
         };
-        Ok((decided.iter().map(change).collect(), now))
+        decided.iter().map(change).collect()
     }
 
     /// Does what the script can't do by itself. Returns whether that changed anything.

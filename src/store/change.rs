@@ -299,13 +299,12 @@ impl Store {
 
     /// What a put was answered, if it came before.
     pub async fn put_before(&self, shard: u16, request: &str, content: &str) -> Result<Option<PutAnswer>> {
-        match self.kept(shard, request, content).await? {
-            Kept::Nothing => Ok(None),
-            Kept::Other => Ok(Some(PutAnswer::OtherRequest)),
-            Kept::Answer(results) => {
-                read_done(Reply::of_json(results.as_array().map(Vec::as_slice).unwrap_or_default())).map(Some)
-            }
-        }
+        read_kept(self.kept(shard, request, content).await?)
+    }
+
+    /// The same of several requests, each with its content.
+    pub async fn puts_before(&self, shard: u16, asked: &[(String, &str)]) -> Result<Vec<Option<PutAnswer>>> {
+        self.kept_each(shard, asked).await?.into_iter().map(read_kept).collect()
     }
 
     /// Gives an entry a plan that reaches further.
@@ -354,6 +353,16 @@ fn pack_passed(passed: Passed) -> Vec<u8> {
         passed.sum & ((1 << 26) - 1),
     ];
     numbers.iter().flat_map(|number| number.to_be_bytes()[2..].to_vec()).collect()
+}
+
+fn read_kept(kept: Kept) -> Result<Option<PutAnswer>> {
+    match kept {
+        Kept::Nothing => Ok(None),
+        Kept::Other => Ok(Some(PutAnswer::OtherRequest)),
+        Kept::Answer(results) => {
+            read_done(Reply::of_json(results.as_array().map(Vec::as_slice).unwrap_or_default())).map(Some)
+        }
+    }
 }
 
 fn read_done(results: Reply) -> Result<PutAnswer> {

@@ -13,6 +13,9 @@ use serde_json::{Map, Value};
 use super::{DEFINITION_VERSION, Definition, Paused, ToBeStamped};
 use crate::domain::timestamp::Timestamp;
 
+/// What stands before the fields.
+const ENTRY: &str = r#","entry":"#;
+
 /// Version, birth, revision, at.
 type Stamp = (u32, u64, u64, Timestamp);
 
@@ -37,7 +40,9 @@ struct Written<'d> {
     restored: Option<u64>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     calendars: &'d BTreeMap<String, u64>,
-    entry: &'d Map<String, Value>,
+    /// The last one, so that it may be put behind the others as the text that it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entry: Option<&'d Map<String, Value>>,
 }
 
 /// Version 2, and what version 1 named.
@@ -68,7 +73,20 @@ enum Version {
 }
 
 pub(super) fn to_json(definition: &Definition) -> serde_json::Result<String> {
-    serde_json::to_string(&Written {
+    serde_json::to_string(&written(definition, Some(&definition.entry)))
+}
+
+pub(super) fn to_json_around(definition: &Definition, fields: &str) -> serde_json::Result<String> {
+    let mut text = serde_json::to_string(&written(definition, None))?;
+    // Its brace closes behind the fields.
+    text.pop();
+    text.reserve_exact(ENTRY.len() + fields.len() + 1);
+    text.extend([ENTRY, fields, "}"]);
+    Ok(text)
+}
+
+fn written<'d>(definition: &'d Definition, entry: Option<&'d Map<String, Value>>) -> Written<'d> {
+    Written {
         v: (DEFINITION_VERSION, definition.birth, definition.revision, definition.at),
         since: definition.since,
         created: Some(definition.created).filter(|created| *created != definition.at),
@@ -79,8 +97,8 @@ pub(super) fn to_json(definition: &Definition) -> serde_json::Result<String> {
         from: definition.from,
         restored: definition.restored,
         calendars: &definition.calendars,
-        entry: &definition.entry,
-    })
+        entry,
+    }
 }
 
 pub(super) fn read(text: &[u8]) -> serde_json::Result<Definition> {
@@ -199,6 +217,8 @@ mod tests {
         let id = EntryId::parse("entry", "a").unwrap();
         for one in [definition(), full()] {
             assert_eq!(Definition::read(&id, one.to_json().as_bytes()).unwrap(), one);
+            let fields = serde_json::to_string(one.entry.as_ref()).unwrap();
+            assert_eq!(one.to_json_around(&fields), one.to_json());
             assert_eq!(Definition::birth_and_revision_in(&one.to_json().as_bytes()[..24]), Some((17, 3)));
         }
         let stamped = Definition::to_be_stamped(text).unwrap();

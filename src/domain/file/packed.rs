@@ -11,6 +11,7 @@ use crate::domain::entry::Entry;
 use crate::domain::id::EntryId;
 use crate::domain::policy::DEFINITION_MAX_BYTES;
 use crate::domain::schedule::{Counting, When};
+use crate::domain::timestamp::Timestamp;
 use crate::error::{Error, Result};
 
 /// An entry of a file that was checked, as its definition; cheap to clone.
@@ -108,6 +109,14 @@ impl PackedEntry {
         }
     }
 
+    /// The entry as a new one that counts from `now`, and its definition, where that takes no more than what was read; `None`: it has
+    /// an anchor, needs none, could become invalid, or was not kept.
+    pub fn begun(&self, now: Timestamp) -> Option<(Entry, String)> {
+        let read = self.0.read.as_ref().filter(|read| !self.0.is_doubtful && !read.fields().contains_key("anchor"))?;
+        let Counting::FromAnchor(cut_ms) = self.0.counting else { return None };
+        Some(read.with_anchor(now.cut_to(cut_ms), &self.0.text))
+    }
+
     /// The same, with all that its file says about it.
     ///
     /// # Errors
@@ -134,6 +143,44 @@ impl Inner {
             text,
             read: None,
             is_paused,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn packed(fields: &Value) -> PackedEntry {
+        let id = EntryId::parse("entry", "a").unwrap();
+        let entry = Entry::parse_for(&id, fields.as_object().unwrap().clone()).unwrap();
+        PackedEntry::with_entry(FileEntry { id, entry, is_paused: false })
+    }
+
+    #[test]
+    fn a_new_entry_is_the_one_that_its_definition_with_the_anchor_gives() {
+        let now = Timestamp(1_795_300_000_123);
+        for (every, anchor) in [("5m", "2026-11-21T22:26:40.000Z"), ("100ms", "2026-11-21T22:26:40.123Z")] {
+            let fields = serde_json::json!({
+                "note": "of all kinds", "env": { "A": "1" }, "labels": { "team": "x" }, "exec": ["x", "-v"], "max_fires": 3,
+                "tz": "Europe/Berlin", "every": every, "timeout": "10m", "retry": { "max_attempts": 2 },
+            });
+            let (begun, json) = packed(&fields).begun(now).unwrap();
+            let mut anchored = fields;
+            anchored["anchor"] = Value::from(anchor);
+            let read = packed(&anchored);
+            assert_eq!(format!("{begun:?}"), format!("{:?}", read.entry().unwrap()));
+            assert_eq!((begun.to_json().as_str(), json.as_str()), (read.text(), read.text()));
+            assert_eq!(read.begun(now), None);
+        }
+        for other in [
+            serde_json::json!({ "every": "5m", "start": "2026-01-01T00:00:00Z", "shell": "x" }),
+            serde_json::json!({ "every": "5m", "end": "2099-01-01T00:00:00Z", "shell": "x" }),
+            serde_json::json!({ "cron": "0 9 * * *", "shell": "x" }),
+            serde_json::json!({ "rrule": "FREQ=DAILY", "shell": "x" }),
+        ] {
+            assert_eq!(packed(&other).begun(now), None, "{other}");
         }
     }
 }
