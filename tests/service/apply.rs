@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use upbeat::domain::file::ScheduleFile;
 use upbeat::service::{ApplyOptions, Select};
 
-use crate::bed::{Bed, dry, file, id, owned_by, request, words};
+use crate::bed::{Bed, dry, file, id, named, owned_by, request, words};
 
 const FILE: &str = r#"
 owner = "growth"
@@ -58,6 +58,40 @@ async fn applying_twice_changes_nothing() {
         assert_eq!(definitions(&bed), before);
         bed.is_conserved();
     }
+}
+
+#[tokio::test]
+async fn steps_are_looked_up_together_and_each_is_done_once() {
+    const STEP: usize = 64;
+    let bed = Bed::new().await;
+    let count = 6 * STEP;
+    let text: String = (0..count).map(|n| format!("[entries.e{n}]\nevery = \"1h\"\nexec = [\"true\"]\n")).collect();
+    bed.add("e5", serde_json::json!({ "every": "1m", "exec": ["false"] })).await;
+    bed.remove("e5").await;
+    let asked = bed.redis.calls_of("evalsha_ro");
+    let first = bed.service.apply(&named("r"), file(&text), owned_by("o")).await.unwrap();
+    assert_eq!(words(&first), vec!["added"; count]);
+    // The time: once to begin with, and for two times three steps.
+    let asked = bed.redis.calls_of("evalsha_ro") - asked;
+    assert!(asked < 5, "{asked} looks at the clock");
+    let revisions = async |name: &str| bed.definition(name).await.revision;
+    assert_eq!((revisions("e5").await, revisions("e6").await), (3, 1));
+    let births: BTreeMap<u64, String> =
+        definitions(&bed).into_iter().filter_map(|text| Some((text.split(',').nth(1)?.parse().ok()?, text))).collect();
+    assert_eq!(births.len(), count);
+
+    // As if the second step of the three had not been reached: only what it lacks is made up for.
+    bed.remove("e70").await;
+    assert_eq!(bed.redis.cli(&["HDEL", &bed.key(0, "requests"), "r/0/1"]).trim(), "1");
+    let before = definitions(&bed);
+    let again = bed.service.apply(&named("r"), file(&text), owned_by("o")).await.unwrap();
+    let expected = |n: usize| if n / STEP == 1 && n != 70 { "unchanged" } else { "added" };
+    assert_eq!(words(&again), (0..count).map(expected).collect::<Vec<_>>());
+    assert_eq!(revisions("e70").await, 3);
+    let after = definitions(&bed);
+    assert_eq!(after.len(), count);
+    assert!(before.iter().all(|text| after.contains(text)));
+    bed.is_conserved();
 }
 
 #[tokio::test]

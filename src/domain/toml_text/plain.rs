@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value};
 
+const HEADER: &str = "[entries.";
 /// Deeper ones are left, too.
 const DEPTH_MAX: usize = 8;
 
@@ -15,7 +16,7 @@ pub(crate) fn entries(text: &str) -> Option<Vec<(String, Value)>> {
     let mut entries = Vec::new();
     let mut fields = Vec::new();
     while reader.skip_to_words()? {
-        let Some(name) = reader.header()? else { return None };
+        let name = reader.header()?;
         while reader.skip_to_words()? && reader.peek() != b'[' {
             fields.push(reader.field(0)?);
             reader.end_of_line()?;
@@ -97,11 +98,8 @@ impl<'t> Reader<'t> {
     }
 
     /// `[entries.NAME]`, a line of its own.
-    fn header(&mut self) -> Option<Option<&'t str>> {
-        if !self.text[self.at..].starts_with("[entries.") {
-            return Some(None);
-        }
-        self.at += "[entries.".len();
+    fn header(&mut self) -> Option<&'t str> {
+        self.at += self.text[self.at..].starts_with(HEADER).then_some(HEADER.len())?;
         let name = match self.takes(b'"') {
             true => {
                 let name = self.while_is(|byte| is_bare(byte) || b".:+".contains(&byte));
@@ -112,7 +110,7 @@ impl<'t> Reader<'t> {
         };
         self.take(b']')?;
         self.end_of_line()?;
-        (!name.is_empty()).then_some(Some(name))
+        (!name.is_empty()).then_some(name)
     }
 
     /// `KEY = VALUE`.
