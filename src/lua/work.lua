@@ -67,8 +67,9 @@ for i = 0, ended_count - 1 do
 end
 local is_plain = read_attempts(attempts)
 -- What most installations do not have most of the time: a key that is not there is read by nobody, and of no wrong type.
-local has_rare = redis.call('EXISTS', waits_key, cancels_key, cursors_key, start_by_key, delayed_key) > 0
-gates.load()
+local has_rare = redis.call('EXISTS', rules_key, waits_key, cancels_key, cursors_key, start_by_key, delayed_key) > 0
+if has_rare then gates.load() end
+if gates.is_any then has_rare = redis.call('EXISTS', waits_key, cancels_key, cursors_key, start_by_key, delayed_key) > 0 end
 is_plain = is_plain and not has_rare
 if not is_plain then
   guard_history()
@@ -77,42 +78,30 @@ if not is_plain then
   redis.call('XLEN', events_key)
 end
 redis.call('XLEN', ended_key)
-redis.call('SCARD', holds_key)
 redis.call('ZCARD', leases_key)
+holding = redis.call('SCARD', holds_key)
 -- Where nothing goes into lists, as they are now is how they are below.
-local lengths, has_work = {}, not is_plain or gates.is_any
-for name, key in pairs(lists) do
-  lengths[name] = redis.call('LLEN', key)
-  has_work = has_work or lengths[name] > 0
-end
+local has_work = read_lengths(not is_plain or gates.is_any)
 if has_work then
-  for _, key in ipairs({ live_key, queues_key, history_key }) do redis.call('HLEN', key) end
+  -- The last two were read for the attempts, if there are any.
+  for _, key in ipairs(#attempts > 0 and { queues_key } or { queues_key, live_key, history_key }) do redis.call('HLEN', key) end
   redis.call('XLEN', moves_key)
-  for _, key in pairs(hints) do redis.call('LLEN', key) end
 end
 
-keep_clock()
+-- As many fences as it may fetch are given out with it.
+keep_clock('fence', math.max(fence, micros) + wanted)
 local words = finish(attempts, has_rare)
 if gates.is_any then gates.free_attempts(attempts, words) end
-for i = 1, is_plain and 0 or #served do lengths[served[i]] = redis.call('LLEN', lists[served[i]]) end
-local fetched = fetch(wanted, served, lengths)
+if not is_plain then read_lengths(true) end
+local fetched = fetch(wanted, served)
+if held_more ~= 0 then redis.call('HINCRBY', clock_key, 'held', held_more) end
 if gates.is_any then gates.flush() end
 flush_history()
 flush_moves()
-if redis.call('SCARD', holds_key) == 0 then drop_lease(holder) else extend_lease(holder, lease_ms) end
+if holding == 0 then drop_lease(holder) else extend_lease(holder, lease_ms) end
 keep_lane(':work', table.concat(words, ' ') .. '\n' .. table.concat(fetched, ' '))
-local left, is_held = {}, 0
-for i = 1, has_work and #served or 0 do
-  local name = served[i]
-  if redis.call('LLEN', lists[name]) > 0 then
-    if gates.room(name) > 0 then
-      left[#left + 1] = name
-      if hints[name] and redis.call('LLEN', hints[name]) == 0 then redis.call('RPUSH', hints[name], '1') end
-    else
-      gates.note_shut(name)
-      is_held = 1
-    end
-  end
-end
+-- What ended or came too late may have let others in.
+if not is_plain or #fetched.late > 0 then read_lengths(true) end
+local left, is_held = what_is_left(has_work and served or {})
 if gates.is_any then gates.hint_others(served) end
 return { 'done', now, words, fetched.given, left, is_held, gates.look < NEVER and math.max(gates.look - now, 1) or 0 }

@@ -21,6 +21,7 @@ const MAY: &[(&str, &str)] = &[
         "a lease ends by the clock of its node only while Redis is frozen: it is waited for, nothing may come of it",
     ),
     ("race/bed.rs", "gives up looking for what it could kill, as too slow a machine"),
+    ("support/holds.rs", "runs a known amount of work now and again beside what is compared with it"),
     ("large/apply.rs", "looks at the memory of a process now and again"),
     ("large/lists.rs", "looks at the memory of a process now and again"),
     ("cli/looks.rs", "a network that is slow on purpose"),

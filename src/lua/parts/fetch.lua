@@ -2,8 +2,20 @@
 local FETCH_LOOKS = 200
 local QUEUED_FRONT, RUNNING_FRONT, NO_TIME = string.char(1, QUEUED), string.char(1, RUNNING), string.rep('\0', 6)
 
+local lengths, hint_lengths = {}, {}
+
+-- How many wait in each list; then, where any do or `is_any` says that some may come, whether there are hints. Returns whether that is so.
+local function read_lengths(is_any)
+  for name, key in pairs(lists) do
+    lengths[name] = redis.call('LLEN', key)
+    is_any = is_any or lengths[name] > 0
+  end
+  for name, key in pairs(is_any and hints or {}) do hint_lengths[name] = redis.call('LLEN', key) end
+  return is_any
+end
+
 -- Up to `wanted` runs from the lists served, in their order. Returns their ids; `given` has each with its record.
-local function fetch(wanted, served, lengths)
+local function fetch(wanted, served)
   -- `late`: entries of runs that could not start in time.
   local fetched, looks = { late = {}, given = {} }, 0
   for i = 1, #served do
@@ -15,6 +27,7 @@ local function fetch(wanted, served, lengths)
       take_from(served[i], count, fetched)
       left = left - count
     end
+    lengths[served[i]] = left
     if gates.is_any then gates.start(served[i], fetched, before + 1) end
   end
   if #fetched > 0 then
@@ -22,13 +35,27 @@ local function fetch(wanted, served, lengths)
     for from = 1, #fetched, 1000 do
       added = added + redis.call('SADD', holds_key, unpack(fetched, from, math.min(from + 999, #fetched)))
     end
-    -- With the fences given out above.
-    redis.call('HSET', clock_key, 'fence', fence)
     if added < #fetched then fetched = each_once(fetched) end
-    redis.call('HINCRBY', clock_key, 'held', #fetched)
+    holding, held_more = holding + added, held_more + #fetched
   end
   if #fetched.late > 0 then waits.admit(fetched.late) end
   return fetched
+end
+
+-- The lists in which work is left that may start, and 1 where some may not. Work that is left has a hint.
+local function what_is_left(served)
+  local left, is_held = {}, 0
+  for i = 1, #served do
+    local name = served[i]
+    if lengths[name] > 0 and gates.room(name) > 0 then
+      left[#left + 1] = name
+      if hint_lengths[name] == 0 then redis.call('RPUSH', hints[name], '1') end
+    elseif lengths[name] > 0 then
+      gates.note_shut(name)
+      is_held = 1
+    end
+  end
+  return left, is_held
 end
 
 -- seldom: fetch

@@ -3,6 +3,8 @@ local now_text, node_text = struct.pack('>I6', now), string.char(#node_name) .. 
 local OUTCOMES = { succeeded = SUCCEEDED, failed = FAILED, cancelled = CANCELLED }
 local FIRST_ATTEMPT = '\0\1\0\0\0'
 local usual_fronts, usual_exits = {}, {}
+-- How many the caller executes, and by how many the shard's count of them changes.
+local holding, held_more = 0, 0
 
 -- The usual case, flat: the first attempt of a run of its entry, nobody asked to cancel it, and it succeeded. Returns its entry id, or nil
 -- where it is another case or another attempt holds the run.
@@ -104,8 +106,8 @@ local function finish(attempts, has_rare)
   end
   if #gone > 0 then redis.call('HDEL', live_key, unpack(gone)) end
   if #released > 0 then
-    redis.call('SREM', holds_key, unpack(released))
-    redis.call('HINCRBY', clock_key, 'held', -#released)
+    holding = holding - redis.call('SREM', holds_key, unpack(released))
+    held_more = held_more - #released
   end
   if has_rare then
     wake_back_logs(entries)
