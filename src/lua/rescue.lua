@@ -74,7 +74,7 @@ for i = 1, #ids do
   elseif lists[run.list] then
     run.lost = run.lost + 1
     log_attempt(run, LOST, node_name, 0, '')
-    requeue({ run = run, run_id = ids[i] })
+    requeue(ids[i], run)
     gates.free(run.list, ids[i])
     released[#released + 1], back = ids[i], back + 1
   else

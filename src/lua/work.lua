@@ -32,11 +32,13 @@
 -- ARGV[5] attempts to fetch, at most
 -- ARGV[6] number of attempts that ended
 -- ARGV[7] number of lists
--- ARGV[8..] names of the lists, those to fetch from first (each begins with 1, the others with 0); then per ended attempt:
---   run id, fence, outcome, reason, exit code + 1, message, ms until the next attempt (-1: none), ms that the whole run has (0: no limit)
--- Returns { 'stale' } | { 'done', now, { outcome words }, { run id, record, ... }, { lists with work }, 1 where work waits behind a
---   limit that the caller may free, ms until somebody should look at it again (0: nothing to look at) }; an outcome word is
---   'finished' | 'requeued' | 'retrying' | 'lost' (another attempt holds the run, nobody does, or it can't go back to a list not named here)
+-- ARGV[8] those attempts, packed one behind the other (ATTEMPT_TOLD): run id, fence, number of the outcome, reason, exit code + 1,
+--   ms until the next attempt + 1 (0: none), ms that the whole run has (0: no limit), message
+-- ARGV[9..] names of the lists, those to fetch from first (each begins with 1, the others with 0)
+-- Returns { 'stale' } | { 'done', now, what became of each, { run id, record, ... }, { lists with work }, 1 where work waits behind a
+--   limit that the caller may free, ms until somebody should look at it again (0: nothing to look at) }; that is a letter each:
+--   f (finished) | q (queued again) | r (retried later) | l (lost: another attempt holds the run, nobody does, or it can't go back
+--   to a list not named here)
 local clock_key, live_key, lanes_key, leases_key, holds_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local history_key, ended_key, events_key, queues_key = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local start_by_key, due_key, cursors_key, cancels_key, active_key, waits_key = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15]
@@ -44,28 +46,21 @@ local delayed_key, dead_key, letters_key, moves_key = KEYS[16], KEYS[17], KEYS[1
 local rules_key, occupied_key, starts_key = KEYS[20], KEYS[21], KEYS[22]
 local holder, node_name, number, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local wanted, ended_count, list_count = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local told = ARGV[8]
 local lists, hints, served = {}, {}, {}
 for i = 1, list_count do
-  local name = string.sub(ARGV[7 + i], 2)
+  local name = string.sub(ARGV[8 + i], 2)
   lists[name], hints[name] = KEYS[22 + i], KEYS[22 + list_count + i]
-  if string.sub(ARGV[7 + i], 1, 1) == '1' then served[#served + 1] = name end
+  if string.sub(ARGV[8 + i], 1, 1) == '1' then served[#served + 1] = name end
 end
-local first = 8 + list_count
 -- use words clock lease live log history lanes waits finish gates fetch
 local kept, answer, last = read_lane(':work')
 if kept == number then
-  local words = {}
-  for word in string.gmatch(string.match(answer, '^[^\n]*'), '%S+') do words[#words + 1] = word end
-  return { 'done', now, words, held_of(string.match(answer, '\n(.*)$') or '', last), {}, 1, 0 }
+  local fates, run_ids = string.match(answer, '^([^\n]*)\n(.*)$')
+  return { 'done', now, fates or '', held_of(run_ids or '', last), {}, 1, 0 }
 end
 if kept > number then return { 'stale' } end
-local attempts = {}
-for i = 0, ended_count - 1 do
-  local at = first + i * 8
-  attempts[i + 1] = { run_id = ARGV[at], fence = tonumber(ARGV[at + 1]), outcome = ARGV[at + 2], reason = tonumber(ARGV[at + 3]),
-    exit = tonumber(ARGV[at + 4]), message = ARGV[at + 5], wait = tonumber(ARGV[at + 6]), left = tonumber(ARGV[at + 7]) }
-end
-local is_plain = read_attempts(attempts)
+local attempts, is_plain = read_attempts(told, ended_count)
 -- What most installations do not have most of the time: a key that is not there is read by nobody, and of no wrong type.
 local has_rare = redis.call('EXISTS', rules_key, waits_key, cancels_key, cursors_key, start_by_key, delayed_key) > 0
 if has_rare then gates.load() end
@@ -90,8 +85,9 @@ end
 
 -- As many fences as it may fetch are given out with it.
 keep_clock('fence', math.max(fence, micros) + wanted)
-local words = finish(attempts, has_rare)
-if gates.is_any then gates.free_attempts(attempts, words) end
+local fates = finish(attempts, has_rare)
+if gates.is_any then gates.free_attempts(attempts, fates) end
+fates = table.concat(fates)
 if not is_plain then read_lengths(true) end
 local fetched = fetch(wanted, served)
 if held_more ~= 0 then redis.call('HINCRBY', clock_key, 'held', held_more) end
@@ -99,9 +95,9 @@ if gates.is_any then gates.flush() end
 flush_history()
 flush_moves()
 if holding == 0 then drop_lease(holder) else extend_lease(holder, lease_ms) end
-keep_lane(':work', table.concat(words, ' ') .. '\n' .. table.concat(fetched, ' '))
+keep_lane(':work', fates .. '\n' .. table.concat(fetched, ' '))
 -- What ended or came too late may have let others in.
 if not is_plain or #fetched.late > 0 then read_lengths(true) end
 local left, is_held = what_is_left(has_work and served or {})
 if gates.is_any then gates.hint_others(served) end
-return { 'done', now, words, fetched.given, left, is_held, gates.look < NEVER and math.max(gates.look - now, 1) or 0 }
+return { 'done', now, fates, fetched.given, left, is_held, gates.look < NEVER and math.max(gates.look - now, 1) or 0 }

@@ -61,7 +61,7 @@ pub struct NextAttempt {
     pub left_ms: Option<i64>,
 }
 
-/// How an attempt ended, in the words of the script.
+/// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndedAs {
     /// Well.
@@ -77,13 +77,14 @@ pub enum EndedAs {
 }
 
 impl EndedAs {
-    fn word(self) -> &'static str {
+    /// As `parts/finish.lua` counts them.
+    fn number(self) -> u8 {
         match self {
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-            Self::HandedBack => "handed_back",
-            Self::Returned => "returned",
+            Self::Succeeded => 1,
+            Self::Failed => 2,
+            Self::Cancelled => 3,
+            Self::HandedBack => 4,
+            Self::Returned => 5,
         }
     }
 }
@@ -138,6 +139,12 @@ pub(super) const MORE_KEYS: &[Key] = &[
 ];
 /// Bytes of a message that are kept.
 const MESSAGE_MAX_BYTES: usize = 1024;
+/// No run id is longer: its length is told in a byte.
+const RUN_ID_MAX_BYTES: usize = 255;
+/// What most attempts take as they are told.
+const TOLD_BYTES: usize = 64;
+/// The greatest time that is told, ms: it has six bytes.
+const TOLD_MAX_MS: i64 = (1 << 48) - 1;
 
 /// Cuts a text for people to `max` bytes at a character's border.
 fn cut(text: &str, max: usize) -> &str {
@@ -174,25 +181,18 @@ impl Store {
             (call.ended.len() as i64).into(),
             (lists.len() as i64).into(),
         ];
+        let mut told = Vec::with_capacity(call.ended.len() * TOLD_BYTES);
+        call.ended.iter().for_each(|ended| tell(ended, &mut told));
+        args.push(told.as_slice().into());
         for (at, list) in lists.iter().enumerate() {
             args.push(list.marked[usize::from(at < served)].clone());
-        }
-        for ended in call.ended {
-            args.push(ended.run_id.as_str().into());
-            args.push(ended.fence.to_string().into());
-            args.push(ended.how.word().into());
-            args.push(i64::from(ended.reason.map_or(0, Reason::number)).into());
-            args.push(ended.exit_code.map_or(0, |code| i64::from(code.clamp(0, 65_000)) + 1).into());
-            args.push(cut(&ended.message, MESSAGE_MAX_BYTES).into());
-            args.push(ended.next.map_or(-1, |next| next.wait_ms.max(0)).into());
-            args.push(ended.next.and_then(|next| next.left_ms).map_or(0, |left| left.max(1)).into());
         }
         let mut reply = Reply::list(self.eval(&self.scripts().work, &keys, args).await?)?;
         match reply.text()?.as_str() {
             "stale" => Ok(None),
             "done" => {
                 let now = Timestamp(reply.number()?);
-                let words = reply.texts()?.iter().map(|word| finish_word(word)).collect::<Result<_>>()?;
+                let words = reply.text()?.chars().map(finish_word).collect::<Result<_>>()?;
                 let (fetched, left) = (read_started(now, reply.pairs()?), reply.texts()?);
                 let (is_held, look_ms) = (reply.number()? == 1, reply.number()?.max(0).unsigned_abs());
                 let look = (look_ms > 0).then(|| Duration::from_millis(look_ms));
@@ -209,12 +209,32 @@ impl Store {
     }
 }
 
-fn finish_word(word: &str) -> Result<FinishWord> {
-    match word {
-        "finished" => Ok(FinishWord::Finished),
-        "requeued" => Ok(FinishWord::Requeued),
-        "retrying" => Ok(FinishWord::Retrying),
-        "lost" => Ok(FinishWord::Lost),
+/// Packs one as `parts/finish.lua` reads it.
+fn tell(ended: &Ended, told: &mut Vec<u8>) {
+    let times = [
+        ended.next.map_or(0, |next| next.wait_ms.max(0).saturating_add(1)),
+        ended.next.and_then(|next| next.left_ms).map_or(0, |left| left.max(1)),
+    ];
+    let (run_id, message) = (cut(&ended.run_id, RUN_ID_MAX_BYTES), cut(&ended.message, MESSAGE_MAX_BYTES));
+    let exit = ended.exit_code.map_or(0, |code| u16::try_from(code.clamp(0, 65_000)).unwrap_or(0) + 1);
+    told.push(u8::try_from(run_id.len()).unwrap_or(0));
+    told.extend(run_id.as_bytes());
+    told.extend(&ended.fence.to_be_bytes()[1..]);
+    told.extend([ended.how.number(), ended.reason.map_or(0, Reason::number)]);
+    told.extend(exit.to_be_bytes());
+    for ms in times {
+        told.extend(&ms.min(TOLD_MAX_MS).to_be_bytes()[2..]);
+    }
+    told.extend(u16::try_from(message.len()).unwrap_or(0).to_be_bytes());
+    told.extend(message.as_bytes());
+}
+
+fn finish_word(letter: char) -> Result<FinishWord> {
+    match letter {
+        'f' => Ok(FinishWord::Finished),
+        'q' => Ok(FinishWord::Requeued),
+        'r' => Ok(FinishWord::Retrying),
+        'l' => Ok(FinishWord::Lost),
         other => Err(Error::internal(format!("work answered {other} to a finish"))),
     }
 }

@@ -113,15 +113,10 @@ function gates.flush_ended()
 end
 
 -- Those of `attempts` that the caller held, by what became of each.
-function gates.free_attempts(attempts, words)
-  if not gates.is_any then return end
+function gates.free_attempts(attempts, fates)
   for i = 1, #attempts do
     local a = attempts[i]
-    if a.text then
-      gates.free(list_of(a.text), a.run_id)
-    elseif a.is_mine and words[i] ~= 'lost' then
-      gates.free(a.run.list, a.run_id)
-    end
+    if fates[i] ~= 'l' then gates.free(a[A_TEXT] and list_of(a[A_TEXT]) or a[A_RUN].list, a[A_RUN_ID]) end
   end
   gates.flush_ended()
 end
