@@ -130,8 +130,9 @@
 //!   (`lua/parts/zones.lua`, `store/zones.rs`).
 //! - **Room.** An entry costs three fields and a member (`entries`, `plans`, `due`; a direct action's message is a fourth), 220 bytes
 //!   of Redis' own before anything is said. So what most entries have alike is left out: the definition names four numbers in one
-//!   list (`domain/definition/written.rs`), the plan has 43 bytes (`domain/plan/packed.rs`), the answer of an add 4 an entry
-//!   (`store/added.rs`). `tests/store/memory.rs` holds the sum.
+//!   list (`domain/definition/written.rs`), the plan has 41 bytes, or 44 with eight times whole hours apart
+//!   (`domain/plan/packed.rs`), the answer of an add 4 an entry, or 8 where next fire times differ (`store/added.rs`).
+//!   `tests/store/memory.rs` holds the sum.
 //! - **Audit.** Each revision carries the instant of the step that wrote it, by the shard's clock, and what came until then was
 //!   settled under the one before. So `domain/audit.rs` knows which fire times each revision owed and compares them with the
 //!   stretches of the ledger that name it, by count and sum; entry, cursor and ledger are read in one step (`snapshot.lua`). In Redis a

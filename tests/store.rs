@@ -52,6 +52,8 @@ mod others;
 mod outputs;
 #[path = "store/overlap.rs"]
 mod overlap;
+#[path = "store/plans.rs"]
+mod plans;
 #[path = "store/queue_limits.rs"]
 mod queue_limits;
 #[path = "store/reopened.rs"]

@@ -12,6 +12,7 @@ use support::node::node;
 use support::redis::RedisServer;
 use support::short_dir;
 use support::wait::{DEADLINE, wait_for};
+use upbeat::domain::plan::packed::{Packed, Times};
 use upbeat::domain::timestamp::Timestamp;
 use upbeat::domain::zone::{Bundled, Zone, ZoneData};
 use upbeat::store::{Planned, Store};
@@ -99,13 +100,10 @@ async fn the_first_node_with_newer_zone_data_is_asked_to_look_at_all_entries_onc
 /// Puts a plan into Redis that other rules of the zone would have made, `shift_ms` later.
 async fn plan_by_other_rules(world: &World, name: &str, shift_ms: i64) {
     let stored = world.store.entry(&id(name)).await.unwrap().unwrap();
-    let mut plan = stored.plan.clone();
-    // The first of eight days; the others are distances from it, 2 bytes each.
-    let start = plan.len() - 6 - 7 * 2;
-    let six = &mut plan[start..start + 6];
-    let old = six.iter().fold(0_i64, |sum, byte| sum << 8 | i64::from(*byte));
-    six.copy_from_slice(&(old + shift_ms).to_be_bytes()[2..]);
-    let hex: String = plan.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut plan = Packed::read(&stored.plan).unwrap();
+    let Times::Listed(listed) = &mut plan.times else { panic!("{plan:?}") };
+    listed.iter_mut().for_each(|time| *time += shift_ms);
+    let hex: String = plan.pack().iter().map(|byte| format!("{byte:02x}")).collect();
     let write = "local plan = string.gsub(ARGV[2], '..', function(hex) return string.char(tonumber(hex, 16)) end)
         return redis.call('HSET', KEYS[1], ARGV[1], plan)";
     world.redis.ask(&["EVAL", write, "1", &world.key("plans"), name, &hex]);

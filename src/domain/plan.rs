@@ -3,7 +3,7 @@
 //! A plan knows the next fire times, either by arithmetic (phase and period) or as a list. It says nothing about now: scripts
 //! choose the next fire time from it.
 
-mod packed;
+pub mod packed;
 
 use sha2::{Digest, Sha256};
 
@@ -58,7 +58,7 @@ pub struct Compiled {
     pub list: String,
 }
 
-/// The text behind the first 13 characters of the ids of an entry's scheduled runs.
+/// The text behind the first 15 characters of the ids of an entry's scheduled runs, which say the fire time and the version.
 ///
 /// 74 bits from the front of SHA-256 over namespace, entry id and birth, each followed by a 0 byte, in the places of a UUIDv8.
 pub fn run_id_suffix(namespace: &Namespace, id: &EntryId, birth: u64) -> String {
@@ -74,7 +74,7 @@ pub fn run_id_suffix(namespace: &Namespace, id: &EntryId, birth: u64) -> String 
     let first = (bits >> 116) as u16;
     let rest = (bits >> 54) as u64 & ((1 << 62) - 1);
     let tail = (1_u64 << 63) | rest;
-    format!("-8{first:03x}-{:04x}-{:012x}", tail >> 48, tail & 0xffff_ffff_ffff)
+    format!("{first:03x}-{:04x}-{:012x}", tail >> 48, tail & 0xffff_ffff_ffff)
 }
 
 /// How long after its fire times the runs of an entry with this `spread` are due, ms.

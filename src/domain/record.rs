@@ -295,7 +295,7 @@ pub const CHUNK: u16 = 16;
 /// The id of the run of (entry, fire time).
 pub fn scheduled_run_id(namespace: &Namespace, id: &EntryId, birth: u64, fire_at: Timestamp) -> String {
     let ms = fire_at.0;
-    format!("{:08x}-{:04x}{}", ms >> 16, ms & 0xffff, run_id_suffix(namespace, id, birth))
+    format!("{:08x}-{:04x}-8{}", ms >> 16, ms & 0xffff, run_id_suffix(namespace, id, birth))
 }
 
 /// The id of a run that somebody asked for: UUIDv5 over namespace, entry id, request id and fire time.

@@ -371,7 +371,8 @@ fn read_done(results: Reply) -> Result<PutAnswer> {
         let mut reply = Reply::list(value)?;
         let id = reply.text()?;
         match id.as_str() {
-            added::MANY => done.extend(added::read(reply)?),
+            added::MANY => done.extend(added::read_many(reply)?),
+            added::APART => done.extend(added::read_apart(reply)?),
             _ => done.push(read_changed(id, reply)?),
         }
     }

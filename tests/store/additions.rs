@@ -186,9 +186,15 @@ async fn what_was_made_ready_before_the_clock_was_set_back_is_left_to_put() {
 #[tokio::test]
 async fn the_same_request_is_answered_the_same_and_with_other_content_refused() {
     let world = World::new().await;
-    let (changes, now) = changes(&world, &[json!({"every": "9d", "shell": "a"})]).await;
+    // Next fire times that differ, and none.
+    let schedules = [json!({"every": "9d"}), json!({"at": "2020-01-01T00:00:00Z"}), json!({"cron": "7 3 29 2 *"})];
+    let entries = schedules.map(|mut entry| {
+        entry["shell"] = json!("a");
+        entry
+    });
+    let (changes, now) = changes(&world, &entries).await;
     let AddAnswer::Done(first) = world.store.add(0, &call(&changes), now).await.unwrap() else { panic!() };
-    assert_eq!((first.len(), first[0].word), (1, ChangeWord::Added));
+    assert_eq!((first.len(), first[0].word), (3, ChangeWord::Added));
     assert_eq!(world.store.add(0, &call(&changes), now).await.unwrap(), AddAnswer::Done(first));
     let other = ChangeCall { content: "other", ..call(&changes) };
     assert_eq!(world.store.add(0, &other, now).await.unwrap(), AddAnswer::OtherRequest);

@@ -167,6 +167,32 @@ async fn a_claim_that_ends_early_writes_and_answers_what_the_whole_one_does() {
 }
 
 #[tokio::test]
+async fn a_claim_of_times_listed_in_hours_ends_early_and_does_what_the_whole_one_does() {
+    let world = World::new().await;
+    let hourly = json!({"cron": "0 0-23 * * *", "tz": "America/New_York", "shell": "true"});
+    world.add(&[("a", hourly.clone()), ("b", hourly)]).await;
+    let mut hand = Hand::new(&world.store, 'a');
+    let (mut early, mut plans) = (0, 0);
+    for step in 0..12 {
+        let due = world.store.entry(&id("a")).await.unwrap().unwrap().cursor();
+        world.pass(due.0 - world.store.now(0).await.unwrap().0 - 1_000);
+        hand.settle(0).await;
+        world.pass(1_000);
+        let (claim, is_early) = compare(&world, &mut hand, 8, &format!("hour {step}")).await;
+        assert_eq!(claim.started.len(), 2, "hour {step}");
+        early += u64::from(is_early);
+        let ends: Vec<Ended> = claim.started.iter().map(|run| ended(run, EndedAs::Succeeded)).collect();
+        hand.work(0, 0, &ends).await;
+        plans += claim.to_plan.len();
+        for name in &claim.to_plan {
+            world.store.plan(&id(name), claim.now).await.unwrap();
+        }
+    }
+    assert!(early > 8 && plans == 2, "{early} ended early, {plans} plans ran dry");
+    world.assert_conserved();
+}
+
+#[tokio::test]
 async fn a_claim_that_ends_early_writes_all_or_nothing() {
     let prepare = async |world: &World| {
         world.redis.cli(&["FLUSHALL"]);

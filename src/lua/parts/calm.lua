@@ -95,7 +95,7 @@ local function start_plain(ones, ids)
     local run_id = id_head(fire_at) .. suffix
     run_ids[i] = run_id
     append(records, run_id, struct.pack(LIVE, 1, RUNNING, SCHEDULED, 0, 1, 0, 0, fire_at, fire_at, now, now, next_fence(), holder)
-      .. cut(text, 28, 35) .. shape[S_TAIL] .. string.char(#id) .. id)
+      .. cut(text, PLAN_BIRTH, PLAN_REVISION_END) .. shape[S_TAIL] .. string.char(#id) .. id)
     note_move(logged.fired, SCHEDULED, id, run_id)
     note_move(logged.started, 1, id, run_id)
     if needs_mark then append(marks, id, run_id) end

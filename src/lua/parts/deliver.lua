@@ -150,7 +150,7 @@ local function record_delivery(d, why)
   local keep = d[D_KEEP]
   if keep and not why then
     local parts = delivered_parts(fire_at)
-    local ring = parts[1] .. cut(text, 28, 35) .. parts[2]
+    local ring = parts[1] .. cut(text, PLAN_BIRTH, PLAN_REVISION_END) .. parts[2]
     if d[D_RING] and keep > 0 then
       local n, m = #ended, #chunks
       ended[n + 1], ended[n + 2], ended[n + 3] = d[D_ID], d[D_RUN_ID], parts[3]

@@ -20,11 +20,11 @@ local ATTEMPT_MESSAGE_MAX, ATTEMPT_LOG_MAX = 200, 16000
 
 local heads = {}
 
--- The beginning of the ids of all runs of a fire time.
+-- The beginning of the ids of all runs of a fire time, with the version of UUIDs.
 local function id_head(fire_at)
   local head = heads[fire_at]
   if not head then
-    head = string.format('%08x-%04x', math.floor(fire_at / 65536), fire_at % 65536)
+    head = string.format('%08x-%04x-8', math.floor(fire_at / 65536), fire_at % 65536)
     heads[fire_at] = head
   end
   return head

@@ -36,7 +36,7 @@ local function due_entries(limit)
     local plans, is_clean = redis.call('HMGET', plans_key, unpack(ids)), true
     for i = 1, count do
       local text = plans[i]
-      if not text or #text < PLAN_MIN or byte(text) > VERSION then is_clean = false end
+      if not text or #text < PLAN_MIN or byte(text) ~= VERSION then is_clean = false end
     end
     if not is_clean then ids, cursors_of, plans = readable(ids, cursors_of, plans) end
     if count < limit or #ids > 0 then return ids, cursors_of, plans, count == limit end
@@ -165,14 +165,16 @@ local function set_aside(id, why)
   logged.events[#logged.events + 1] = { 'type', 'broken', 'entry', id, 'message', why }
 end
 
--- Without the entries whose plan is missing or too short, which are set aside, and those that a newer program must read.
+-- Without the entries whose plan is missing or too short, which are set aside, and those that a newer program must read; plans of the
+-- version before as they are packed now.
 local function readable(names, scores_of, texts)
   local ids, cursors_of, plans, one = {}, {}, {}, type(scores_of) == 'number' and scores_of
   for i = 1, #names do
     local text = texts[i]
+    if text and #text >= PLAN_MIN and byte(text) == VERSION_BEFORE then text = renewed(text) end
     if not text or #text < PLAN_MIN then
       set_aside(names[i], text and 'its plan is damaged' or 'its plan is missing')
-    elseif string.byte(text) <= VERSION then
+    elseif byte(text) <= VERSION then
       local n = #ids + 1
       ids[n], cursors_of[n], plans[n] = names[i], one or scores_of[i], text
     end

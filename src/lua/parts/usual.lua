@@ -49,7 +49,7 @@ local function take_usual(id, text, fire_at, ledger, needs_mark, way, tail, ring
     directs[#directs + 1] = { id, text, run_id, fire_at, SCHEDULED, tail, way, ring, false, shape[S_KEEP] }
     bytes_made = bytes_made + #tail
   else
-    local tail = cut(text, 28, 35) .. shape[S_TAIL] .. (id_lengths[#id] or id_length(#id)) .. id
+    local tail = cut(text, PLAN_BIRTH, PLAN_REVISION_END) .. shape[S_TAIL] .. (id_lengths[#id] or id_length(#id)) .. id
     local fired = logged.fired[SCHEDULED]
     fired[live_count + 1], fired[live_count + 2] = id, run_id
     if slots > 0 and serves[name] and empty[name] then
