@@ -1,7 +1,6 @@
 //! TOML texts: read into JSON values in the order of the file, and written as a person would.
 
 mod pieces;
-pub(crate) mod plain;
 
 use serde_json::{Map, Number, Value};
 use toml::de::{DeTable, DeValue};

@@ -114,19 +114,13 @@ fn may_open_defaults(line: &str) -> bool {
 }
 
 fn read_piece(name: &str, text: &str, defaults: &Defaults, pack: fn(FileEntry) -> PackedEntry) -> Option<Piece> {
-    let (others, entries) = match toml_text::plain::entries(text) {
-        // That none stands twice is seen with those of the other pieces.
-        Some(entries) => (Map::new(), entries),
-        None => {
-            let mut others = toml_text::parse(name, text).ok()?;
-            match others.shift_remove(ENTRIES) {
-                Some(Value::Object(entries)) => (others, entries.into_iter().collect()),
-                Some(_) => return None,
-                None => (others, Vec::new()),
-            }
-        }
+    let mut others = toml_text::parse(name, text).ok()?;
+    let entries = match others.shift_remove(ENTRIES) {
+        Some(Value::Object(entries)) => entries,
+        Some(_) => return None,
+        None => Map::new(),
     };
-    let hashes = entries.iter().map(|(key, _)| hash(&shown_key(key))).collect();
+    let hashes = entries.keys().map(|key| hash(&shown_key(key))).collect();
     let mut complaints = Complaints::default();
     let entries = entries.into_iter().filter_map(|(key, value)| read_entry(&key, value, defaults, &mut complaints));
     let entries = entries.map(pack).collect();
