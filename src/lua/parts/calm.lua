@@ -3,12 +3,13 @@
 -- whatever is asked for once in a while, limited, waiting or not the usual case. Needs `clock`, `lease`, `plan`, `live`, `log`,
 -- `ledger` and the locals of `claim`.
 local CALM_MAX = 4  -- entries
-local marks_of_clock = redis.call('HMGET', clock_key, 'drain_until', 'drain_by', 'claimed', 'checked', 'zone', 'zone_at', 'zone_done', 'zone_walk', 'waits_seen', 'aged', 'age_walk')
+local marks_of_clock = redis.call('HMGET', clock_key, 'drain_until', 'drain_by', 'claimed', 'checked', 'zone', 'zone_at', 'zone_done', 'zone_walk', 'waits_seen', 'aged', 'age_walk',
+  'held', 'moves_count')
 
--- When anything but a fire time wants to be looked at, and when the first lease ends. Most installations have none of these keys most
--- of the time: one command tells that.
-local function first_look(look)
-  if redis.call('EXISTS', parked_key, broken_key, paused_key, backfilling_key, start_by_key, delayed_key) > 0 then
+-- When anything but a fire time wants to be looked at, and when the first lease ends. `may_have`: it is not known that
+-- nothing but fire times is there.
+local function first_look(look, may_have)
+  if may_have and redis.call('EXISTS', parked_key, broken_key, paused_key, backfilling_key, start_by_key, delayed_key) > 0 then
     for _, key in ipairs({ parked_key, broken_key, paused_key, backfilling_key, start_by_key, delayed_key }) do
       local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
       if first[2] then look = math.min(look, tonumber(first[2])) end
@@ -20,7 +21,7 @@ local function first_look(look)
 end
 
 -- Whether nothing is to be done now that a claim does once in a while: a beat, the drain mark, an outage, the balance, zone data, old
--- records.
+-- records. Then also whether there is anything of what most installations do not have most of the time: one command tells that.
 local function is_calm()
   if beat ~= '' or batch == 0 or behind_ms > 5000 then return false end
   local marks = marks_of_clock
@@ -28,13 +29,16 @@ local function is_calm()
   if tonumber(marks[1] or 0) > now or not is_within(3, 3000) or not is_within(4, 60000) then return false end
   if not is_within(10, 3600000) and not is_within(11, 600000) then return false end
   if marks[5] ~= release or marks[7] ~= release or not is_within(6, 3000) then return false end
-  if redis.call('EXISTS', rules_key, waits_key, stale_key) > 0 or redis.call('HLEN', queues_key) > list_count then return false end
+  local has_rare = redis.call('EXISTS', rules_key, waits_key, stale_key, parked_key, broken_key, paused_key, backfilling_key, start_by_key,
+    delayed_key, cursors_key, skips_key) > 0
+  if has_rare and redis.call('EXISTS', rules_key, waits_key, stale_key) > 0 then return false end
+  if redis.call('HLEN', queues_key) > list_count then return false end
   for _, key in pairs(lists) do
     if redis.call('LLEN', key) > 0 then return false end
   end
   -- An older call that comes late must find that it is.
   local kept = number > 0 and redis.call('HGET', lanes_key, holder .. ':claim')
-  return not kept or (tonumber(string.match(kept, '^%d+')) or 0) < number
+  return not kept or (tonumber(string.match(kept, '^%d+')) or 0) < number, has_rare
 end
 
 -- Whether a run of one of these entries may be active. Marks count only while their run is alive.
@@ -53,11 +57,11 @@ end
 
 -- What is due of `found` (ids and when they are due), as { id, when, plan, shape, revision, suffix, next time }; nil where one of
 -- them is not the usual case, or can't be started by the caller.
-local function plain_ones(found, count)
+local function plain_ones(found, count, has_rare)
   if number == 0 or count > CALM_MAX or count > slots or behind_ms > 0 then return nil end
   local ids, with_marks, ones = {}, {}, {}
   for i = 1, count do ids[i] = found[i * 2 - 1] end
-  for _, key in ipairs(redis.call('EXISTS', cursors_key, skips_key) > 0 and { cursors_key, skips_key } or {}) do
+  for _, key in ipairs(has_rare and { cursors_key, skips_key } or {}) do
     local texts = redis.call('HMGET', key, unpack(ids))
     for i = 1, count do
       if texts[i] then return nil end
@@ -89,26 +93,28 @@ local function start_plain(ones, ids)
   redis.call('HLEN', live_key)
   redis.call('SCARD', holds_key)
   redis.call('XLEN', moves_key)
-  local run_ids, records, marks, stretches, places = {}, {}, {}, {}, {}
+  local run_ids, records, marks, stretches, places, moved = {}, {}, {}, {}, {}, {}
   for i = 1, #ones do
     local id, fire_at, text, shape, revision, suffix, t, needs_mark = unpack(ones[i])
     local run_id = id_head(fire_at) .. suffix
     run_ids[i] = run_id
     append(records, run_id, struct.pack(LIVE, 1, RUNNING, SCHEDULED, 0, 1, 0, 0, fire_at, fire_at, now, now, next_fence(), holder)
       .. cut(text, PLAN_BIRTH, PLAN_REVISION_END) .. shape[S_TAIL] .. string.char(#id) .. id)
-    note_move(logged.fired, SCHEDULED, id, run_id)
-    note_move(logged.started, 1, id, run_id)
+    append(moved, id, run_id)
     if needs_mark then append(marks, id, run_id) end
     append(stretches, id, grown(id, ledgers_of[i] or '', fire_at, fire_at, 1, fire_at, revision, SUCCEEDED, 0))
     append(places, t, id)
   end
-  keep_clock('claimed', now)
+  local count, moves = #ones, tonumber(marks_of_clock[13]) or 0
+  keep_clock('claimed', now, 'held', (tonumber(marks_of_clock[12]) or 0) + count, 'moves_count', moves + 2 * count)
   redis.call('HSET', live_key, unpack(records))
   if #marks > 0 then redis.call('HSET', active_key, unpack(marks)) end
   redis.call('SADD', holds_key, unpack(run_ids))
-  redis.call('HINCRBY', clock_key, 'held', #run_ids)
   extend_lease(holder, lease_ms)
-  flush_moves()
+  -- As `flush_moves` does it.
+  moved = table.concat(moved, '\n')
+  add_line(moves_key, 'moves', MOVES_MAX, moves + count, count, 'type', 'fired', 'trigger', SCHEDULED, 'runs', moved)
+  add_line(moves_key, 'moves', MOVES_MAX, moves + 2 * count, count, 'type', 'started', 'node', node_name, 'attempt', 1, 'runs', moved)
   redis.call('HSET', ledger_key, unpack(stretches))
   redis.call('ZADD', due_key, unpack(places))
   return run_ids, records
@@ -131,15 +137,16 @@ end
 
 -- The answer, or nil where there may be more to do.
 local function answer_calm()
-  if not is_calm() then return nil end
-  local look, found = first_look(NEVER), redis.call('ZRANGE', due_key, 0, CALM_MAX, 'WITHSCORES')
+  local is_it, has_rare = is_calm()
+  if not is_it then return nil end
+  local look, found = first_look(NEVER, has_rare), redis.call('ZRANGE', due_key, 0, CALM_MAX, 'WITHSCORES')
   if look <= now then return nil end
   local count, next_due, late = 0, NEVER, 0
   while found[count * 2 + 2] and tonumber(found[count * 2 + 2]) <= now do count = count + 1 end
   if found[count * 2 + 2] then next_due = tonumber(found[count * 2 + 2]) end
   local ones, ids, run_ids, records
   if count > 0 then
-    ones, ids = plain_ones(found, count)
+    ones, ids = plain_ones(found, count, has_rare)
     if not ones then return nil end
   end
   local live_nodes = redis.call('ZCOUNT', seen_key, now - 10000, '+inf')

@@ -152,7 +152,7 @@ local DRAINING, NODE = '"state":"draining"', '"node":"([^"]*)"'
 -- The next due time, and the next time to look for anything else, -1 where there is none; the end of the first lease.
 local function next_times(is_full)
   local found = redis.call('ZRANGEBYSCORE', due_key, is_full and '-inf' or '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-  local look, lease_end = first_look(gates.look)
+  local look, lease_end = first_look(gates.look, true)
   -- Runs that wait are looked after, should the step that ends a run not have seen them.
   if (rare.runs or waits.added > 0) and redis.call('HLEN', waits_key) > 0 then look = math.min(look, now + 5000) end
   return found[2] and tonumber(found[2]) or -1, look < NEVER and look or -1, lease_end
