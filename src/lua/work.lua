@@ -35,10 +35,9 @@
 -- ARGV[8] those attempts, packed one behind the other (ATTEMPT_TOLD): run id, fence, number of the outcome, reason, exit code + 1,
 --   ms until the next attempt + 1 (0: none), ms that the whole run has (0: no limit), message
 -- ARGV[9..] names of the lists, those to fetch from first (each begins with 1, the others with 0)
--- Returns { 'stale' } | { 'done', now, what became of each, { run id, record, ... }, { lists with work }, 1 where work waits behind a
---   limit that the caller may free, ms until somebody should look at it again (0: nothing to look at) }; that is a letter each:
---   f (finished) | q (queued again) | r (retried later) | l (lost: another attempt holds the run, nobody does, or it can't go back
---   to a list not named here)
+-- Returns { 'stale' } | { 'done', now, a word for each, behind a blank but for the first, { run id, record, ... }, { lists with work }, 1 where work waits behind a
+--   limit that the caller may free, ms until somebody should look at it again (0: nothing to look at) }; a word is 'finished' |
+--   'requeued' | 'retrying' | 'lost' (another attempt holds the run, nobody does, or it can't go back to a list not named here)
 local clock_key, live_key, lanes_key, leases_key, holds_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local history_key, ended_key, events_key, queues_key = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local start_by_key, due_key, cursors_key, cancels_key, active_key, waits_key = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15]
@@ -56,8 +55,8 @@ end
 -- use words clock lease live log history lanes waits finish gates fetch
 local kept, answer, last = read_lane(':work')
 if kept == number then
-  local fates, run_ids = string.match(answer, '^([^\n]*)\n(.*)$')
-  return { 'done', now, fates or '', held_of(run_ids or '', last), {}, 1, 0 }
+  local words, run_ids = string.match(answer, '^([^\n]*)\n(.*)$')
+  return { 'done', now, words or '', held_of(run_ids or '', last), {}, 1, 0 }
 end
 if kept > number then return { 'stale' } end
 local attempts, is_plain = read_attempts(told, ended_count)
@@ -84,20 +83,20 @@ if has_work then
 end
 
 -- As many fences as it may fetch are given out with it.
-keep_clock('fence', math.max(fence, micros) + wanted)
-local fates = finish(attempts, has_rare)
-if gates.is_any then gates.free_attempts(attempts, fates) end
-fates = table.concat(fates)
+keep_clock('fence', math.max(fence, micros) + (is_plain and waiting_in(served, wanted) or wanted))
+local words = finish(attempts, has_rare)
+if gates.is_any then gates.free_attempts(attempts, words) end
+words = table.concat(words, ' ')
 if not is_plain then read_lengths(true) end
 local fetched = fetch(wanted, served)
-if held_more ~= 0 then redis.call('HINCRBY', clock_key, 'held', held_more) end
+if held_more ~= 0 then redis.pcall('HINCRBY', clock_key, 'held', held_more) end
 if gates.is_any then gates.flush() end
 flush_history()
 flush_moves()
 if holding == 0 then drop_lease(holder) else extend_lease(holder, lease_ms) end
-keep_lane(':work', fates .. '\n' .. table.concat(fetched, ' '))
+keep_lane(':work', words .. '\n' .. table.concat(fetched, ' '))
 -- What ended or came too late may have let others in.
 if not is_plain or #fetched.late > 0 then read_lengths(true) end
 local left, is_held = what_is_left(has_work and served or {})
 if gates.is_any then gates.hint_others(served) end
-return { 'done', now, fates, fetched.given, left, is_held, gates.look < NEVER and math.max(gates.look - now, 1) or 0 }
+return { 'done', now, words, fetched.given, left, is_held, gates.look < NEVER and math.max(gates.look - now, 1) or 0 }

@@ -147,7 +147,8 @@ impl Service {
         let steps: Vec<Step> =
             asked.map(|(batch, content)| Step { request, shard, number: batch.number, content }).collect();
         let ids: Vec<_> = entries.iter().flatten().map(|one| one.packed.id().clone()).collect();
-        let (before, stored) = tokio::try_join!(self.before_each(shard, &steps), self.store.entries(&ids))?;
+        let stored = self.store.entries(&ids).await?;
+        let before = self.before_each(shard, &steps).await?;
         let mut stored = stored.into_iter();
         let mut all = Vec::with_capacity(batches.len());
         for ((batch, entries), before) in batches.iter().zip(entries).zip(before) {

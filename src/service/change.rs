@@ -49,10 +49,10 @@ impl Service {
         let step = Step { request, shard: self.store.shard_of(&id), number: 0, content: &content };
         let entry = self.store.resolve(entry).await?;
         let fields = || decide::fields_when_added(&entry);
+        let (stored, now) = tokio::try_join!(self.store.entry(&id), self.store.now(step.shard))?;
         if let Some(done) = self.before(&step).await? {
             return Ok(one(write::view(only_one(done, None)?, fields)));
         }
-        let (stored, now) = tokio::try_join!(self.store.entry(&id), self.store.now(step.shard))?;
         let owner = options.owner.as_str();
         let mut warnings = Vec::new();
         // With its anchor, without which nobody knows when a rule ends.
@@ -141,10 +141,10 @@ impl Service {
         let asked = Value::Object(fields.clone()).to_string();
         let content = content("set", [id.as_str(), &asked, &unset.join(",")]);
         let step = Step { request, shard: self.store.shard_of(id), number: 0, content: &content };
+        let (stored, now) = tokio::try_join!(self.store.entry(id), self.store.now(step.shard))?;
         if let Some(done) = self.before(&step).await? {
             return Ok(one(write::view(only_one(done, None)?, Vec::new)));
         }
-        let (stored, now) = tokio::try_join!(self.store.entry(id), self.store.now(step.shard))?;
         let Some(stored) = stored else { return Err(self.no_entry(id).await?) };
         let definition = readable(&stored)?;
         let old = definition.parse(id)?;

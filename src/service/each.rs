@@ -70,7 +70,8 @@ impl Service {
             for (number, page) in mine.chunks(EACH_STEP).enumerate() {
                 let content = content(&each.words(), page.iter().map(EntryId::as_str));
                 let step = Step { request, shard, number, content: &content };
-                let (before, found) = tokio::try_join!(self.before(&step), self.store.entries(page))?;
+                let found = self.store.entries(page).await?;
+                let before = self.before(&step).await?;
                 if let Some(done) = before {
                     // Its answer names what it changed; the others stay as they are.
                     let others = found.iter().flatten().map(|stored| (stored.id.to_string(), write::unchanged(stored)));

@@ -177,11 +177,11 @@ impl Service {
         let request = &Request { reason: Some(reason), ..request.clone() };
         let content = content("rollback", [id.as_str(), &to.to_string()]);
         let step = Step { request, shard: self.store.shard_of(id), number: 0, content: &content };
+        let (stored, now) = tokio::try_join!(self.store.entry(id), self.store.now(step.shard))?;
+        let kept = self.kept_revisions(id).await?;
         if let Some(done) = self.before(&step).await? {
             return Ok(one(write::view(only_one(done, None)?, Vec::new)));
         }
-        let (stored, now) = tokio::try_join!(self.store.entry(id), self.store.now(step.shard))?;
-        let kept = self.kept_revisions(id).await?;
         let Some(stored) = stored else { return Err(self.gone(id, &kept).await?) };
         let definition = readable(&stored)?;
         let old = definition.parse(id)?;

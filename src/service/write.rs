@@ -58,7 +58,8 @@ impl Step<'_> {
 }
 
 impl Service {
-    /// What the step was answered, if it came before.
+    /// What the step was answered, if it came before. It is asked for behind what is decided on: the same request may be under way
+    /// twice, and what the other one has written by then must not pass for what stood before it.
     pub(super) async fn before(&self, step: &Step<'_>) -> Result<Option<Vec<Changed>>> {
         match self.store.put_before(step.shard, &step.id(), step.content).await? {
             None => Ok(None),

@@ -192,7 +192,7 @@ impl Store {
             "stale" => Ok(None),
             "done" => {
                 let now = Timestamp(reply.number()?);
-                let words = reply.text()?.chars().map(finish_word).collect::<Result<_>>()?;
+                let words = reply.text()?.split_whitespace().map(finish_word).collect::<Result<_>>()?;
                 let (fetched, left) = (read_started(now, reply.pairs()?), reply.texts()?);
                 let (is_held, look_ms) = (reply.number()? == 1, reply.number()?.max(0).unsigned_abs());
                 let look = (look_ms > 0).then(|| Duration::from_millis(look_ms));
@@ -229,12 +229,12 @@ fn tell(ended: &Ended, told: &mut Vec<u8>) {
     told.extend(message.as_bytes());
 }
 
-fn finish_word(letter: char) -> Result<FinishWord> {
-    match letter {
-        'f' => Ok(FinishWord::Finished),
-        'q' => Ok(FinishWord::Requeued),
-        'r' => Ok(FinishWord::Retrying),
-        'l' => Ok(FinishWord::Lost),
+fn finish_word(word: &str) -> Result<FinishWord> {
+    match word {
+        "finished" => Ok(FinishWord::Finished),
+        "requeued" => Ok(FinishWord::Requeued),
+        "retrying" => Ok(FinishWord::Retrying),
+        "lost" => Ok(FinishWord::Lost),
         other => Err(Error::internal(format!("work answered {other} to a finish"))),
     }
 }

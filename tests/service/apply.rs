@@ -6,6 +6,8 @@ use upbeat::domain::file::ScheduleFile;
 use upbeat::service::{ApplyOptions, Select};
 
 use crate::bed::{Bed, dry, file, id, named, owned_by, request, words};
+use crate::support::proxy::Proxy;
+use crate::support::wait::{DEADLINE, until};
 
 const FILE: &str = r#"
 owner = "growth"
@@ -91,6 +93,29 @@ async fn steps_are_looked_up_together_and_each_is_done_once() {
     let after = definitions(&bed);
     assert_eq!(after.len(), count);
     assert!(before.iter().all(|text| after.contains(text)));
+    bed.is_conserved();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_request_that_comes_twice_at_once_gets_one_answer() {
+    let bed = Bed::new().await;
+    let proxy = Proxy::before(&bed.redis);
+    let far = bed.through(&proxy).await;
+    for held_at in 1..=6 {
+        let request = named(&format!("r{held_at}"));
+        let text: String =
+            (0..70).map(|n| format!("[entries.e{held_at}-{n}]\nevery = \"1h\"\nlist = \"out\"\n")).collect();
+        let (service, asked, copy) = (far.clone(), request.clone(), file(&text));
+        let seen = proxy.seen("HMGET");
+        let other = tokio::spawn(async move { service.apply(&asked, copy, owned_by("o")).await.unwrap() });
+        // It is held behind one of its looks until the same request has been carried out.
+        until("a look", DEADLINE, async || proxy.seen("HMGET") >= seen + held_at || other.is_finished()).await;
+        proxy.blackhole();
+        let one = bed.service.apply(&request, file(&text), owned_by("o")).await.unwrap();
+        proxy.heal();
+        assert_eq!(words(&one), vec!["added"; 70]);
+        assert_eq!(words(&other.await.unwrap()), vec!["added"; 70], "held at look {held_at}");
+    }
     bed.is_conserved();
 }
 

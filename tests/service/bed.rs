@@ -18,6 +18,7 @@ use upbeat::service::{AddOptions, ApplyOptions, Changes, Request, Service};
 use upbeat::store::{Claim, ClaimCall, ClaimReply, Store};
 
 use crate::support::clock;
+use crate::support::proxy::Proxy;
 use crate::support::redis::RedisServer;
 
 /// The clock of its shards stands but where the test lets time pass.
@@ -112,6 +113,12 @@ impl Bed {
         let namespace = Namespace::parse("namespace", "test").unwrap();
         let service = Service::new(Store::open(connection, namespace).await.unwrap());
         Self::at(redis, service)
+    }
+
+    /// Another client, who reaches Redis through this proxy.
+    pub async fn through(&self, proxy: &Proxy) -> Service {
+        let connection = Connection::parse(&proxy.url(), None).unwrap();
+        Service::new(Store::open(connection, Namespace::parse("namespace", "test").unwrap()).await.unwrap())
     }
 
     /// Another process on the same Redis.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use upbeat::domain::ledger;
 use upbeat::domain::run::{Reason, State};
-use upbeat::store::{EndedAs, Place, Planned};
+use upbeat::store::{EndedAs, FinishWord, Place, Planned};
 
 use crate::one_run::OneRun;
 use crate::support::entries::id;
@@ -357,4 +357,23 @@ async fn a_reopened_run_that_waited_waits_again() {
     rebuild(&one.world, &mut hand_of(&one)).await;
     one.end(ended(&other, EndedAs::Succeeded)).await;
     assert_eq!(one.fetch().await.run.run_id, run.run.run_id);
+}
+
+#[tokio::test]
+async fn a_count_that_is_no_number_stops_no_work() {
+    let world = World::with(&[("a", every("1s"))]).await;
+    let mut hand = Hand::new(&world.store, 'a');
+    world.pass(3_000);
+    hand.claim(0, 0).await;
+    world.on("HSET", "clock", &["held", "many"]);
+    world.on("HSET", "queues", &["default:shell", "some"]);
+    // One id has lost its run: the list has one more than there is work.
+    world.redis.cli(&["LPUSH", &world.key("queue:default:shell"), "01a1f95e-4010-8b8b-bdf5-cd3b89a798e6"]);
+    let runs = hand.fetch(4).await;
+    assert_eq!(runs.len(), 3);
+    for run in &runs {
+        assert_eq!(hand.finish(run, EndedAs::Succeeded).await, FinishWord::Finished);
+    }
+    assert_eq!(world.ended("a").await.len(), 3);
+    assert_eq!((world.on("EXISTS", "leases", &[]), world.on("HLEN", "live", &[])), ("0".to_owned(), "0".to_owned()));
 }

@@ -6,8 +6,8 @@ local CALM_MAX = 4  -- entries
 local marks_of_clock = redis.call('HMGET', clock_key, 'drain_until', 'drain_by', 'claimed', 'checked', 'zone', 'zone_at', 'zone_done', 'zone_walk', 'waits_seen', 'aged', 'age_walk',
   'held', 'moves_count')
 
--- When anything but a fire time wants to be looked at, and when the first lease ends. `may_have`: it is not known that
--- nothing but fire times is there.
+-- When anything but a fire time wants to be looked at, and when the first lease ends. `may_have`: whether one of these
+-- keys may be there.
 local function first_look(look, may_have)
   if may_have and redis.call('EXISTS', parked_key, broken_key, paused_key, backfilling_key, start_by_key, delayed_key) > 0 then
     for _, key in ipairs({ parked_key, broken_key, paused_key, backfilling_key, start_by_key, delayed_key }) do
@@ -137,8 +137,8 @@ end
 
 -- The answer, or nil where there may be more to do.
 local function answer_calm()
-  local is_it, has_rare = is_calm()
-  if not is_it then return nil end
+  local is_quiet, has_rare = is_calm()
+  if not is_quiet then return nil end
   local look, found = first_look(NEVER, has_rare), redis.call('ZRANGE', due_key, 0, CALM_MAX, 'WITHSCORES')
   if look <= now then return nil end
   local count, next_due, late = 0, NEVER, 0

@@ -1,3 +1,4 @@
+-- Gives runs that wait to the caller. Needs `finish`, `gates` and the locals of `work`.
 -- Looks into lists in one call, at most: they may be full of ids whose run has ended.
 local FETCH_LOOKS = 200
 local QUEUED_FRONT, RUNNING_FRONT, NO_TIME = string.char(1, QUEUED), string.char(1, RUNNING), string.rep('\0', 6)
@@ -12,6 +13,13 @@ local function read_lengths(is_any)
   end
   for name, key in pairs(is_any and hints or {}) do hint_lengths[name] = redis.call('LLEN', key) end
   return is_any
+end
+
+-- How many of so many wait in these lists.
+local function waiting_in(served, wanted)
+  local waiting = 0
+  for i = 1, #served do waiting = waiting + lengths[served[i]] end
+  return math.min(waiting, wanted)
 end
 
 -- Up to `wanted` runs from the lists served, in their order. Returns their ids; `given` has each with its record.
@@ -103,7 +111,7 @@ local function take_from(name, count, fetched)
       expired[#expired + 1] = false
     end
   end
-  if dead > 0 then redis.call('HINCRBY', queues_key, name, -dead) end
+  if dead > 0 then redis.pcall('HINCRBY', queues_key, name, -dead) end
   if #writes > 0 then redis.call('HSET', live_key, unpack(writes)) end
   for i = 1, #expired do
     if expired[i] then redis.call('HDEL', live_key, expired[i]) end
@@ -116,7 +124,7 @@ local function each_once(ids)
   local seen, once = {}, { late = ids.late, given = {} }
   for i = 1, #ids do
     if seen[ids[i]] then
-      redis.call('HINCRBY', queues_key, read_live(redis.call('HGET', live_key, ids[i])).list, -1)
+      redis.pcall('HINCRBY', queues_key, read_live(redis.call('HGET', live_key, ids[i])).list, -1)
     else
       seen[ids[i]], once[#once + 1] = true, ids[i]
     end

@@ -1,4 +1,4 @@
--- Ends attempts of the caller, or gives them back. Needs the locals of `work`.
+-- Ends attempts of the caller, or gives them back. Needs `live`, `history`, `log`, `waits` and the locals of `work` or `rescue`.
 local now_text, node_text = struct.pack('>I6', now), string.char(#node_name) .. node_name
 -- An attempt as the caller told of it is a list, since a table with names costs four times as much to make. Behind what was told: its
 -- entry id and live record where it is the usual case, else the record as it was read; whether the caller holds it.
@@ -68,17 +68,16 @@ local function read_attempts(told, count)
   return attempts, is_plain
 end
 
--- Returns what became of each attempt, a letter: f (finished), q (queued again), r (retried later), l (lost: not the caller's).
--- `has_rare`: there may be back-logs, or runs that wait.
+-- Returns a word per attempt. `has_rare`: there may be back-logs, or runs that wait.
 local function finish(attempts, has_rare)
-  local fates, gone, released, entries = {}, {}, {}, {}
+  local words, gone, released, entries = {}, {}, {}, {}
   for i = 1, #attempts do
     local a = attempts[i]
     if a[A_TEXT] then
-      fates[i], released[#released + 1], gone[#gone + 1], entries[#entries + 1] = 'f', a[A_RUN_ID], a[A_RUN_ID], a[A_ID]
+      words[i], released[#released + 1], gone[#gone + 1], entries[#entries + 1] = 'finished', a[A_RUN_ID], a[A_RUN_ID], a[A_ID]
       remember_usual(a)
     else
-      fates[i] = finish_other(a, released, gone, entries)
+      words[i] = finish_other(a, released, gone, entries)
     end
   end
   if #gone > 0 then redis.call('HDEL', live_key, unpack(gone)) end
@@ -90,11 +89,11 @@ local function finish(attempts, has_rare)
     wake_back_logs(entries)
     waits.admit(entries)
   end
-  return fates
+  return words
 end
 
 -- seldom: finish
--- Ends one that is not the usual case. Returns its letter.
+-- Ends one that is not the usual case. Returns its word.
 local function finish_other(a, released, gone, entries)
   local outcomes = { 'succeeded', 'failed', 'cancelled', 'handed_back', 'returned' }
   local run_id, run, state = a[A_RUN_ID], a[A_RUN], OUTCOMES[a[A_OUTCOME]]
@@ -105,20 +104,20 @@ local function finish_other(a, released, gone, entries)
   if not a[A_IS_MINE] then
     log_event('type', 'refused', 'run', run_id, 'node', node_name,
       'message', 'a result of an attempt that had lost its lease: ' .. (outcomes[a[A_OUTCOME]] or ''))
-    return 'l'
+    return 'lost'
   end
   -- Its list is not among those declared: it stays with its holder, until the lease ends and it is taken over.
-  if not state and not lists[run.list] then return 'l' end
+  if not state and not lists[run.list] then return 'lost' end
   released[#released + 1] = run_id
   if not state then
     run.uncounted = math.min(run.uncounted + 1, 65535)
     log_attempt(run, DRAINED, node_name, a[A_EXIT], a[A_MESSAGE])
     requeue(run_id, run)
-    return 'q'
+    return 'requeued'
   end
   if a[A_WAIT] >= 0 then
     delay_next(a)
-    return 'r'
+    return 'retrying'
   end
   gone[#gone + 1], entries[#entries + 1] = run_id, run.id
   if run.flags % 2 == CANCEL_ASKED then
@@ -126,7 +125,7 @@ local function finish_other(a, released, gone, entries)
     if state == CANCELLED then a[A_REASON], a[A_MESSAGE] = reason, words or a[A_MESSAGE] end
   end
   remember_run(run_id, run, state, a[A_REASON], node_name, a[A_EXIT], a[A_MESSAGE])
-  return 'f'
+  return 'finished'
 end
 
 -- A run that goes back to the front of its list.

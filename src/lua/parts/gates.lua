@@ -113,10 +113,10 @@ function gates.flush_ended()
 end
 
 -- Those of `attempts` that the caller held, by what became of each.
-function gates.free_attempts(attempts, fates)
+function gates.free_attempts(attempts, words)
   for i = 1, #attempts do
     local a = attempts[i]
-    if fates[i] ~= 'l' then gates.free(a[A_TEXT] and list_of(a[A_TEXT]) or a[A_RUN].list, a[A_RUN_ID]) end
+    if words[i] ~= 'lost' then gates.free(a[A_TEXT] and list_of(a[A_TEXT]) or a[A_RUN].list, a[A_RUN_ID]) end
   end
   gates.flush_ended()
 end
