@@ -1,5 +1,6 @@
 //! apply and export: files against what stands.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use upbeat::domain::file::ScheduleFile;
@@ -96,7 +97,7 @@ async fn steps_are_looked_up_together_and_each_is_done_once() {
     bed.is_conserved();
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn one_request_that_comes_twice_at_once_gets_one_answer() {
     let bed = Bed::new().await;
     let proxy = Proxy::before(&bed.redis);
@@ -105,16 +106,22 @@ async fn one_request_that_comes_twice_at_once_gets_one_answer() {
         let request = named(&format!("r{held_at}"));
         let text: String =
             (0..70).map(|n| format!("[entries.e{held_at}-{n}]\nevery = \"1h\"\nlist = \"out\"\n")).collect();
-        let (service, asked, copy) = (far.clone(), request.clone(), file(&text));
-        let seen = proxy.seen("HMGET");
-        let other = tokio::spawn(async move { service.apply(&asked, copy, owned_by("o")).await.unwrap() });
-        // It is held behind one of its looks until the same request has been carried out.
-        until("a look", DEADLINE, async || proxy.seen("HMGET") >= seen + held_at || other.is_finished()).await;
-        proxy.blackhole();
-        let one = bed.service.apply(&request, file(&text), owned_by("o")).await.unwrap();
-        proxy.heal();
-        assert_eq!(words(&one), vec!["added"; 70]);
-        assert_eq!(words(&other.await.unwrap()), vec!["added"; 70], "held at look {held_at}");
+        let (seen, has_ended) = (proxy.seen("HMGET"), Cell::new(false));
+        let other = async {
+            let told = far.apply(&request, file(&text), owned_by("o")).await.unwrap();
+            has_ended.set(true);
+            told
+        };
+        // The other one is held behind one of its looks until the same request has been carried out.
+        let one = async {
+            until("a look", DEADLINE, async || proxy.seen("HMGET") >= seen + held_at || has_ended.get()).await;
+            proxy.blackhole();
+            let told = bed.service.apply(&request, file(&text), owned_by("o")).await.unwrap();
+            proxy.heal();
+            told
+        };
+        let (other, one) = tokio::join!(other, one);
+        assert_eq!((words(&one), words(&other)), (vec!["added"; 70], vec!["added"; 70]), "held at look {held_at}");
     }
     bed.is_conserved();
 }
