@@ -102,6 +102,8 @@ async fn one_request_that_comes_twice_at_once_gets_one_answer() {
     let bed = Bed::new().await;
     let proxy = Proxy::before(&bed.redis);
     let far = bed.through(&proxy).await;
+    // So slow that it can be held between two of its looks.
+    proxy.delay(DEADLINE / 1_000);
     for held_at in 1..=6 {
         let request = named(&format!("r{held_at}"));
         let text: String =
