@@ -40,7 +40,7 @@ mod switches {
                 swap(&text, enqueue, "")
             }
             ("work", _, true, _) => {
-                swap(&text, "and a.run.state == RUNNING and a.run.holder == holder and a.run.fence == a.fence", "")
+                swap(&text, "and run.state == RUNNING and run.holder == holder and run.fence == a[A_FENCE]", "")
             }
             ("claim", _, _, true) => {
                 let text = swap(

@@ -91,7 +91,7 @@ async fn whatever_is_drawn_comes_back_the_same() {
 #[tokio::test]
 async fn what_a_file_can_not_say_is_said_beside_it() {
     let bed = Bed::new().await;
-    let text = "[entries.a]\ncron = '0 9 * * *'\nexec = ['true']\n[entries.b]\ncron = '0 9 * * *'\nexec = ['true']\n\
+    let text = "[entries.a]\ncron = '0 9 * * *'\nexec = ['true']\n[entries.b]\ncron = '0 9 29 2 *'\nexec = ['true']\n\
                 [entries.c]\nevery = '1h'\nlist = 'out'\nmax_fires = 5\n";
     bed.service.apply_files(&request(), vec![owned("ops", text)], &FilesOptions::default()).await.unwrap();
     assert_eq!(bed.service.export(&Select::All).await.unwrap().warnings, Vec::<String>::new());
